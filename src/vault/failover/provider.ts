@@ -1,0 +1,43 @@
+/**
+ * A failover provider turns a loan (clones of a recovery point's disks) into a running machine. Implementations:
+ * `libvirt.ts`; vSphere and Azure later. One conformance suite in `test/support/`.
+ */
+export interface MachineDefinition {
+  /** Unique at the provider: `leeward-test-<item name>-<short id>`. */
+  readonly name: string;
+  readonly cpuCount: number;
+  readonly memoryMebibytes: number;
+  readonly firmware: 'bios' | 'efi';
+  /** In the order of the source machine's disks. */
+  readonly disks: readonly { readonly path: string; readonly bus: 'virtio' | 'scsi' }[];
+  /** A network that the provider knows; `isolated` makes one that reaches nothing else. */
+  readonly network: { readonly mode: 'isolated' | 'existing'; readonly name: string };
+  /** Direct kernel boot, where the source machine boots so. */
+  readonly directBoot?: { readonly kernel: string; readonly initrd: string; readonly commandLine: string };
+}
+
+/** What must be seen before the machine counts as running. */
+export type ReadinessCheck =
+  | { readonly type: 'console'; readonly text: string }
+  | { readonly type: 'port'; readonly port: number }
+  | { readonly type: 'power' };
+
+export interface FailoverProvider {
+  /** Can this provider run machines at all? Throws with cause and action when it cannot; says which accelerator it uses
+   * and, when it is not the fast one, why. */
+  check(): Promise<{ readonly accelerator: 'kvm' | 'tcg'; readonly reason: string }>;
+  /** Defines and starts the machine; idempotent by name. Resolves at power-on. */
+  start(machine: MachineDefinition): Promise<void>;
+  /** Waits for the check; rejects with `MachineDidNotAnswer` and the console's last lines after the limit. */
+  waitUntilReady(
+    name: string,
+    check: ReadinessCheck,
+    limitMilliseconds: number,
+  ): Promise<{ readonly address?: string }>;
+  /** PNG of the machine's screen. */
+  screenshot(name: string): Promise<Buffer>;
+  isRunning(name: string): Promise<boolean>;
+  /** Stops and undefines the machine and removes its network when nobody else uses it. Silent when it is not there. */
+  remove(name: string): Promise<void>;
+  list(): Promise<string[]>;
+}

@@ -1,0 +1,65 @@
+/**
+ * Replica disks and their recovery points, behind one small interface: a point is opaque to everybody else (a cloned
+ * file here; a snapshot in Ceph or Azure later). The log processor writes heads and cuts points; failover borrows
+ * clones; retention drops any point.
+ *
+ * Implementations: `reflink-store.ts` (raw files on XFS or btrfs) and the simulation's use of it over simulated files;
+ * one conformance suite in `test/support/`.
+ */
+import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
+
+export interface ReplicaDisk extends AsyncDisposable {
+  readonly sizeBytes: number;
+  read(target: Uint8Array, offsetBytes: number): Promise<void>;
+  write(source: Uint8Array, offsetBytes: number): Promise<void>;
+  /** Makes the range read as zeroes, giving back space where that is cheap. */
+  zero(offsetBytes: number, lengthBytes: number): Promise<void>;
+  /** All earlier writes are durable when it resolves. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ReadableDisk extends AsyncDisposable {
+  readonly sizeBytes: number;
+  read(target: Uint8Array, offsetBytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ReplicaStore {
+  /** Throws `ReplicaFolderCannotClone` when the folder's file system has no reflinks. */
+  prepare(): Promise<void>;
+  /** Opens (and makes, or grows or cuts, to `sizeBytes`) the head of a disk. */
+  openHead(itemId: ProtectedItemId, diskId: ProtectedDiskId, sizeBytes: number): Promise<ReplicaDisk>;
+  /**
+   * Clones the heads of these disks as they are now into a point. All or nothing; idempotent for the same id: what a
+   * crash left half made is made anew. Durable when it resolves.
+   */
+  cutPoint(
+    itemId: ProtectedItemId,
+    pointId: RecoveryPointId,
+    diskIds: readonly ProtectedDiskId[],
+  ): Promise<void>;
+  listPoints(itemId: ProtectedItemId): Promise<RecoveryPointId[]>;
+  openPoint(
+    itemId: ProtectedItemId,
+    pointId: RecoveryPointId,
+    diskId: ProtectedDiskId,
+  ): Promise<ReadableDisk>;
+  /**
+   * A writable clone of a point's disks for a failover, under a name of its own; answers where each disk is (a path that
+   * a hypervisor on this machine can open). Idempotent.
+   */
+  lend(
+    itemId: ProtectedItemId,
+    pointId: RecoveryPointId,
+    loanId: string,
+  ): Promise<{ readonly diskId: ProtectedDiskId; readonly path: string }[]>;
+  listLoans(itemId: ProtectedItemId): Promise<string[]>;
+  /** Silent when it is not there. */
+  giveBack(itemId: ProtectedItemId, loanId: string): Promise<void>;
+  dropPoint(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<void>;
+  /** Heads, points and loans of an item. */
+  dropItem(itemId: ProtectedItemId): Promise<void>;
+  /** Bytes on the store that this item alone occupies, and what the store has left. */
+  usage(itemId: ProtectedItemId): Promise<{ readonly usedBytes: number; readonly freeBytes: number }>;
+}

