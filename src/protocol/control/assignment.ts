@@ -57,7 +57,10 @@ export const ProcessServerAssignment = z.strictObject({
   name: z.string().min(1).max(63),
   /** 32 raw bytes. */
   itemKeyFile: z.string(),
-  disks: z.array(z.strictObject({ diskId: ProtectedDiskId })).min(1).max(64),
+  disks: z
+    .array(z.strictObject({ diskId: ProtectedDiskId }))
+    .min(1)
+    .max(64),
   /** Towards the vault; undefined: none. */
   uploadBytesPerSecondMax: z.number().int().positive().optional(),
 });
