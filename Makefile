@@ -1,0 +1,44 @@
+# Leeward. `make` says what there is to do.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+.DEFAULT_GOAL := help
+
+.PHONY: help setup check format test sim bench agent demo demo-down clean
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## Protect a live Debian guest, cut recovery points, boot a test failover (root; about 10 minutes)
+	@tools/packages.sh
+	@node tools/demo/up.ts
+
+demo-down: ## Remove every trace of the demo
+	@tools/node.sh
+	@node tools/demo/down.ts
+
+test: setup ## Everything that CI runs
+	@tools/packages.sh
+	@node tools/test.ts
+
+check: setup ## Formatter, linter, types and tidiness: seconds
+	@biome check . && tsc && ava test/tidy.test.ts
+
+format: setup ## Format and sort imports
+	@biome check --write .
+
+sim: setup ## Simulate the whole byte path with faults; SEED=n replays
+	@node tools/sim.ts $(if $(SEED),--seed $(SEED),)
+
+bench: setup ## Side by side with rsync, restic, borg, qemu-img and nbdcopy; writes bench/results.json
+	@tools/packages.sh bench
+	@node bench/run.ts
+
+agent: setup ## The mobility service as a tar and a deb, under dist/
+	@tools/packages.sh
+	@node tools/agent/pack.ts
+
+setup: # Node 24 and the npm packages, into this folder
+	@tools/node.sh
+
+clean: ## Remove what was built or downloaded here
+	rm -rf dist .cache node_modules .tools
