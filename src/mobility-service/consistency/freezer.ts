@@ -1,0 +1,44 @@
+/**
+ * What the control room asks of consistency: hold all mounted file systems of the protected disks still for a moment,
+ * so that what is read in that moment is one consistent state. `helper-freezer.ts` implements it with FIFREEZE and a
+ * separate thaw helper that thaws by itself after a hard deadline; the simulation has its own.
+ *
+ *     prepare() ──▶ session ──[pre()]── freeze() ── (barrier, read the rest into memory) ── thaw() ──[post()]── close()
+ *
+ * Everything that is slow, allocates, logs or opens files happens in `prepare`, `pre`, `post` and `close`. Between the
+ * start of `freeze` and the end of `thaw` neither side writes to a file system: it may be the frozen one.
+ */
+
+export interface FrozenTime {
+  /** From the first file system that stood still to the last one that was let go. */
+  readonly frozenMilliseconds: number;
+}
+
+export interface FreezeSession extends AsyncDisposable {
+  /** For people: the mount points that will stand still, in the order of freezing (upper layers first). */
+  readonly mountPoints: readonly string[];
+  /**
+   * Stops all writes. When it resolves, everything written before is on the disks. Throws `FreezeBusy` (somebody else
+   * has frozen one; transient) or `FreezeFailed`; then everything is thawed again already.
+   * @param deadlineMilliseconds after which the helper thaws by itself, at most 2000.
+   */
+  freeze(deadlineMilliseconds: number): Promise<void>;
+  /**
+   * Lets go. Throws `FreezeExpired` when the helper or anybody else had thawed before: what was read is worthless then,
+   * and the point must be thrown away.
+   */
+  thaw(): Promise<FrozenTime>;
+  /** Thaws if need be, ends the helper. Never throws. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface Freezer {
+  /** Finds the file systems on the protected disks (through partitions, device-mapper and md), starts the helper and
+   * opens the handles. Nothing is frozen yet. Throws when no helper can be had. */
+  prepare(): Promise<FreezeSession>;
+  /** Application-consistent points only: quiesces the applications (the operator's pre script, built-in database hooks).
+   * Throws `PreScriptFailed`; `post` must still be called. */
+  pre(): Promise<void>;
+  /** Lets the applications go on; called whatever happened since `pre`. Throws `PostScriptFailed`. */
+  post(): Promise<void>;
+}
