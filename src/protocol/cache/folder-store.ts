@@ -1,0 +1,223 @@
+/**
+ * Cache storage in a folder: what stands behind the vault's HTTPS endpoint, and what tests and the simulation use
+ * directly.
+ *
+ * An object arrives in `.incoming/`, is hashed on its way and made durable there, and only then renamed to its place:
+ * an object that can be seen is whole, verified and durable. Drafts that a crash left are removed by `prepare`.
+ *
+ * The file of key `a/b/c` is `a/b/c=`. No key has `=`, so a file is never taken for a folder, and no key begins with a
+ * dot, so `.incoming` is never taken for a key.
+ *
+ * One process owns the folder. Deleting is not made durable: an object that comes back after a crash is deleted again
+ * by whoever wanted it gone.
+ */
+import { createHash } from 'node:crypto';
+import { addAbortSignal, Readable } from 'node:stream';
+import { hasCode } from '../../platform/errors.ts';
+import type { Files, OpenFile } from '../../platform/files.ts';
+import type { Random } from '../../platform/random.ts';
+import { type CacheObject, type CacheStore, cacheKeyPattern, type ObjectBody } from './cache-store.ts';
+import { cacheErrors } from './errors.ts';
+
+/** One read of a stored object; four of them keep a disk busy. */
+const readBytes = 256 << 10;
+/** Objects a listing may ask for at once. */
+const listLimitMax = 1000;
+
+export class FolderStore implements CacheStore {
+  readonly #files: Files;
+  readonly #random: Random;
+  readonly #folder: string;
+  /** Folders that exist durably; bounded by the number of items and chains, forgotten when it grows large. */
+  readonly #knownFolders = new Set<string>();
+  /** Puts under way by key: the second of two at once sees the first one's object. */
+  readonly #underWay = new Map<string, Promise<void>>();
+
+  constructor(parts: { readonly files: Files; readonly random: Random; readonly folder: string }) {
+    this.#files = parts.files;
+    this.#random = parts.random;
+    this.#folder = parts.folder;
+  }
+
+  /** Makes the folder and clears what a crash left half arrived. Call before anything else. */
+  async prepare(): Promise<void> {
+    await this.#files.makeFolder(this.#folder);
+    await this.#files.removeTree(this.#incoming);
+    await this.#files.makeFolder(this.#incoming);
+    await this.#files.syncDirectory(this.#folder);
+  }
+
+  async put(key: string, body: ObjectBody, signal: AbortSignal): Promise<'created' | 'present'> {
+    checkKey(key);
+    for (;;) {
+      const other = this.#underWay.get(key);
+      if (!other) break;
+      await other;
+    }
+    signal.throwIfAborted();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#underWay.set(key, promise);
+    try {
+      return await this.#put(key, body, signal);
+    } catch (error) {
+      if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw cacheErrors.CacheStoreFull(this.#folder, error);
+      throw error;
+    } finally {
+      this.#underWay.delete(key);
+      resolve();
+    }
+  }
+
+  async #put(key: string, body: ObjectBody, signal: AbortSignal): Promise<'created' | 'present'> {
+    const path = this.#path(key);
+    const present = await this.#files.sizeBytes(path);
+    if (present !== undefined) {
+      if (present === body.sizeBytes && (await this.#digest(path, signal)) === body.sha256) return 'present';
+      throw cacheErrors.ObjectConflict(key);
+    }
+    const draft = `${this.#incoming}/${this.#random.uuid()}`;
+    try {
+      {
+        await using file = await this.#files.open(draft, 'exclusive');
+        await this.#receive(key, body, file, signal);
+        await file.sync();
+      }
+      await this.#makeFolderDurably(path.slice(0, path.lastIndexOf('/')));
+      await this.#files.rename(draft, path);
+    } catch (error) {
+      await this.#files.remove(draft);
+      throw error;
+    }
+    await this.#files.syncDirectory(path.slice(0, path.lastIndexOf('/')));
+    return 'created';
+  }
+
+  async #receive(key: string, body: ObjectBody, file: OpenFile, signal: AbortSignal): Promise<void> {
+    const hash = createHash('sha256');
+    let positionBytes = 0;
+    const stream = addAbortSignal(signal, body.open());
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        if (positionBytes + chunk.byteLength > body.sizeBytes) throw cacheErrors.ObjectDigestMismatch(key);
+        hash.update(chunk);
+        await file.write(chunk, positionBytes);
+        positionBytes += chunk.byteLength;
+      }
+    } finally {
+      stream.destroy();
+    }
+    if (positionBytes !== body.sizeBytes || hash.digest('hex') !== body.sha256)
+      throw cacheErrors.ObjectDigestMismatch(key);
+  }
+
+  async get(key: string, signal: AbortSignal): Promise<Readable | undefined> {
+    checkKey(key);
+    signal.throwIfAborted();
+    let file: OpenFile;
+    try {
+      file = await this.#files.open(this.#path(key), 'read');
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+    return addAbortSignal(signal, streamOf(file));
+  }
+
+  async list(
+    prefix: string,
+    options: { readonly after?: string; readonly limit: number },
+    signal: AbortSignal,
+  ): Promise<CacheObject[]> {
+    const limit = Math.min(options.limit, listLimitMax);
+    const found: CacheObject[] = [];
+    for await (const key of this.#keys('', prefix, options.after ?? '', signal)) {
+      if (found.length >= limit) break;
+      const sizeBytes = await this.#files.sizeBytes(this.#path(key));
+      if (sizeBytes !== undefined) found.push({ key, sizeBytes });
+    }
+    return found;
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    checkKey(key);
+    signal.throwIfAborted();
+    await this.#files.remove(this.#path(key));
+  }
+
+  /** Keys below `parent` (empty or ending in `/`) in key order, whole subtrees left out where none can match. */
+  async *#keys(parent: string, prefix: string, after: string, signal: AbortSignal): AsyncGenerator<string> {
+    signal.throwIfAborted();
+    const entries = (await this.#files.list(`${this.#folder}/${parent}`.replace(/\/$/, '')))
+      .filter((name) => !name.startsWith('.'))
+      // A folder sorts as its keys do, with the slash: `a-b` comes before `a/c`.
+      .map((name) => (name.endsWith('=') ? parent + name.slice(0, -1) : `${parent}${name}/`))
+      .sort((a, b) => (a < b ? -1 : 1));
+    for (const entry of entries) {
+      if (entry.endsWith('/')) {
+        if (!entry.startsWith(prefix) && !prefix.startsWith(entry)) continue;
+        if (entry < after && !after.startsWith(entry)) continue;
+        yield* this.#keys(entry, prefix, after, signal);
+      } else if (entry.startsWith(prefix) && entry > after) yield entry;
+    }
+  }
+
+  async #digest(path: string, signal: AbortSignal): Promise<string> {
+    const hash = createHash('sha256');
+    await using file = await this.#files.open(path, 'read');
+    const chunk = Buffer.allocUnsafe(readBytes);
+    for (let positionBytes = 0; ; ) {
+      signal.throwIfAborted();
+      const count = await file.read(chunk, positionBytes);
+      if (count === 0) return hash.digest('hex');
+      hash.update(chunk.subarray(0, count));
+      positionBytes += count;
+    }
+  }
+
+  async #makeFolderDurably(folder: string): Promise<void> {
+    if (this.#knownFolders.has(folder)) return;
+    await this.#files.makeFolder(folder);
+    for (let at = folder; at.length > this.#folder.length; ) {
+      at = at.slice(0, at.lastIndexOf('/'));
+      await this.#files.syncDirectory(at);
+    }
+    if (this.#knownFolders.size >= 10_000) this.#knownFolders.clear();
+    this.#knownFolders.add(folder);
+  }
+
+  get #incoming(): string {
+    return `${this.#folder}/.incoming`;
+  }
+
+  #path(key: string): string {
+    return `${this.#folder}/${key}=`;
+  }
+}
+
+function checkKey(key: string): void {
+  if (!cacheKeyPattern.test(key)) throw cacheErrors.InvalidObjectKey(key);
+}
+
+/** A stream over a file from its beginning, which closes the file at the end or when it is destroyed. */
+export function streamOf(file: OpenFile): Readable {
+  let positionBytes = 0;
+  return new Readable({
+    highWaterMark: readBytes,
+    read() {
+      const chunk = Buffer.allocUnsafe(readBytes);
+      file.read(chunk, positionBytes).then(
+        (count) => {
+          positionBytes += count;
+          this.push(count === 0 ? null : chunk.subarray(0, count));
+        },
+        (error: Error) => this.destroy(error),
+      );
+    },
+    destroy(error, done) {
+      file.close().then(
+        () => done(error),
+        (closing: Error) => done(error ?? closing),
+      );
+    },
+  });
+}
