@@ -14,6 +14,8 @@ export interface ReplicaDisk extends AsyncDisposable {
   write(source: Uint8Array, offsetBytes: number): Promise<void>;
   /** Makes the range read as zeroes, giving back space where that is cheap. */
   zero(offsetBytes: number, lengthBytes: number): Promise<void>;
+  /** Computes the sums of a range anew from the bytes that are there (a resync reads them anyway). */
+  resum(offsetBytes: number, lengthBytes: number): Promise<void>;
   /** All earlier writes are durable when it resolves. */
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -30,6 +32,8 @@ export interface ReplicaStore {
   prepare(): Promise<void>;
   /** Opens (and makes, or grows or cuts, to `sizeBytes`) the head of a disk. */
   openHead(itemId: ProtectedItemId, diskId: ProtectedDiskId, sizeBytes: number): Promise<ReplicaDisk>;
+  /** Forgets a head, so that it begins empty: before an initial replication. Its points stay. */
+  clearHead(itemId: ProtectedItemId, diskId: ProtectedDiskId): Promise<void>;
   /**
    * Clones the heads of these disks as they are now into a point. All or nothing; idempotent for the same id: what a
    * crash left half made is made anew. Durable when it resolves.
@@ -41,6 +45,14 @@ export interface ReplicaStore {
   ): Promise<void>;
   listPoints(itemId: ProtectedItemId): Promise<RecoveryPointId[]>;
   openPoint(
+    itemId: ProtectedItemId,
+    pointId: RecoveryPointId,
+    diskId: ProtectedDiskId,
+  ): Promise<ReadableDisk>;
+  /** The disks that a point has; throws `RecoveryPointGone`. */
+  pointDisks(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<ProtectedDiskId[]>;
+  /** The sums of a point's disk (`sums.ts`), for `verify`. */
+  openPointSums(
     itemId: ProtectedItemId,
     pointId: RecoveryPointId,
     diskId: ProtectedDiskId,

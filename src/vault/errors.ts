@@ -1,0 +1,149 @@
+/** What can go wrong at the vault, with cause and action. */
+import { catalogue } from '../platform/errors.ts';
+
+export const errors = catalogue({
+  ReplicaFolderCannotClone: (path: string, fileSystem: string, cause?: unknown) => ({
+    summary: `the replica folder ${path} is on ${fileSystem}, which cannot clone files (reflink)`,
+    possibleCauses: 'Recovery points are clones of the replica disks; ext4 and older XFS have no reflinks.',
+    recommendedAction:
+      'Put the folder on XFS (reflink=1) or btrfs, or let set-up make a volume: leeward vault init --make-volume SIZE.',
+    context: { path, fileSystem },
+    cause,
+  }),
+  ReplicaVolumeFailed: (path: string, what: string, cause?: unknown) => ({
+    summary: `the replica volume ${path} could not be ${what}`,
+    possibleCauses: 'Not root, no free loop device, xfsprogs is not installed, or the disk is full.',
+    recommendedAction: 'Run as root with xfsprogs installed and enough space, then try again.',
+    context: { path },
+    cause,
+  }),
+  ReplicaStoreFull: (path: string, cause?: unknown) => ({
+    summary: `the replica folder ${path} is full`,
+    possibleCauses:
+      'Recovery points hold more changed data than the disk has room for, or something else filled it.',
+    recommendedAction:
+      'Enlarge the disk, shorten the retention policy or remove test failovers. Replication goes on by itself.',
+    severity: 'critical' as const,
+    retry: 'transient' as const,
+    context: { path },
+    cause,
+  }),
+  RecoveryPointGone: (pointId: string) => ({
+    summary: `recovery point ${pointId} is not there`,
+    possibleCauses: 'Retention removed it, or the id is wrong.',
+    recommendedAction: 'Choose one from: leeward points <item>.',
+    context: { pointId },
+  }),
+  PointDiskMissing: (pointId: string, diskId: string) => ({
+    summary: `recovery point ${pointId} has no disk ${diskId}`,
+    possibleCauses: 'The disk was not protected when the point was cut.',
+    recommendedAction: 'Choose a newer recovery point or another disk.',
+    context: { pointId, diskId },
+  }),
+  ReplicaRangeOutside: (diskId: string, offsetBytes: number, lengthBytes: number, sizeBytes: number) => ({
+    summary: `bytes ${offsetBytes}+${lengthBytes} lie outside replica disk ${diskId} of ${sizeBytes} bytes`,
+    possibleCauses: 'The segment belongs to another disk or was made for another size.',
+    recommendedAction: 'Resynchronize the item.',
+    severity: 'critical' as const,
+    context: { diskId, offsetBytes, lengthBytes, sizeBytes },
+  }),
+
+  CacheObjectMissing: (key: string) => ({
+    summary: `the object ${key} is named by a manifest but is not in cache storage`,
+    possibleCauses: 'Somebody removed it, or the storage lost it.',
+    recommendedAction:
+      'Nothing was applied. The item must be resynchronized; earlier recovery points are not touched.',
+    severity: 'critical' as const,
+    context: { key },
+  }),
+  CacheObjectCorrupt: (key: string, cause?: unknown) => ({
+    summary: `the object ${key} does not have the content that its manifest promises`,
+    possibleCauses: 'The storage flipped bits, or somebody altered the object.',
+    recommendedAction:
+      'Nothing was applied. Check the storage; the item must be resynchronized. Earlier recovery points are not touched.',
+    severity: 'critical' as const,
+    context: { key },
+    cause,
+  }),
+  ChainBroken: (key: string, why: string) => ({
+    summary: `the manifest ${key} does not follow the one before it: ${why}`,
+    possibleCauses: 'A manifest was removed, reordered or replaced in cache storage.',
+    recommendedAction:
+      'Nothing was applied. Find out who can write to cache storage; the item must be resynchronized. Earlier recovery points are not touched.',
+    severity: 'critical' as const,
+    context: { key },
+  }),
+  BookmarkNotInSync: (key: string) => ({
+    summary: `the manifest ${key} asks for a recovery point while a disk is not in sync`,
+    possibleCauses: 'The process server is of a broken version.',
+    recommendedAction: 'Update the process server and resynchronize the item.',
+    severity: 'critical' as const,
+    context: { key },
+  }),
+
+  ItemAlreadyProtected: (what: string, name: string) => ({
+    summary: `${what} is already protected as ${name}`,
+    possibleCauses: 'It was protected before, here or by somebody else.',
+    recommendedAction: `Look at it with: leeward item show ${name}. To begin anew: leeward unprotect ${name} --yes.`,
+    context: { name },
+  }),
+  ItemUnknown: (item: string) => ({
+    summary: `there is no protected item ${item}`,
+    possibleCauses: 'The name is misspelt, or protection was ended.',
+    recommendedAction: 'List them with: leeward items.',
+    context: { item },
+  }),
+  ProcessServerUnknown: (address: string) => ({
+    summary: `no process server is registered at ${address}`,
+    possibleCauses: 'It was not registered at this vault, or at another address.',
+    recommendedAction:
+      'Register it: leeward process-server add --name NAME --address HOST:PORT --out FOLDER.',
+    context: { address },
+  }),
+  ProcessServerExists: (name: string) => ({
+    summary: `a process server ${name} is already registered`,
+    possibleCauses: 'The name or the address is in use.',
+    recommendedAction: 'Choose another name, or list them with: leeward process-server list.',
+    context: { name },
+  }),
+  RequestInvalid: (what: string) => ({
+    summary: what,
+    possibleCauses: 'An option is missing or does not fit.',
+    recommendedAction: 'Correct it and try again.',
+  }),
+  FeatureMissing: (what: string) => ({
+    summary: `${what} is not set up at this vault`,
+    possibleCauses: 'The settings name no failover provider, or it cannot run on this machine.',
+    recommendedAction: "Look at the vault's log for the reason, and at its settings.",
+    context: { what },
+  }),
+
+  DatabaseUnreachable: (cause?: unknown) => ({
+    summary: 'the database does not answer',
+    possibleCauses: 'It is not running, or its socket or password is wrong.',
+    recommendedAction: 'Start it and look at its log; the vault goes on by itself.',
+    retry: 'transient' as const,
+    cause,
+  }),
+  DatabaseNewer: (found: number, known: number) => ({
+    summary: `the database has schema ${found}, but this version of Leeward knows only up to ${known}`,
+    possibleCauses: 'A newer version has run on it.',
+    recommendedAction:
+      'Start the newer version, or restore a backup of the database made before the upgrade.',
+    severity: 'critical' as const,
+    context: { found, known },
+  }),
+  SealBroken: () => ({
+    summary: 'an item key cannot be opened with this master key',
+    possibleCauses: 'The master key file was replaced, or the database row was altered.',
+    recommendedAction: 'Restore the master key file that belongs to this database.',
+    severity: 'critical' as const,
+  }),
+  VaultFolderInUse: (folder: string) => ({
+    summary: `${folder} already holds a vault`,
+    possibleCauses: 'leeward vault init was run here before.',
+    recommendedAction:
+      'Start it with: leeward vault run --settings <folder>/vault.json, or choose another folder.',
+    context: { folder },
+  }),
+});

@@ -1,0 +1,40 @@
+/** Every limit of the vault, with its arithmetic. */
+
+/** Objects in cache storage: a segment closes at a few hundred MiB; 4 GiB leaves room for one that could not. */
+export const cacheObjectBytesMax = 4 * 2 ** 30;
+/** A page of a cache listing. */
+export const cacheListMax = 1000;
+/** Requests the cache endpoint works on at once: 200 process servers' uploads of one 1 MiB buffer each are 200 MiB. */
+export const cacheRequestsMax = 200;
+/** A sender that moves no byte for this long is gone. */
+export const cacheStallMilliseconds = 60_000;
+
+/** Items applied at once: each holds at most `applyWindowBytes` of plain data; two cores keep two pipelines busy. */
+export const itemsAtOnceMax = 4;
+/** Plain bytes between decompression and the replica disk, per item: 16 frames of 1 MiB. */
+export const applyWindowBytes = 16 << 20;
+/** How long an idle item waits before it looks for its next manifest; an upload wakes it at once. */
+export const pollMilliseconds = 1_000;
+/** How long a full or failing vault disk, or an unreachable store, is left alone before the same manifest is tried again. */
+export const pauseMilliseconds = 15_000;
+/** How often a missing or wrong object is read again before it counts as lost: a flaky read must not cost a resync. */
+export const rereadsMax = 2;
+/** Left free on the replica store so that deleting still works on copy-on-write file systems: 64 MiB. */
+export const replicaReserveBytes = 64 << 20;
+
+/** Manifests kept in one archive file: 1000 × 1 KiB = 1 MiB, read whole by `verify`. */
+export const archiveManifestsPerFile = 1000;
+
+/** Sums of a disk held in memory: 1024 pages × 4 KiB = 4 MiB, which cover 4 GiB of disk. */
+export const sumPagesMax = 1024;
+/** From here on a hole is punched instead of zeroes written: starting `fallocate` costs about as much as writing 1 MiB. */
+export const punchBytesMin = 1 << 20;
+
+/** A page of items, points or events. */
+export const pageMax = 1000;
+/** The body of an admin request. */
+export const adminBodyBytesMax = 1 << 20;
+/** Health events kept an item; older ones go. One a minute for a week is about 10,000. */
+export const eventsKeptMax = 10_000;
+/** Recovery points looked at by one retention run: 155 of the default, 10 years of dailies, and room. */
+export const pointsMax = 10_000;

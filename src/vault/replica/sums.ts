@@ -1,0 +1,115 @@
+/**
+ * `<disk>.sums`: one unsigned 32-bit number, little endian, for each 4 KiB block of a replica disk, so that `leeward verify`
+ * can find a flipped bit at rest without reading history. They are kept up while segments are applied and are cloned
+ * with each recovery point.
+ *
+ *     sum(block) = 0                                     when every byte is zero
+ *                = CRC-32(block) xor CRC-32(4096 zeroes) otherwise, with 1 in place of 0
+ *
+ * So a hole in the file is the sum of zeroes, a sparse disk has sparse sums, and 0 means *is zero*, not *probably*.
+ * The disk's tail, when it is shorter than a block, counts as filled up with zeroes.
+ */
+import { crc32 } from 'node:zlib';
+import { blockBytes } from '../../disk/disk.ts';
+import type { OpenFile } from '../../platform/files.ts';
+import { sumPagesMax } from '../limits.ts';
+
+const zeroBlock = Buffer.alloc(blockBytes);
+const zeroCrc = crc32(zeroBlock);
+export const sumBytes = 4;
+const pageBytes = 4096;
+const sumsPerPage = pageBytes / sumBytes;
+
+/** The sum of one block; shorter than a block only at the disk's tail. */
+export function sumOf(block: Uint8Array): number {
+  let whole = block;
+  if (block.byteLength < blockBytes) {
+    whole = new Uint8Array(blockBytes);
+    whole.set(block);
+  }
+  const mixed = (crc32(whole) ^ zeroCrc) >>> 0;
+  if (mixed !== 0) return mixed;
+  return Buffer.compare(whole, zeroBlock) === 0 ? 0 : 1;
+}
+
+/**
+ * The sums of an open head: a bounded cache of pages. Writers may overlap in time; each change of a page is made in one
+ * step, and a page that changes while it is written out stays marked.
+ */
+export class SumFile {
+  readonly #file: OpenFile;
+  readonly #pages = new Map<number, Uint8Array>();
+  readonly #dirty = new Set<number>();
+
+  constructor(file: OpenFile) {
+    this.#file = file;
+  }
+
+  async set(firstBlock: number, sums: Uint32Array): Promise<void> {
+    for (let done = 0; done < sums.length; ) {
+      const block = firstBlock + done;
+      const page = Math.floor(block / sumsPerPage);
+      const from = block % sumsPerPage;
+      const count = Math.min(sums.length - done, sumsPerPage - from);
+      const bytes = this.#pages.get(page);
+      if (bytes === undefined) {
+        await this.#load(page, from === 0 && count === sumsPerPage);
+        continue;
+      }
+      const view = new DataView(bytes.buffer, bytes.byteOffset, pageBytes);
+      for (let i = 0; i < count; i++) view.setUint32((from + i) * sumBytes, sums[done + i]!, true);
+      this.#dirty.add(page);
+      done += count;
+    }
+  }
+
+  async get(firstBlock: number, count: number): Promise<Uint32Array> {
+    const sums = new Uint32Array(count);
+    const bytes = new Uint8Array(count * sumBytes);
+    await this.#file.read(bytes, firstBlock * sumBytes);
+    const onDisk = new DataView(bytes.buffer);
+    for (let i = 0; i < count; i++) {
+      const block = firstBlock + i;
+      const page = this.#pages.get(Math.floor(block / sumsPerPage));
+      sums[i] =
+        page === undefined
+          ? onDisk.getUint32(i * sumBytes, true)
+          : new DataView(page.buffer, page.byteOffset, pageBytes).getUint32(
+              (block % sumsPerPage) * sumBytes,
+              true,
+            );
+    }
+    return sums;
+  }
+
+  async #load(page: number, overwritten: boolean): Promise<void> {
+    if (this.#pages.size >= sumPagesMax) await this.#spill();
+    const bytes = new Uint8Array(pageBytes);
+    if (!overwritten) await this.#file.read(bytes, page * pageBytes);
+    // Another writer may have been quicker; its page may already have changes.
+    if (!this.#pages.has(page)) this.#pages.set(page, bytes);
+  }
+
+  async #spill(): Promise<void> {
+    for (const page of [...this.#dirty].sort((a, b) => a - b)) {
+      const bytes = this.#pages.get(page);
+      if (bytes === undefined || !this.#dirty.delete(page)) continue;
+      try {
+        await this.#file.write(bytes, page * pageBytes);
+      } catch (error) {
+        this.#dirty.add(page);
+        throw error;
+      }
+    }
+    for (const page of this.#pages.keys()) if (!this.#dirty.has(page)) this.#pages.delete(page);
+  }
+
+  async flush(): Promise<void> {
+    await this.#spill();
+    await this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,136 @@
+import { mkdir, readdir, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import anyTest from 'ava';
+import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { ReflinkStore } from '../../../src/vault/replica/reflink-store.ts';
+import {
+  allocatedBytes,
+  canMakeVolumes,
+  describeFolder,
+  makeVolume,
+  mountVolume,
+  punchHole,
+  unmountVolume,
+} from '../../../src/vault/replica/volume.ts';
+import { replicaStoreSuite } from '../../support/replica-store-suite.ts';
+import { makeTestVolume, type TestVolume } from '../../support/replica-volume.ts';
+
+const able = await canMakeVolumes();
+const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
+const volumes: TestVolume[] = [];
+anyTest.after.always(async () => {
+  for (const volume of volumes) await volume.dispose();
+});
+
+const storeAt = (folder: string) =>
+  new ReflinkStore({
+    folder,
+    files: systemFiles,
+    punch: punchHole,
+    allocatedBytes,
+    fileSystemName: describeFolder,
+  });
+
+for (const kind of ['xfs', 'btrfs'] as const) {
+  let volume: Promise<TestVolume> | undefined;
+  replicaStoreSuite(test as never, kind, async () => {
+    volume ??= makeTestVolume(kind).then((made) => {
+      volumes.push(made);
+      return made;
+    });
+    const store = storeAt(join((await volume).path, 'replica'));
+    await store.prepare();
+    return store;
+  });
+}
+
+test('a folder on ext4 is refused with the way out', async (t) => {
+  const volume = await makeTestVolume('ext4', 64 << 20);
+  volumes.push(volume);
+  const error = (await t.throwsAsync(storeAt(join(volume.path, 'replica')).prepare())) as unknown as {
+    code: string;
+    summary: string;
+    recommendedAction: string;
+  };
+  t.is(error.code, 'ReplicaFolderCannotClone');
+  t.regex(error.summary, /ext4/);
+  t.regex(error.recommendedAction, /--make-volume/);
+});
+
+test('what a crash left half made or half removed is swept at start and never listed', async (t) => {
+  const volume = await makeTestVolume('xfs', 300 << 20);
+  volumes.push(volume);
+  const folder = join(volume.path, 'replica');
+  const item = systemRandom.uuid() as ProtectedItemId;
+  const id = systemRandom.uuid() as RecoveryPointId;
+  const points = join(folder, item, 'points');
+  await mkdir(join(points, `${id}.draft`), { recursive: true });
+  await mkdir(join(points, `${systemRandom.uuid()}.gone`));
+  await writeFile(join(points, `${id}.draft`, 'x.raw'), 'half');
+  const store = storeAt(folder);
+  t.deepEqual(await store.listPoints(item), []);
+  const disk = systemRandom.uuid() as ProtectedDiskId;
+  {
+    await using head = await store.openHead(item, disk, 8192);
+    await head.flush();
+  }
+  await store.cutPoint(item, id, [disk]);
+  t.deepEqual(await store.pointDisks(item, id), [disk], 'the half made one was made anew');
+  await store.prepare();
+  t.deepEqual(await readdir(points), [id]);
+});
+
+test('zeroing gives space back, and a full volume is a transient error that leaves no half point', async (t) => {
+  const volume = await makeTestVolume('xfs', 300 << 20);
+  volumes.push(volume);
+  const folder = join(volume.path, 'replica');
+  const store = storeAt(folder);
+  await store.prepare();
+  const [item, disk, id] = [systemRandom.uuid(), systemRandom.uuid(), systemRandom.uuid()] as [
+    ProtectedItemId,
+    ProtectedDiskId,
+    RecoveryPointId,
+  ];
+  const free = async () => {
+    const facts = await statfs(folder);
+    return facts.bavail * facts.bsize;
+  };
+  await using head = await store.openHead(item, disk, 1 << 30);
+  const chunk = systemRandom.bytes(1 << 20);
+  let written = 0;
+  const error = (await t.throwsAsync(async () => {
+    for (; written < 1024; written++) {
+      await head.write(chunk, written << 20);
+      if (written % 16 === 15) await head.flush();
+    }
+  })) as unknown as { code: string; retry: string };
+  t.is(error.code, 'ReplicaStoreFull');
+  t.is(error.retry, 'transient');
+  const before = await free();
+  await head.zero(0, 64 << 20);
+  await head.flush();
+  t.true((await free()) > before + (48 << 20));
+  await store.cutPoint(item, id, [disk]);
+  t.deepEqual(await store.listPoints(item), [id]);
+});
+
+test('a replica volume is made, mounted, mounted again without harm, and unmounted', async (t) => {
+  const outer = await makeTestVolume('ext4', 400 << 20);
+  volumes.push(outer);
+  const image = join(outer.path, 'replica.xfs');
+  const mount = join(outer.path, 'replica');
+  await makeVolume(image, 300 << 20);
+  await t.throwsAsync(makeVolume(image, 300 << 20), { message: /ReplicaVolumeFailed/ });
+  await mountVolume(image, mount);
+  try {
+    await mountVolume(image, mount);
+    await storeAt(join(mount, 'items')).prepare();
+    t.regex(await describeFolder(join(mount, 'items')), /^xfs on \/dev\/loop\d+ \(replica volume\)$/);
+  } finally {
+    await unmountVolume(mount);
+  }
+  await unmountVolume(mount);
+  t.pass();
+});
