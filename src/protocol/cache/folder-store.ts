@@ -70,10 +70,15 @@ export class FolderStore implements CacheStore {
 
   async #put(key: string, body: ObjectBody, signal: AbortSignal): Promise<'created' | 'present'> {
     const path = this.#path(key);
+    const parent = path.slice(0, path.lastIndexOf('/'));
     const present = await this.#files.sizeBytes(path);
     if (present !== undefined) {
-      if (present === body.sizeBytes && (await this.#digest(path, signal)) === body.sha256) return 'present';
-      throw cacheErrors.ObjectConflict(key);
+      if (present !== body.sizeBytes || (await this.#digest(path, signal)) !== body.sha256)
+        throw cacheErrors.ObjectConflict(key);
+      // Whoever put it may have died between the rename and making it durable; the caller will trim on our word.
+      await this.#makeFolderDurably(parent);
+      await this.#files.syncDirectory(parent);
+      return 'present';
     }
     const draft = `${this.#incoming}/${this.#random.uuid()}`;
     try {
@@ -82,13 +87,13 @@ export class FolderStore implements CacheStore {
         await this.#receive(key, body, file, signal);
         await file.sync();
       }
-      await this.#makeFolderDurably(path.slice(0, path.lastIndexOf('/')));
+      await this.#makeFolderDurably(parent);
       await this.#files.rename(draft, path);
     } catch (error) {
       await this.#files.remove(draft);
       throw error;
     }
-    await this.#files.syncDirectory(path.slice(0, path.lastIndexOf('/')));
+    await this.#files.syncDirectory(parent);
     return 'created';
   }
 
