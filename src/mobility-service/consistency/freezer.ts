@@ -12,6 +12,9 @@
 export interface FrozenTime {
   /** From the first file system that stood still to the last one that was let go. */
   readonly frozenMilliseconds: number;
+  /** File systems that know no freeze (vfat: the EFI partition). They were written back just before and are hardly ever
+   * written; if a write to the disk did complete between the freeze and the last read, throw the point away. */
+  readonly runningMountPoints?: readonly string[];
 }
 
 export interface FreezeSession extends AsyncDisposable {

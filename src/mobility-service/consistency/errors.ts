@@ -1,0 +1,89 @@
+/** What can go wrong around a freeze, each with what a person can do about it. */
+import { catalogue } from '../../platform/errors.ts';
+
+export const errors = catalogue({
+  ThawHelperUnusable: (path: string, detail: string, cause?: unknown) => ({
+    summary: `the thaw helper ${path} cannot be used: ${detail}`,
+    possibleCauses:
+      'The installation is incomplete, the service does not run as root, or a mount went away meanwhile.',
+    recommendedAction: 'Install the mobility service again, then look at its log.',
+    context: { path },
+    ...(cause === undefined ? {} : { cause }),
+  }),
+  MountUnreachable: (mountPoint: string, detail: string) => ({
+    summary: `${mountPoint} cannot be frozen: ${detail}`,
+    possibleCauses:
+      'It was unmounted meanwhile, another file system is mounted over it, or it is hidden from the service.',
+    recommendedAction: 'Nothing if it was unmounted; otherwise make the mount point reachable.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { mountPoint },
+  }),
+  TooManyMounts: (count: number, countMax: number) => ({
+    summary: `${count} file systems are mounted from the protected disks, more than ${countMax}`,
+    possibleCauses: 'Mounts are made by a program and not taken away.',
+    recommendedAction: 'Unmount what is not needed. Points without a freeze are still made.',
+    context: { count },
+  }),
+  FreezeBusy: (mountPoint: string) => ({
+    summary: `${mountPoint} is frozen by somebody else`,
+    possibleCauses: 'A backup, a snapshot tool or the hypervisor is freezing file systems at the same time.',
+    recommendedAction: 'Nothing: it is tried again. If it persists, look for `fsfreeze` and guest agents.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { mountPoint },
+  }),
+  FreezeFailed: (mountPoint: string | undefined, detail: string) => ({
+    summary: `${mountPoint ?? 'the file systems'} could not be frozen: ${detail}`,
+    possibleCauses: 'The disk answers with errors or very slowly.',
+    recommendedAction: 'Look at the kernel log for errors of the disk.',
+    retry: 'transient' as const,
+    context: { mountPoint },
+  }),
+  FreezeExpired: (reason: string) => ({
+    summary: `the file systems were let go too early (${reason}), so the recovery point is thrown away`,
+    possibleCauses:
+      'Reading took longer than the freeze may last, or another program (`fsfreeze -u`, a guest agent) thawed them.',
+    recommendedAction:
+      'Nothing once in a while: it is tried again. If it persists, look for other snapshot tools.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+  }),
+  ThawFailed: (mountPoints: string) => ({
+    summary: `the kernel refuses to thaw ${mountPoints}`,
+    possibleCauses: 'The file system met an error while it stood still.',
+    recommendedAction: `Run \`fsfreeze --unfreeze\` on it; if that fails too, the machine has to be restarted.`,
+    severity: 'critical' as const,
+    context: { mountPoints },
+  }),
+  ScriptNotTrusted: (path: string, detail: string) => ({
+    summary: `the script ${path} is not run: ${detail}`,
+    possibleCauses: 'Whoever may write it would become root through this service.',
+    recommendedAction:
+      'Give an absolute path; make the file and all its folders owned by root and writable by root only.',
+    context: { path },
+  }),
+  PreScriptFailed: (what: string, detail: string, output: string, cause?: unknown) => ({
+    summary: `${what} ${detail}${output === '' ? '' : `: ${output}`}`,
+    possibleCauses: 'The application did not come to rest; what it printed is above.',
+    recommendedAction: 'Run it by hand as root and mend what it reports. Crash-consistent points go on.',
+    retry: 'transient' as const,
+    context: { what },
+    ...(cause === undefined ? {} : { cause }),
+  }),
+  PostScriptFailed: (what: string, detail: string, output: string, cause?: unknown) => ({
+    summary: `${what} ${detail}${output === '' ? '' : `: ${output}`}`,
+    possibleCauses: 'The application may still be at rest; what was printed is above.',
+    recommendedAction: 'Look at the application now; then run the post script by hand.',
+    context: { what },
+    ...(cause === undefined ? {} : { cause }),
+  }),
+  HookSkipped: (hook: string, reason: string) => ({
+    summary: `the built-in hook for ${hook} was left out: ${reason}`,
+    possibleCauses: 'The database is not on this machine, or the hook has not been given its login.',
+    recommendedAction:
+      'Nothing without that database. Otherwise write the login file that docs/operations/application-consistency.md names.',
+    severity: 'warning' as const,
+    context: { hook },
+  }),
+});
