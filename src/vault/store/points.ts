@@ -1,0 +1,98 @@
+/** Recovery points. A row exists only when the point is whole on the replica store. */
+import type { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
+import type { Row, Session } from '../../platform/mysql.ts';
+import { parse } from '../../platform/settings.ts';
+import { errors } from '../errors.ts';
+import { iso } from './rows.ts';
+import { RecoveryPoint } from './vault-store.ts';
+
+const columns = `item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds, size_bytes, changed_bytes,
+  chain, sequence, locked_until`;
+
+export async function add(session: Session, point: RecoveryPoint): Promise<void> {
+  await session.change(
+    `INSERT IGNORE INTO recovery_points (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      point.itemId,
+      point.pointId,
+      point.type,
+      point.method,
+      new Date(point.takenAt),
+      new Date(point.processedAt),
+      point.frozenMilliseconds,
+      point.sizeBytes,
+      point.changedBytes,
+      point.chain,
+      point.sequence,
+      point.lockedUntil === undefined ? null : new Date(point.lockedUntil),
+    ],
+  );
+}
+
+export async function list(
+  session: Session,
+  itemId: ProtectedItemId,
+  page: { before?: string; limit: number },
+): Promise<RecoveryPoint[]> {
+  const rows = await session.rows(
+    `SELECT ${columns} FROM recovery_points WHERE item_id = ? AND taken_at < ?
+     ORDER BY taken_at DESC, point_id DESC LIMIT ?`,
+    [itemId, page.before === undefined ? '9999-01-01' : new Date(page.before), page.limit],
+  );
+  return rows.map(toPoint);
+}
+
+export async function byId(
+  session: Session,
+  itemId: ProtectedItemId,
+  pointId: RecoveryPointId,
+): Promise<RecoveryPoint | undefined> {
+  const rows = await session.rows(
+    `SELECT ${columns} FROM recovery_points WHERE item_id = ? AND point_id = ?`,
+    [itemId, pointId],
+  );
+  return rows.map(toPoint)[0];
+}
+
+export async function remove(
+  session: Session,
+  itemId: ProtectedItemId,
+  pointId: RecoveryPointId,
+): Promise<void> {
+  await session.change('DELETE FROM recovery_points WHERE item_id = ? AND point_id = ?', [itemId, pointId]);
+}
+
+export async function lock(
+  session: Session,
+  itemId: ProtectedItemId,
+  pointId: RecoveryPointId,
+  until: string | undefined,
+): Promise<void> {
+  if ((await byId(session, itemId, pointId)) === undefined) throw errors.RecoveryPointGone(pointId);
+  await session.change('UPDATE recovery_points SET locked_until = ? WHERE item_id = ? AND point_id = ?', [
+    until === undefined ? null : new Date(until),
+    itemId,
+    pointId,
+  ]);
+}
+
+function toPoint(row: Row): RecoveryPoint {
+  return parse(
+    RecoveryPoint,
+    {
+      pointId: row.point_id,
+      itemId: row.item_id,
+      type: row.type,
+      method: row.method,
+      takenAt: iso(row.taken_at),
+      processedAt: iso(row.processed_at),
+      frozenMilliseconds: row.frozen_milliseconds,
+      sizeBytes: row.size_bytes,
+      changedBytes: row.changed_bytes,
+      chain: row.chain,
+      sequence: row.sequence,
+      ...(row.locked_until === null ? {} : { lockedUntil: iso(row.locked_until) }),
+    },
+    'recovery_points',
+  );
+}

@@ -1,0 +1,182 @@
+/** What every store of the vault's records must do. */
+import type { TestFn } from 'ava';
+import type { HealthEvent } from '../../src/model/health.ts';
+import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../src/model/ids.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import type { Advance, ProtectedItem, RecoveryPoint, VaultStore } from '../../src/vault/store/vault-store.ts';
+
+const uuid = () => systemRandom.uuid();
+
+export function exampleItem(name: string): ProtectedItem {
+  return {
+    itemId: uuid() as ProtectedItemId,
+    name,
+    processServer: 'ps1',
+    disks: [{ diskId: uuid() as ProtectedDiskId, path: '/dev/vda' }],
+    retention: { rules: [{ untilSeconds: 7200, everySeconds: 0 }] },
+    createdAt: '2026-01-02T03:04:05.678Z',
+  };
+}
+
+const event = (code: string): HealthEvent => ({
+  code,
+  severity: 'warning',
+  summary: 'Sömething',
+  possibleCauses: 'A cause.',
+  recommendedAction: 'An action.',
+  raisedAt: '2026-01-02T03:04:05.000Z',
+  context: { count: 3, flag: true, text: 'x' },
+});
+
+export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<VaultStore>): void {
+  const code = (error: unknown) => (error as { code?: string } | undefined)?.code;
+
+  test(`${name}: an item comes back as it was added, and its name and id are taken`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.from([1, 2, 0, 255]));
+    t.deepEqual(await store.item(item.itemId), item);
+    t.deepEqual(await store.itemByName('web'), item);
+    t.deepEqual(Buffer.from((await store.sealedKey(item.itemId))!), Buffer.from([1, 2, 0, 255]));
+    t.is(
+      code(await t.throwsAsync(store.addItem(exampleItem('web'), Buffer.alloc(1)))),
+      'ItemAlreadyProtected',
+    );
+    t.is(
+      code(await t.throwsAsync(store.addItem({ ...item, name: 'other' }, Buffer.alloc(1)))),
+      'ItemAlreadyProtected',
+    );
+    t.is(await store.item(uuid() as ProtectedItemId), undefined);
+    t.is(await store.itemByName('WEB'), undefined);
+  });
+
+  test(`${name}: items are listed in pages by name`, async (t) => {
+    const store = await open();
+    for (const item of ['c', 'a', 'b', 'd']) await store.addItem(exampleItem(item), Buffer.alloc(1));
+    const names = async (page: { after?: string; limit: number }) =>
+      (await store.listItems(page)).map((item) => item.name);
+    t.deepEqual(await names({ limit: 2 }), ['a', 'b']);
+    t.deepEqual(await names({ after: 'b', limit: 9 }), ['c', 'd']);
+  });
+
+  test(`${name}: advancing changes position, disks, progress, events and point together, and may be repeated`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    t.deepEqual(await store.state(item.itemId), { disks: [], progress: [], changedBytes: 0 });
+    const diskId = item.disks[0]!.diskId;
+    const point: RecoveryPoint = {
+      pointId: uuid() as RecoveryPointId,
+      itemId: item.itemId,
+      type: 'ApplicationConsistent',
+      method: 'freeze',
+      takenAt: '2026-01-02T03:04:05.678Z',
+      processedAt: '2026-01-02T03:04:09.001Z',
+      frozenMilliseconds: 41.5,
+      sizeBytes: 2 ** 45,
+      changedBytes: 12_345_678_901_234,
+      chain: 7,
+      sequence: 3,
+    };
+    const advance: Advance = {
+      position: {
+        chain: 7,
+        sequence: 3,
+        digest: 'ab'.repeat(32),
+        generation: 9,
+        archiveBytes: 1234,
+        appliedAt: '2026-01-02T03:04:09.002Z',
+      },
+      disks: [
+        { diskId, sizeBytes: 2 ** 45, state: 'in-sync' },
+        { diskId: uuid() as ProtectedDiskId, sizeBytes: 4096, state: 'resync', cause: 'TraceEventsLost' },
+      ],
+      progress: [
+        {
+          diskId,
+          kind: 'resync',
+          cause: 'Requested',
+          doneBytes: 1,
+          sentBytes: 2,
+          totalBytes: 3,
+          startedAt: '2026-01-02T03:04:05.000Z',
+          etaSeconds: 1.5,
+        },
+      ],
+      events: [event('One')],
+      changedBytes: 77,
+      point,
+    };
+    await store.block(item.itemId, { chain: 7, event: event('Stopped') });
+    t.is((await store.state(item.itemId)).blocked?.event.code, 'Stopped');
+    await store.advance(item.itemId, advance);
+    await store.advance(item.itemId, advance);
+    t.deepEqual(await store.state(item.itemId), {
+      position: advance.position,
+      disks: advance.disks,
+      progress: advance.progress,
+      changedBytes: 77,
+    } as never);
+    t.deepEqual(await store.listPoints(item.itemId, { limit: 10 }), [point]);
+    t.deepEqual(await store.point(item.itemId, point.pointId), point);
+    t.is((await store.listEvents({ itemId: item.itemId, limit: 10 })).at(-1)?.event.code, 'Stopped');
+    await store.lockPoint(item.itemId, point.pointId, '2027-01-01T00:00:00.000Z');
+    t.is((await store.point(item.itemId, point.pointId))?.lockedUntil, '2027-01-01T00:00:00.000Z');
+    await store.lockPoint(item.itemId, point.pointId, undefined);
+    t.deepEqual(await store.point(item.itemId, point.pointId), point);
+    await store.removePoint(item.itemId, point.pointId);
+    t.is(await store.point(item.itemId, point.pointId), undefined);
+    t.is(
+      code(await t.throwsAsync(store.lockPoint(item.itemId, point.pointId, undefined))),
+      'RecoveryPointGone',
+    );
+  });
+
+  test(`${name}: a removed item leaves nothing and can be added again`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    await store.addEvents(item.itemId, [event('One')]);
+    await store.removeItem(item.itemId);
+    await store.removeItem(item.itemId);
+    t.deepEqual(await store.listEvents({ limit: 10 }), []);
+    t.is(code(await t.throwsAsync(store.state(item.itemId))), 'ItemUnknown');
+    t.is(code(await t.throwsAsync(store.block(item.itemId, { chain: 1, event: event('x') }))), 'ItemUnknown');
+    await store.addItem(item, Buffer.alloc(1));
+    t.deepEqual((await store.state(item.itemId)).disks, []);
+  });
+
+  test(`${name}: events are paged newest first and trimmed per item`, async (t) => {
+    const store = await open();
+    const [a, b] = [exampleItem('a'), exampleItem('b')];
+    await store.addItem(a, Buffer.alloc(1));
+    await store.addItem(b, Buffer.alloc(1));
+    for (let n = 0; n < 5; n++) await store.addEvents(a.itemId, [event(`A${n}`)]);
+    await store.addEvents(b.itemId, [event('B')]);
+    const first = await store.listEvents({ itemId: a.itemId, limit: 2 });
+    t.deepEqual(
+      first.map((e) => e.event.code),
+      ['A4', 'A3'],
+    );
+    t.deepEqual(first[0]?.event, event('A4'));
+    const next = await store.listEvents({ itemId: a.itemId, before: first[1]!.eventId, limit: 2 });
+    t.deepEqual(
+      next.map((e) => e.event.code),
+      ['A2', 'A1'],
+    );
+    await store.trimEvents(2);
+    t.deepEqual(
+      (await store.listEvents({ limit: 10 })).map((e) => e.event.code),
+      ['B', 'A4', 'A3'],
+    );
+  });
+
+  test(`${name}: a process server's name and address are taken once`, async (t) => {
+    const store = await open();
+    const server = { name: 'ps1', host: 'ps.example', port: 9443, createdAt: '2026-01-02T03:04:05.000Z' };
+    await store.addProcessServer(server);
+    t.is(code(await t.throwsAsync(store.addProcessServer({ ...server, host: 'x' }))), 'ProcessServerExists');
+    t.is(code(await t.throwsAsync(store.addProcessServer({ ...server, name: 'x' }))), 'ProcessServerExists');
+    t.deepEqual(await store.listProcessServers(), [server]);
+  });
+}

@@ -1,0 +1,72 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest from 'ava';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { seal, unseal } from '../../../src/platform/seal.ts';
+import { MariaStore } from '../../../src/vault/store/maria-store.ts';
+import { MemoryStore } from '../../../src/vault/store/memory-store.ts';
+import { migrate } from '../../../src/vault/store/migrate.ts';
+import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
+import { vaultStoreSuite } from '../../support/vault-store-suite.ts';
+
+const able = await hasMariadb();
+const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
+let mariadb: PrivateMariadb;
+anyTest.before(async () => {
+  if (able) mariadb = await startPrivateMariadb();
+});
+anyTest.after.always(() => mariadb?.dispose());
+
+vaultStoreSuite(anyTest, 'memory', async () => new MemoryStore());
+vaultStoreSuite(test as never, 'MariaDB', async () => {
+  const { database } = await mariadb.database();
+  await migrate(database);
+  return new MariaStore(database);
+});
+
+test('migrations run once, and again without harm after a crash before they were recorded', async (t) => {
+  const { database } = await mariadb.database();
+  const applied = await migrate(database);
+  t.true(applied.length >= 8);
+  t.deepEqual(await migrate(database), []);
+  await database.change('DELETE FROM migrations WHERE number > 3');
+  t.deepEqual(await migrate(database), applied.slice(3));
+});
+
+test('a schema from a newer version is refused with a sentence', async (t) => {
+  const { database } = await mariadb.database();
+  await migrate(database);
+  await database.change("INSERT INTO migrations VALUES (9999, 'future', NOW())");
+  const error = (await t.throwsAsync(migrate(database))) as unknown as {
+    code: string;
+    recommendedAction: string;
+  };
+  t.is(error.code, 'DatabaseNewer');
+  t.regex(error.recommendedAction, /newer version/);
+});
+
+test('a transaction that fails leaves nothing', async (t) => {
+  const { database } = await mariadb.database();
+  await database.change('CREATE TABLE x (a INT)');
+  await t.throwsAsync(
+    database.transaction(async (session) => {
+      await session.change('INSERT INTO x VALUES (1)');
+      throw new Error('no');
+    }),
+  );
+  t.deepEqual(await database.rows('SELECT * FROM x'), []);
+});
+
+anyTest('a sealed key opens only with its master key and unaltered', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-seal-'));
+  const master = systemRandom.bytes(32);
+  await writeFile(join(folder, 'key'), master);
+  const sealed = seal(await readFile(join(folder, 'key')), Buffer.from('secret'), systemRandom);
+  t.is(unseal(master, sealed)?.toString(), 'secret');
+  t.is(unseal(systemRandom.bytes(32), sealed), undefined);
+  sealed[30]! ^= 1;
+  t.is(unseal(master, sealed), undefined);
+  t.is(unseal(master, new Uint8Array(3)), undefined);
+  await rm(folder, { recursive: true });
+});
