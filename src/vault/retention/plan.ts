@@ -1,0 +1,74 @@
+/**
+ * Which recovery points stay. Pure: points, rules and the moment go in, the points to unlink come out; the reconciler
+ * beside it acts on the answer.
+ *
+ * A rule keeps one point in each window of `everySeconds`, for points up to the age of `untilSeconds`; rules go from young
+ * to old and a point is judged by the first rule whose age it has not passed. Windows lie on the epoch, not on the
+ * moment of thinning, so that thinning again later never throws away what it kept before while the same rule applies.
+ * In a window the newest application-consistent point is kept, or the newest one when there is none.
+ *
+ *     age   0 ────── 2 h ─────────── 24 h ────────────── 7 d ───────────── 15 d ───▶
+ *           every    one an hour     one every 2 h       one every 4 h     none
+ *           point
+ *
+ * Never dropped: the newest point, the newest application-consistent one, and those that are locked.
+ */
+import type { RecoveryPoint, RetentionPolicy } from '../store/vault-store.ts';
+
+const hour = 3600;
+const day = 24 * hour;
+
+/**
+ * The reference system's thinning for 15 days. Points it holds at the most, with one every 5 minutes: 2 h × 12 = 24, then
+ * 22 hourly, 6 days × 12 = 72, 8 days × 6 = 48: 166 at the edges of windows.
+ */
+export const defaultRetention: RetentionPolicy = {
+  rules: [
+    { untilSeconds: 2 * hour, everySeconds: 0 },
+    { untilSeconds: day, everySeconds: hour },
+    { untilSeconds: 7 * day, everySeconds: 2 * hour },
+    { untilSeconds: 15 * day, everySeconds: 4 * hour },
+  ],
+};
+
+export type ThinnablePoint = Pick<RecoveryPoint, 'pointId' | 'type' | 'takenAt' | 'lockedUntil'>;
+
+/**
+ * The points that may go now, oldest first.
+ * @param points in any order
+ * @param now milliseconds since the epoch
+ */
+export function planRetention<P extends ThinnablePoint>(
+  points: readonly P[],
+  policy: RetentionPolicy,
+  now: number,
+): P[] {
+  const newestFirst = [...points].sort(
+    (a, b) => Date.parse(b.takenAt) - Date.parse(a.takenAt) || (a.pointId < b.pointId ? -1 : 1),
+  );
+  const rules = [...policy.rules].sort((a, b) => a.untilSeconds - b.untilSeconds);
+  const kept = new Set<P>();
+  const winners = new Map<string, P>();
+  for (const point of newestFirst) {
+    const takenAt = Date.parse(point.takenAt);
+    if (point.lockedUntil !== undefined && Date.parse(point.lockedUntil) > now) kept.add(point);
+    const ruleIndex = rules.findIndex((rule) => now - takenAt <= rule.untilSeconds * 1000);
+    const rule = rules[ruleIndex];
+    if (!rule) continue;
+    if (rule.everySeconds === 0) {
+      kept.add(point);
+      continue;
+    }
+    const window = `${ruleIndex}:${Math.floor(takenAt / (rule.everySeconds * 1000))}`;
+    const winner = winners.get(window);
+    const isBetter =
+      winner === undefined || (winner.type === 'CrashConsistent' && point.type === 'ApplicationConsistent');
+    if (isBetter) winners.set(window, point);
+  }
+  for (const point of winners.values()) kept.add(point);
+  const newest = newestFirst[0];
+  if (newest) kept.add(newest);
+  const newestApplicationConsistent = newestFirst.find(({ type }) => type === 'ApplicationConsistent');
+  if (newestApplicationConsistent) kept.add(newestApplicationConsistent);
+  return newestFirst.filter((point) => !kept.has(point)).reverse();
+}
