@@ -18,6 +18,8 @@ export const plainPattern = 'PLAIN-DATA-OF-';
 export interface MachineShape {
   readonly name: string;
   readonly diskBytes: readonly number[];
+  /** Its disks and files are copied, instead of being empty. */
+  readonly cloneOf?: Machine;
 }
 
 export class Machine {
@@ -40,10 +42,12 @@ export class Machine {
     this.name = shape.name;
     this.#timeline = timeline;
     this.#random = random;
-    this.disks = shape.diskBytes.map(
-      (sizeBytes, index) =>
-        new SimulatedDisk(`${shape.name}/disk${index}`, sizeBytes, timeline, random.fork(`disk${index}`)),
-    );
+    const { cloneOf } = shape;
+    this.disks = shape.diskBytes.map((sizeBytes, index) => {
+      const forked = random.fork(`disk${index}`);
+      if (cloneOf) return cloneOf.disks[index]!.clone(`${shape.name}/disk${index}`, forked);
+      return new SimulatedDisk(`${shape.name}/disk${index}`, sizeBytes, timeline, forked);
+    });
     this.ring = new SimulatedRing(this.disks);
     this.drive = new SimulatedDrive(timeline, random.fork('drive'));
     this.wall = { offsetMilliseconds: Date.UTC(2026, 0, 1) };

@@ -68,6 +68,17 @@ export class SimulatedDisk {
     ]);
   }
 
+  /** A copy as somebody makes one of a machine that is off: its history begins now. */
+  clone(name: string, random: SeededRandom): SimulatedDisk {
+    const copy = new SimulatedDisk(name, this.sizeBytes, this.#timeline, random);
+    this.#content.copy(copy.#content);
+    for (const [sector, history] of copy.#history.entries()) {
+      const content = Buffer.from(copy.#content.subarray(sector * sectorBytes, (sector + 1) * sectorBytes));
+      history[0] = { content, fromMoment: this.#timeline.moment, toMoment: Number.POSITIVE_INFINITY };
+    }
+    return copy;
+  }
+
   get writesUnderWay(): number {
     return this.#underWay.size;
   }

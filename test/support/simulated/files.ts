@@ -95,6 +95,20 @@ export class SimulatedDrive {
     for (const file of this.#allFiles()) this.#loseContent(file, keepChance);
   }
 
+  /** Takes over all files of another machine as programs see them there, durably: a cloned machine. */
+  copyFrom(other: SimulatedDrive): void {
+    for (const path of other.paths('')) {
+      const source = other.#file(path)!;
+      this.makeFolder(path.slice(0, path.lastIndexOf('/')));
+      const { folder, name } = this.parent(path);
+      const node = new FileNode();
+      node.cached = { pages: new Map(source.cached.pages), sizeBytes: source.cached.sizeBytes };
+      node.durable = { pages: new Map(source.cached.pages), sizeBytes: source.cached.sizeBytes };
+      folder!.entries.set(name, node);
+      folder!.durable.set(name, node);
+    }
+  }
+
   /** Flips one bit of one file below `folder` whose path passes `matches`; answers its path. */
   flipBit(folder: string, matches: (path: string) => boolean): string | undefined {
     const paths = this.paths(folder).filter(

@@ -1,0 +1,116 @@
+/**
+ * The oracle: byte equality at every bookmark, and nothing else that would need to know how a house works inside.
+ *
+ * A bookmark is seen when its frame goes into a link: from then on the machine (its disks, with the memory of all that was
+ * ever on them) and the moment are known. A recovery point is judged in the moment in which the vault records it: there
+ * must be one moment, not after the bookmark was sent and not long before it says it was taken, at which pulling the plug
+ * of the source would have left exactly these bytes on all its disks. The same bytes must be there at every later look
+ * until retention drops the point.
+ *
+ * This covers more than it says: a session that was fenced and still wrote, a range that was acknowledged and lost, a
+ * bookmark in the wrong place, all leave bytes that were on no disk of that machine at any one moment.
+ */
+import { createHash } from 'node:crypto';
+import type { Timeline } from '../support/simulated/clock.ts';
+import { SimulatedDisk } from '../support/simulated/disk.ts';
+import type { Machine } from './machine.ts';
+
+/** A bookmark may be of a moment so long before it says it was taken: a quiet pass, reading, rounding of clocks. */
+const slackMilliseconds = 5_000;
+
+interface SeenBookmark {
+  readonly machine: Machine;
+  readonly takenAtMilliseconds: number;
+  readonly sentMoment: number;
+}
+
+interface JudgedPoint {
+  readonly itemId: string;
+  readonly digest: string;
+}
+
+export class Oracle {
+  readonly #timeline: Timeline;
+  readonly #report: (failure: string) => void;
+  readonly #bookmarks = new Map<string, SeenBookmark>();
+  readonly #points = new Map<string, JudgedPoint>();
+  /** Moment at the end of each second of simulated time. */
+  readonly #moments: number[] = [];
+  judged = 0;
+  looks = 0;
+
+  constructor(timeline: Timeline, report: (failure: string) => void) {
+    this.#timeline = timeline;
+    this.#report = report;
+    this.#note();
+  }
+
+  /** A bookmark's frame goes out; only the first sending counts. */
+  sawBookmark(machine: Machine, bookmark: { readonly bookmarkId: string; readonly takenAt: string }): void {
+    if (this.#bookmarks.has(bookmark.bookmarkId)) return;
+    const now = this.#timeline.nowMilliseconds;
+    // The machine's clock may have jumped since: then its own word is worth nothing, and the moment of sending counts.
+    const said = Date.parse(bookmark.takenAt) - machine.wall.offsetMilliseconds;
+    const isPlausible = said <= now + 1 && said > now - 120_000;
+    this.#bookmarks.set(bookmark.bookmarkId, {
+      machine,
+      takenAtMilliseconds: isPlausible ? said : now,
+      sentMoment: this.#timeline.moment,
+    });
+  }
+
+  hasSeen(bookmarkId: string): boolean {
+    return this.#bookmarks.has(bookmarkId);
+  }
+
+  /** When the vault has recorded a recovery point. */
+  judge(itemId: string, pointId: string, content: readonly Buffer[]): void {
+    if (this.#points.has(pointId)) return;
+    this.judged++;
+    this.#points.set(pointId, { itemId, digest: digestOf(content) });
+    const bookmark = this.#bookmarks.get(pointId);
+    if (!bookmark) {
+      this.#report(`recovery point ${pointId} has no bookmark that anybody sent`);
+      return;
+    }
+    const { machine } = bookmark;
+    if (content.length !== machine.disks.length) {
+      this.#report(`recovery point ${pointId} has ${content.length} of ${machine.disks.length} disks`);
+      return;
+    }
+    const from = this.#momentAt(bookmark.takenAtMilliseconds - slackMilliseconds);
+    const window = { from, to: bookmark.sentMoment };
+    SimulatedDisk.legalMoments(
+      machine.disks.map((disk, index) => ({ disk, content: content[index]! })),
+      window,
+      (why) =>
+        this.#report(
+          `recovery point ${pointId} of ${machine.name} is no state that its disks were in between the moments ${window.from} and ${window.to}: ${why}`,
+        ),
+    );
+  }
+
+  /** At any later time: the point must have the same bytes as when it was judged. */
+  look(pointId: string, content: readonly Buffer[] | undefined): void {
+    const judged = this.#points.get(pointId);
+    if (!judged) return;
+    this.looks++;
+    if (!content) this.#report(`recovery point ${pointId} is recorded but its disks are gone`);
+    else if (digestOf(content) !== judged.digest) this.#report(`recovery point ${pointId} has changed`);
+  }
+
+  #note(): void {
+    this.#moments.push(this.#timeline.moment);
+    this.#timeline.after(1000, () => this.#note());
+  }
+
+  #momentAt(milliseconds: number): number {
+    return this.#moments[Math.max(0, Math.min(Math.floor(milliseconds / 1000), this.#moments.length - 1))]!;
+  }
+}
+
+function digestOf(content: readonly Buffer[]): string {
+  const hash = createHash('sha256');
+  for (const disk of content) hash.update(disk);
+  return hash.digest('hex');
+}

@@ -1,0 +1,302 @@
+/**
+ * A whole world in one process: protected machines, the site's process server, the vault; and somebody who breaks things.
+ *
+ *     machine ─┐                                             ┌ memory of records (survives, commits whole)
+ *     machine ─┼─ links ─▶ process server ─ cache road ─▶ vault: cache folder, log processor, replica disks
+ *     machine ─┘   cut, mute, flip     lose, cut, flip       kill, power, full, EIO, bit rot
+ *
+ * First comes trouble: work and faults for a while. Then quiet: no more faults, everything that was down comes back, and
+ * the world must heal by itself within a limit: every disk in sync, and a new recovery point of every machine; or the item
+ * says what is wrong. All the while the oracle looks at every recovery point.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
+import { type Frame, FrameType } from '../../src/protocol/replication/frame.ts';
+import { type Link, linkBroken } from '../../src/protocol/replication/link.ts';
+import { MemoryStore } from '../../src/vault/store/memory-store.ts';
+import { ProtectedItem } from '../../src/vault/store/vault-store.ts';
+import { type Life, never, Timeline } from '../support/simulated/clock.ts';
+import { SimulatedDrive } from '../support/simulated/files.ts';
+import { SimulatedConnection } from '../support/simulated/link.ts';
+import { SeededRandom } from '../support/simulated/random.ts';
+import type { CacheRoadFaults } from './cache-road.ts';
+import { type Defect, startMobilityService, startProcessServer, startVault } from './composition.ts';
+import { EventLog } from './event-log.ts';
+import { type Fault, type FaultName, faults, scheduleFaults } from './faults.ts';
+import { House } from './house.ts';
+import { Machine } from './machine.ts';
+import { Oracle } from './oracle.ts';
+
+export interface WorldOptions {
+  readonly seed: string;
+  /** Which faults may happen; all when not given. */
+  readonly faults?: readonly FaultName[];
+  /** Faults stop after so many; for narrowing down. */
+  readonly faultsMax?: number;
+  /** The world ends at this moment (the number behind # in the log). */
+  readonly untilMoment?: number;
+  readonly troubleSeconds?: number;
+  readonly print?: (line: string) => void;
+  readonly defect?: Defect;
+}
+
+export interface Outcome {
+  readonly seed: string;
+  /** Empty: all promises were kept. */
+  readonly failures: readonly string[];
+  readonly digest: string;
+  readonly lastLines: readonly string[];
+  readonly pointsJudged: number;
+  readonly looks: number;
+  readonly faultCount: number;
+  readonly simulatedSeconds: number;
+  readonly moments: number;
+}
+
+/** The ladder of retries goes 1, 2, 4, 8, 10, 30 minutes: whoever failed five times in trouble waits half an hour. */
+const healingMillisecondsMax = 3 * 3_600_000;
+
+export interface Site {
+  readonly machine: Machine;
+  readonly itemId: string;
+  readonly diskIds: readonly string[];
+  readonly itemKey: Buffer;
+  readonly house: House;
+}
+
+export class World {
+  readonly options: WorldOptions;
+  readonly timeline = new Timeline();
+  readonly random: SeededRandom;
+  readonly log: EventLog;
+  readonly oracle: Oracle;
+  readonly store = new MemoryStore();
+  readonly sites: Site[] = [];
+  readonly processServer: House;
+  readonly processServerDrive: SimulatedDrive;
+  readonly vault: House;
+  readonly vaultDrive: SimulatedDrive;
+  readonly siteWall = { offsetMilliseconds: Date.UTC(2026, 0, 1) };
+  readonly vaultWall = { offsetMilliseconds: Date.UTC(2026, 0, 1) + 3 };
+  readonly cacheFaults: CacheRoadFaults = { isClosed: false, lossChance: 0, flipChance: 0 };
+  /** What the process server listens with; undefined while it does not. */
+  accept: ((link: Link) => void) | undefined;
+  /** The vault's own cache store while it is up. */
+  cache: CacheStore | undefined;
+  connections: SimulatedConnection[] = [];
+  isSiteNetworkDown = false;
+  isQuiet = false;
+  faultCount = 0;
+  readonly failures: string[] = [];
+  /** Folders of the process server that go when its spool's disk dies. */
+  readonly spoolPaths = ['/process-server'];
+  readonly #clones: { readonly house: House; readonly machine: Machine }[] = [];
+  #dialled = 0;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    this.random = new SeededRandom(options.seed);
+    this.log = new EventLog(this.timeline, options.print);
+    this.oracle = new Oracle(this.timeline, (failure) => this.fail(failure));
+    this.processServerDrive = new SimulatedDrive(this.timeline, this.random.fork('drive/process-server'));
+    this.vaultDrive = new SimulatedDrive(this.timeline, this.random.fork('drive/vault'));
+    const parts = { timeline: this.timeline, random: this.random, log: this.log };
+    this.processServer = new House('process-server', parts, (life) => startProcessServer(this, life));
+    this.vault = new House('vault', parts, (life) => startVault(this, life));
+    const machineCount = this.random.between(1, 2);
+    for (let index = 0; index < machineCount; index++) this.#addSite(`machine${index}`);
+  }
+
+  #addSite(name: string): void {
+    const random = this.random.fork(name);
+    const diskBytes = Array.from({ length: random.between(1, 2) }, () => random.between(20, 96) * 4096);
+    const machine = new Machine(this.timeline, random, { name, diskBytes });
+    machine.install();
+    const site: Site = {
+      machine,
+      itemId: random.uuid(),
+      diskIds: diskBytes.map(() => random.uuid()),
+      itemKey: random.bytes(32),
+      house: new House(name, { timeline: this.timeline, random: this.random, log: this.log }, (life) =>
+        startMobilityService(this, site, life),
+      ),
+    };
+    this.sites.push(site);
+  }
+
+  fail(failure: string): void {
+    this.failures.push(failure);
+    this.log.add('ORACLE', failure);
+  }
+
+  /** A machine reaches for the process server. */
+  async dial(site: Site, machine: Machine, life: Life): Promise<Link> {
+    await this.wait(life, 1, 30);
+    const accept = this.accept;
+    const server = this.processServer.life;
+    if (!accept || !server || server.hasEnded || this.isSiteNetworkDown)
+      throw linkBroken('process-server/site', 'nobody answers');
+    const connection = new SimulatedConnection(
+      this.timeline,
+      this.random.fork(`link/${this.#dialled++}`),
+      { life, name: site.itemId },
+      { life: server, name: 'process-server/site' },
+      (frame, from) => this.#tap(machine, frame, from),
+    );
+    this.connections = this.connections.filter((one) => one.isOpen);
+    this.connections.push(connection);
+    accept(connection.receiver);
+    return connection.sender;
+  }
+
+  #tap(machine: Machine, frame: Frame, from: 'sender' | 'receiver'): void {
+    if (from !== 'sender' || frame.type !== FrameType.bookmark) return;
+    const bookmark = JSON.parse(Buffer.from(frame.payload).toString()) as {
+      bookmarkId: string;
+      takenAt: string;
+    };
+    this.oracle.sawBookmark(machine, bookmark);
+  }
+
+  /** Somebody starts a copy of a machine, service and all, while the original goes on: two sessions for one item. */
+  cloneMachine(site: Site): void {
+    const name = `${site.machine.name}-clone${this.#clones.length}`;
+    const random = this.random.fork(name);
+    const diskBytes = site.diskIds.map((_, index) => site.machine.disks[index]!.sizeBytes);
+    const machine = new Machine(this.timeline, random, { name, diskBytes, cloneOf: site.machine });
+    machine.drive.copyFrom(site.machine.drive);
+    const house = new House(name, { timeline: this.timeline, random: this.random, log: this.log }, (life) =>
+      startMobilityService(this, { ...site, machine }, life),
+    );
+    this.#clones.push({ house, machine });
+    house.start();
+    this.timeline.after(this.random.range(5000, 60_000), () => this.#endClone({ house, machine }, site));
+  }
+
+  /** Somebody notices, and switches the copy off. The original's service has stopped for good: it is started again. */
+  #endClone(clone: { readonly house: House; readonly machine: Machine }, site?: Site): void {
+    clone.house.isWanted = false;
+    clone.house.kill();
+    clone.machine.losePower();
+    if (!site) return;
+    site.house.kill();
+    site.house.startSoon();
+  }
+
+  endClones(): void {
+    for (const clone of this.#clones) this.#endClone(clone);
+    if (this.#clones.length > 0) for (const site of this.sites) site.house.kill();
+  }
+
+  wait(life: Life, low: number, high: number): Promise<void> {
+    if (life.hasEnded) return never();
+    return new Promise((resolve) => {
+      this.timeline.after(this.random.range(low, high), resolve, life);
+    });
+  }
+
+  replicaPath(itemId: string, pointId: string, diskId: string): string {
+    return `/replicas/${itemId}/points/${pointId}/${diskId}.raw`;
+  }
+
+  pointContent(site: Site, pointId: string, side: 'cached' | 'durable' = 'cached'): Buffer[] | undefined {
+    const content: Buffer[] = [];
+    for (const diskId of site.diskIds) {
+      const path = this.replicaPath(site.itemId, pointId, diskId);
+      const disk = side === 'cached' ? this.vaultDrive.peek(path) : this.vaultDrive.peekDurable(path);
+      if (!disk) return undefined;
+      content.push(disk);
+    }
+    return content;
+  }
+
+  /** All recovery points that are on record still have their bytes. */
+  async lookAtAllPoints(): Promise<void> {
+    for (const site of this.sites)
+      for (const point of await this.store.listPoints(site.itemId as never, { limit: 1000 }))
+        this.oracle.look(point.pointId, this.pointContent(site, point.pointId));
+  }
+
+  async #isHealed(sinceMilliseconds: number): Promise<{ readonly missing: string[] }> {
+    const missing: string[] = [];
+    for (const { machine, itemId, diskIds } of this.sites) {
+      const state = await this.store.state(itemId as never);
+      const out = state.disks
+        .filter((disk) => disk.state !== 'in-sync')
+        .map((disk) => `${disk.state} ${disk.cause ?? ''}`);
+      if (state.disks.length !== diskIds.length)
+        out.push(`${state.disks.length} of ${diskIds.length} disks known`);
+      if (state.blocked) out.push(`blocked: ${state.blocked.event.code}`);
+      const [newest] = await this.store.listPoints(itemId as never, { limit: 1 });
+      if (!newest || Date.parse(newest.processedAt) - this.vaultWall.offsetMilliseconds < sinceMilliseconds)
+        out.push(`no recovery point since, the last one ${newest?.processedAt ?? 'never'}`);
+      if (out.length > 0) missing.push(`${machine.name}: ${out.join(', ')}`);
+    }
+    return { missing };
+  }
+
+  async run(): Promise<Outcome> {
+    const untilMoment = this.options.untilMoment ?? Number.POSITIVE_INFINITY;
+    const isOver = () => this.failures.length > 0 || this.timeline.moment >= untilMoment;
+    const onStray = (error: unknown) =>
+      this.fail(`an error that nobody handled: ${(error as Error)?.stack ?? error}`);
+    process.on('unhandledRejection', onStray);
+    try {
+      for (const { machine, itemId, diskIds, itemKey } of this.sites)
+        await this.store.addItem(
+          ProtectedItem.parse({
+            itemId,
+            name: machine.name,
+            processServer: 'site',
+            disks: diskIds.map((diskId, index) => ({ diskId, path: `/dev/disk${index}` })),
+            retention: { rules: [{ untilSeconds: 86_400, everySeconds: 0 }] },
+            createdAt: new Date(this.vaultWall.offsetMilliseconds).toISOString(),
+          }),
+          itemKey,
+        );
+      this.vault.start();
+      this.processServer.start();
+      for (const site of this.sites) site.house.start();
+      scheduleFaults(this);
+      const troubleMilliseconds = (this.options.troubleSeconds ?? this.random.between(60, 400)) * 1000;
+      await this.timeline.run(troubleMilliseconds, isOver);
+      if (!isOver()) await this.#heal(isOver);
+      await this.lookAtAllPoints();
+      await turn();
+    } finally {
+      process.off('unhandledRejection', onStray);
+    }
+    return {
+      seed: this.options.seed,
+      failures: this.failures,
+      digest: this.log.digest(),
+      lastLines: this.log.lines.slice(-60),
+      pointsJudged: this.oracle.judged,
+      looks: this.oracle.looks,
+      faultCount: this.faultCount,
+      simulatedSeconds: Math.round(this.timeline.nowMilliseconds / 1000),
+      moments: this.timeline.moment,
+    };
+  }
+
+  async #heal(isOver: () => boolean): Promise<void> {
+    this.isQuiet = true;
+    this.log.add('world', 'quiet: no more faults from here on');
+    for (const name of Object.keys(faults) as FaultName[]) (faults[name] as Fault).heal?.(this);
+    for (const house of [this.vault, this.processServer, ...this.sites.map((site) => site.house)]) {
+      house.isWanted = true;
+      house.startSoon(0, 1000);
+    }
+    for (const { machine } of this.sites) machine.calm();
+    const since = this.timeline.nowMilliseconds + 2000;
+    let missing: string[] = [];
+    // Asked once in a simulated second; the deaths of a house in quiet times are its own.
+    for (let at = since; at < since + healingMillisecondsMax && !isOver(); at += 1000) {
+      await this.timeline.run(at, isOver);
+      ({ missing } = await this.#isHealed(since));
+      if (missing.length === 0) return;
+    }
+    if (!isOver())
+      this.fail(`not healed after ${healingMillisecondsMax / 60_000} quiet minutes: ${missing.join('; ')}`);
+  }
+}
