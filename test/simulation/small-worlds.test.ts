@@ -1,0 +1,203 @@
+/**
+ * Goal: the two stores of the vault keep what they confirmed through kills and power losses at any moment. The whole
+ * world (`simulation.test.ts`) comes by such moments seldom; here they come all the time.
+ * Method: one store, simulated files, a model of what was confirmed; after every crash the store is compared with it.
+ */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import test from 'ava';
+import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../src/model/ids.ts';
+import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
+import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
+import { sumOf } from '../../src/vault/replica/sums.ts';
+import { Life, Timeline } from '../support/simulated/clock.ts';
+import { SimulatedDrive } from '../support/simulated/files.ts';
+import { SeededRandom } from '../support/simulated/random.ts';
+
+const blockBytes = 4096;
+const signal = new AbortController().signal;
+
+interface SmallWorld {
+  readonly timeline: Timeline;
+  readonly random: SeededRandom;
+  readonly drive: SimulatedDrive;
+}
+
+/** Starts `work` in a life that ends at a random moment by kill -9 or power loss, a number of times over. */
+async function crashing(
+  seed: string,
+  rounds: number,
+  check: (world: SmallWorld, life: Life) => Promise<void>,
+  work: (world: SmallWorld, life: Life) => Promise<void>,
+): Promise<void> {
+  const timeline = new Timeline();
+  const random = new SeededRandom(seed);
+  const drive = new SimulatedDrive(timeline, random.fork('drive'));
+  const world = { timeline, random, drive };
+  for (let round = 0; round < rounds; round++) {
+    const life = new Life(`round ${round}`);
+    let isOver = false;
+    let failure: unknown;
+    let hasChecked = false;
+    check(world, life)
+      .then(() => {
+        hasChecked = true;
+        timeline.after(random.range(0, random.choose([5, 50, 200])), () => {
+          isOver = true;
+        });
+        return work(world, life);
+      })
+      .catch((error: unknown) => {
+        failure = error;
+        isOver = true;
+      });
+    await timeline.run(Number.POSITIVE_INFINITY, () => isOver);
+    life.end();
+    if (failure) throw failure;
+    if (!hasChecked) throw new Error('the check did not end');
+    if (random.chance(0.5)) drive.losePower();
+  }
+}
+
+test('a folder store keeps every object that it confirmed, and shows none that is not whole', async (t) => {
+  let confirmed = 0;
+  for (let seed = 0; seed < 25; seed++) {
+    /** Key → content that any put has tried, and whether one was confirmed. */
+    const known = new Map<string, { content: Buffer; isConfirmed: boolean }>();
+    const open = ({ drive, random }: SmallWorld, life: Life) =>
+      new FolderStore({
+        files: drive.files(life),
+        random: random.fork(`store${life.name}`),
+        folder: '/cache',
+      });
+    await crashing(
+      `folder/${seed}`,
+      20,
+      async (world, life) => {
+        const store = open(world, life);
+        await store.prepare();
+        for (const [key, { content, isConfirmed }] of known) {
+          const stream = await store.get(key, signal);
+          if (!stream) {
+            t.false(isConfirmed, `seed ${seed}: ${key} was confirmed and is gone`);
+            continue;
+          }
+          const pieces: Buffer[] = [];
+          for await (const piece of stream) pieces.push(piece as Buffer);
+          t.true(Buffer.concat(pieces).equals(content), `seed ${seed}: ${key} is not whole`);
+        }
+      },
+      async (world, life) => {
+        const store = open(world, life);
+        for (;;) {
+          const key = `items/${world.random.between(0, 2)}/${world.random.between(0, 12)}.seg`;
+          const object = known.get(key) ?? {
+            content: world.random.bytes(world.random.between(0, 3000)),
+            isConfirmed: false,
+          };
+          known.set(key, object);
+          await store.put(
+            key,
+            {
+              sizeBytes: object.content.byteLength,
+              sha256: createHash('sha256').update(object.content).digest('hex'),
+              open: () => Readable.from(object.content.byteLength > 0 ? [object.content] : []),
+            },
+            signal,
+          );
+          object.isConfirmed = true;
+          confirmed++;
+        }
+      },
+    );
+  }
+  t.true(confirmed > 1000, `${confirmed} objects`);
+});
+
+test('a replica store keeps every point that it confirmed, with its sums, and cuts none from half a head', async (t) => {
+  let cut = 0;
+  const itemId = '11111111-1111-4111-8111-111111111111' as ProtectedItemId;
+  const diskIds = [
+    '22222222-2222-4222-8222-222222222222',
+    '33333333-3333-4333-8333-333333333333',
+  ] as ProtectedDiskId[];
+  const sizeBytes = 16 * blockBytes;
+  for (let seed = 0; seed < 25; seed++) {
+    const points = new Map<RecoveryPointId, { content: Buffer[]; state: 'tried' | 'cut' | 'dropped' }>();
+    /** What the head must have once a flush was confirmed; written anew after a crash, as the log processor does. */
+    const model = diskIds.map(() => Buffer.alloc(sizeBytes));
+    const open = ({ drive }: SmallWorld, life: Life) =>
+      new ReflinkStore({ folder: '/replicas', files: drive.files(life) });
+    const holds = async (store: ReflinkStore, pointId: RecoveryPointId, content: Buffer[]) => {
+      for (const [index, diskId] of diskIds.entries()) {
+        const disk = await store.openPoint(itemId, pointId, diskId);
+        const found = Buffer.alloc(disk.sizeBytes);
+        await disk.read(found, 0);
+        t.true(found.equals(content[index]!), `seed ${seed}: point ${pointId} has other bytes`);
+        const sums = await store.openPointSums(itemId, pointId, diskId);
+        const sumBytes = Buffer.alloc(sums.sizeBytes);
+        await sums.read(sumBytes, 0);
+        for (let block = 0; block < sizeBytes / blockBytes; block++)
+          t.is(
+            sumBytes.readUInt32LE(block * 4),
+            sumOf(found.subarray(block * blockBytes, (block + 1) * blockBytes)),
+            `seed ${seed}: sum of block ${block} of point ${pointId}`,
+          );
+      }
+    };
+    await crashing(
+      `replica/${seed}`,
+      20,
+      async (world, life) => {
+        const store = open(world, life);
+        await store.prepare();
+        const listed = await store.listPoints(itemId);
+        for (const [pointId, point] of points) {
+          if (point.state === 'cut')
+            t.true(listed.includes(pointId), `seed ${seed}: point ${pointId} is gone`);
+          if (listed.includes(pointId)) await holds(store, pointId, point.content);
+        }
+      },
+      async (world, life) => {
+        const { random } = world;
+        const store = open(world, life);
+        const heads = await Promise.all(diskIds.map((diskId) => store.openHead(itemId, diskId, sizeBytes)));
+        // What was under way when the last life ended is applied again, as a segment is.
+        for (const [index, head] of heads.entries()) await head.write(model[index]!, 0);
+        for (;;) {
+          for (const [index, head] of heads.entries()) {
+            const block = random.between(0, sizeBytes / blockBytes - 1);
+            const target = model[index]!.subarray(
+              block * blockBytes,
+              (block + random.between(1, 3)) * blockBytes,
+            );
+            if (random.chance(0.3)) {
+              target.fill(0);
+              await head.zero(block * blockBytes, target.byteLength);
+            } else {
+              target.fill(random.bytes(32));
+              await head.write(Buffer.from(target), block * blockBytes);
+            }
+          }
+          if (random.chance(0.6)) continue;
+          for (const head of heads) await head.flush();
+          const pointId = random.uuid() as RecoveryPointId;
+          const point = {
+            content: model.map((content) => Buffer.from(content)),
+            state: 'tried' as 'tried' | 'cut' | 'dropped',
+          };
+          points.set(pointId, point);
+          await store.cutPoint(itemId, pointId, diskIds);
+          point.state = 'cut';
+          cut++;
+          const [oldest] = [...points].find(([, { state }]) => state === 'cut')!;
+          if (random.chance(0.3)) {
+            points.get(oldest)!.state = 'dropped';
+            await store.dropPoint(itemId, oldest);
+          }
+        }
+      },
+    );
+  }
+  t.true(cut > 500, `${cut} points`);
+});
