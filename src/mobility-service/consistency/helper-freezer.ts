@@ -83,6 +83,7 @@ async function prepare(options: HelperFreezerOptions): Promise<FreezeSession> {
   if (Buffer.byteLength(`${mountPoints.join('\0')}\0`) >= mountListBytesMax)
     throw errors.TooManyMounts(mounts.length, mountsMax);
 
+  const gone = new AbortController();
   const link = openThawLink(options.helperPath, options.notePath, mountPoints);
   try {
     const answer = await withDeadline(options.clock, prepareMillisecondsMax, link.next(), () =>
@@ -99,6 +100,12 @@ async function prepare(options: HelperFreezerOptions): Promise<FreezeSession> {
     return new HelperSession(options, link, mountPoints);
   } catch (error) {
     link.hangUp();
+    // Its handles keep the mounts busy until it is gone; one that does not go is of no more interest than the error.
+    await Promise.race([
+      link.ended,
+      options.clock.sleep(thawAnswerMillisecondsMax, gone.signal).catch(() => {}),
+    ]);
+    gone.abort();
     throw error;
   }
 }

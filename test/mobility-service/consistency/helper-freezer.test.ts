@@ -400,8 +400,14 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** The copy is read by the file system's own checker, which must find nothing to replay or repair. */
+/** The copy is read by the file system's own checker, which must find nothing to repair. */
 async function assertClean(t: ExecutionContext, type: FileSystemType, image: string): Promise<void> {
+  // A frozen XFS leaves its log to be replayed on purpose, for files that were unlinked while open.
+  if (type === 'xfs') {
+    const mountPoint = await folder(t);
+    await run('mount', ['-o', 'loop,nouuid', image, mountPoint], quick);
+    await run('umount', [mountPoint], quick);
+  }
   const check = {
     ext4: ['e2fsck', '-f', '-n', image],
     xfs: ['xfs_repair', '-n', '-f', image],
