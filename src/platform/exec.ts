@@ -63,3 +63,9 @@ export async function run(program: string, args: readonly string[], options: Run
     });
   return result.stdout;
 }
+
+/** Runs a program with this process's own input and output until it ends; answers its exit code. Signals go to both. */
+export async function runInherited(program: string, args: readonly string[]): Promise<number> {
+  const result = await execa(program, args, { stdio: 'inherit', reject: false });
+  return result.exitCode ?? 1;
+}

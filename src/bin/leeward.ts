@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+/** `leeward`: the command line. Talks to a vault over its admin socket; prints one error chain and ends. */
+import { commands } from '../cli/commands.ts';
+import { systemClock } from '../platform/clock.ts';
+import { renderError } from '../platform/errors.ts';
+import { runInherited } from '../platform/exec.ts';
+
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort());
+
+try {
+  await commands({
+    clock: systemClock,
+    signal: stop.signal,
+    runVault: (args) =>
+      runInherited(process.execPath, [new URL('./vault.ts', import.meta.url).pathname, ...args]),
+  }).parseAsync();
+} catch (error) {
+  console.error(renderError(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,53 @@
+/** How answers look: tables for people, JSON for programs; progress on standard error, so that it never mixes with either. */
+import { styleText } from 'node:util';
+
+export type OutputForm = 'table' | 'json';
+
+/** Columns are as wide as their widest cell; the last one is not padded. */
+export function renderTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = headings.map((heading, column) =>
+    Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, column) => (column === cells.length - 1 ? cell : cell.padEnd(widths[column]!)))
+      .join('  ')
+      .trimEnd();
+  return [styleText('bold', line(headings)), ...rows.map(line)].join('\n');
+}
+
+export function bytes(count: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = count;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function duration(seconds: number): string {
+  if (seconds < 100) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+export function print(form: OutputForm, value: unknown, table: () => string, next?: string): void {
+  if (form === 'json') console.log(JSON.stringify(value, null, 2));
+  else {
+    console.log(table());
+    if (next !== undefined) console.log(`\nnext: ${next}`);
+  }
+}
+
+/** One line that is written over on a terminal, and a line each where there is none. */
+export function showProgress(text: string, fraction: number | undefined): void {
+  const shown = fraction === undefined ? text : `${text} ${Math.round(fraction * 100)} %`;
+  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${shown}` : `${shown}\n`);
+}
+
+export function endProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+}
