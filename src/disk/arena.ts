@@ -10,6 +10,14 @@ import { strict as assert } from 'node:assert';
 
 export const pageBytes = 4096;
 
+/** TypeScript declares it for browsers only. */
+declare const WebAssembly: {
+  readonly Memory: new (pages: {
+    readonly initial: number;
+    readonly maximum: number;
+  }) => { readonly buffer: ArrayBuffer };
+};
+
 /** One page of a WebAssembly memory. */
 const wasmPageBytes = 65_536;
 

@@ -1,0 +1,103 @@
+/**
+ * What capture leaves behind for its successor: the change maps of a clean stop, and the counters of the rings that go on
+ * recording. With it a restart or an upgrade needs no resync. See `docs/formats/capture-state.md`.
+ *
+ *     "LWCAPTS1" │ length of the header, u32 │ header, JSON │ extents, u32 first block + u32 blocks each │ SHA-256 of all before
+ *
+ * A file that was not written to its end, or has a flipped bit, is refused as a whole; the disks are then compared with
+ * their copies. While the service runs the file says `clean: false`: after a crash it is proof of an unclean stop.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { blockBytes } from '../../disk/disk.ts';
+import { parseJson } from '../../platform/settings.ts';
+import { ChangeMap } from './change-map.ts';
+import { captureErrors } from './errors.ts';
+
+const magic = 'LWCAPTS1';
+const digestBytes = 32;
+
+const Header = z.strictObject({
+  clean: z.boolean(),
+  bootId: z.string().min(1).max(100),
+  disks: z
+    .array(
+      z.strictObject({
+        path: z.string(),
+        deviceNumber: z.number().int().nonnegative(),
+        sizeBytes: z.number().int().positive(),
+        /** How many of the extents that follow are this disk's. */
+        extents: z.number().int().nonnegative(),
+      }),
+    )
+    .max(64),
+  /** Lost events of all rings together, as the kernel had counted them when the maps were saved. */
+  lostEvents: z.number().int().nonnegative(),
+});
+
+export interface CaptureState {
+  readonly clean: boolean;
+  readonly bootId: string;
+  readonly lostEvents: number;
+  readonly disks: readonly {
+    readonly path: string;
+    readonly deviceNumber: number;
+    readonly sizeBytes: number;
+    readonly map: ChangeMap;
+  }[];
+}
+
+export function encodeCaptureState(state: CaptureState): Buffer {
+  const extents = state.disks.map((disk) => [...disk.map.extents(Number.MAX_SAFE_INTEGER)]);
+  const header = Buffer.from(
+    JSON.stringify({
+      clean: state.clean,
+      bootId: state.bootId,
+      disks: state.disks.map(({ path, deviceNumber, sizeBytes }, index) => ({
+        path,
+        deviceNumber,
+        sizeBytes,
+        extents: extents[index]!.length,
+      })),
+      lostEvents: state.lostEvents,
+    } satisfies z.infer<typeof Header>),
+  );
+  const all = extents.flat();
+  const start = magic.length + 4 + header.byteLength;
+  const content = Buffer.alloc(start + all.length * 8 + digestBytes);
+  content.write(magic, 0, 'latin1');
+  content.writeUInt32LE(header.byteLength, magic.length);
+  header.copy(content, magic.length + 4);
+  for (const [index, extent] of all.entries()) {
+    content.writeUInt32LE(extent.offsetBytes / blockBytes, start + index * 8);
+    content.writeUInt32LE(Math.ceil(extent.lengthBytes / blockBytes), start + index * 8 + 4);
+  }
+  digestOf(content).copy(content, content.byteLength - digestBytes);
+  return content;
+}
+
+/** Throws `CaptureStateInvalid`. */
+export function decodeCaptureState(content: Buffer, path: string): CaptureState {
+  const invalid = (what: string): Error => captureErrors.CaptureStateInvalid(path, what);
+  if (content.byteLength < magic.length + 4 + digestBytes) throw invalid('it is cut off');
+  if (content.toString('latin1', 0, magic.length) !== magic)
+    throw invalid('it is of another kind or version');
+  if (!digestOf(content).equals(content.subarray(-digestBytes))) throw invalid('its digest does not match');
+  let at = magic.length + 4 + content.readUInt32LE(magic.length);
+  const end = content.byteLength - digestBytes;
+  if (at > end) throw invalid('its header is longer than the file');
+  const header = parseJson(Header, content.toString('utf8', magic.length + 4, at), path);
+  if (at + header.disks.reduce((sum, disk) => sum + disk.extents * 8, 0) !== end)
+    throw invalid('its length is wrong');
+  const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents }) => {
+    const map = new ChangeMap(sizeBytes);
+    for (let index = 0; index < extents; index++, at += 8)
+      map.mark(content.readUInt32LE(at) * blockBytes, content.readUInt32LE(at + 4) * blockBytes);
+    return { path: disk, deviceNumber, sizeBytes, map };
+  });
+  return { clean: header.clean, bootId: header.bootId, lostEvents: header.lostEvents, disks };
+}
+
+function digestOf(content: Buffer): Buffer {
+  return createHash('sha256').update(content.subarray(0, -digestBytes)).digest();
+}
