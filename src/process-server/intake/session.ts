@@ -1,0 +1,383 @@
+/**
+ * The front door: one connection of one machine. Frames come in, are checked by the receiver, gathered into batches, made
+ * durable in the item's journal, and only then acknowledged. While one batch is being synced the next one is gathered, so
+ * one fsync serves whatever arrived during the last one.
+ *
+ * Back-pressure: a frame is asked for only when there is room for it in the spool and in a batch. Nothing else queues.
+ *
+ * Fencing: a newer session makes its generation durable first, then ends this one. `append` asks in turn whether this
+ * session is still the one that may write, so not even a batch already under way gets in behind the newer one.
+ */
+import { pause, withDeadline } from '../../platform/clock.ts';
+import { hasCode, type LeewardError } from '../../platform/errors.ts';
+import { decodeDigestPart } from '../../protocol/cache/digest-part.ts';
+import { digestPrefix } from '../../protocol/cache/manifest.ts';
+import { openObject } from '../../protocol/cache/segment.ts';
+import {
+  encodeHeader,
+  type Frame,
+  FrameType,
+  frame,
+  headerBytes,
+  jsonFrame,
+  protocolVersion,
+} from '../../protocol/replication/frame.ts';
+import { type Link, linkBroken } from '../../protocol/replication/link.ts';
+import {
+  digestBytes,
+  digestChunkBytes,
+  type Hello,
+  type Refused,
+  type Welcome,
+} from '../../protocol/replication/messages.ts';
+import { parseHello, Receiver } from '../../protocol/replication/receiver.ts';
+import { asLeewardError, processServerErrors } from '../errors.ts';
+import { abortable, type LiveSession, type ProtectedItem, type Services } from '../item.ts';
+
+/** A hello is the first thing a sender says; whoever is silent this long is not one. */
+const helloMillisecondsMax = 15_000;
+/** How long a refusal waits for the spool to recover before it says "later". */
+const readyMillisecondsMax = 20_000;
+/** Digests go out in frames of this much: 1 GiB of disk each. */
+const digestFrameBytes = 256 << 10;
+/** A digest object is at most 1 MiB of digests and its envelope. */
+const digestObjectBytesMax = 2 << 20;
+
+interface Batch {
+  readonly buffer: Buffer;
+  readonly leave: () => void;
+  readonly sinceMilliseconds: number;
+  used: number;
+  lastSequence: number;
+  disksAfter: Receiver['disks'];
+  closeAfter: boolean;
+  bookmark: string | undefined;
+}
+
+/** Serves one connection to its end; never throws. */
+export async function serveLink(
+  services: Services,
+  itemOf: (itemId: string) => ProtectedItem | undefined,
+  link: Link,
+): Promise<void> {
+  const { clock, log } = services;
+  const frames = link.frames()[Symbol.asyncIterator]();
+  let item: ProtectedItem | undefined;
+  let hello: Hello;
+  let session: IntakeSession | undefined;
+  try {
+    try {
+      const first = await withDeadline(clock, helloMillisecondsMax, frames.next(), () =>
+        linkBroken(link.peerName, 'it did not say hello'),
+      );
+      if (first.done) return;
+      hello = parseHello(first.value);
+      item = checkHello(hello, link.peerName, itemOf);
+      session = new IntakeSession(services, item, link, hello);
+      const limit = new AbortController();
+      await withDeadline(clock, readyMillisecondsMax, item.takeOver(session, limit.signal), () => {
+        const late = processServerErrors.SpoolWriteFailed(hello.itemId, 'the spool is not ready yet');
+        limit.abort(late);
+        return late;
+      });
+    } catch (error) {
+      const refusal = asLeewardError(error);
+      log.warn('session-refused', { peer: link.peerName, code: refusal.code, summary: refusal.summary });
+      await link.send(jsonFrame(FrameType.refused, refusedOf(refusal))).catch(() => {});
+      link.close();
+      return;
+    }
+    await session.run(frames);
+  } catch (error) {
+    log.warn('session-ended', { peer: link.peerName, error });
+    link.close(asLeewardError(error));
+  } finally {
+    session?.ended();
+    if (item && session) item.sessionEnded(session);
+  }
+}
+
+function checkHello(
+  hello: Hello,
+  peerName: string,
+  itemOf: (itemId: string) => ProtectedItem | undefined,
+): ProtectedItem {
+  if (peerName !== hello.itemId) throw processServerErrors.WrongCertificate(hello.itemId, peerName);
+  const item = itemOf(hello.itemId);
+  if (!item) throw processServerErrors.UnknownItem(hello.itemId);
+  if (!hello.protocolVersions.includes(protocolVersion))
+    throw processServerErrors.VersionNotSupported(hello.itemId);
+  const assigned = new Set<string>(item.assignment.disks.map((disk) => disk.diskId));
+  const offered = new Set<string>(hello.disks.map((disk) => disk.diskId));
+  if (offered.size !== hello.disks.length)
+    throw processServerErrors.DisksDoNotMatch(hello.itemId, 'one disk is named twice');
+  for (const disk of hello.disks)
+    if (!assigned.has(disk.diskId))
+      throw processServerErrors.DisksDoNotMatch(hello.itemId, `${disk.diskId} is not protected`);
+  // A bookmark must have every disk of the machine; a session without one of them could never place it.
+  for (const diskId of assigned)
+    if (!offered.has(diskId)) throw processServerErrors.DisksDoNotMatch(hello.itemId, `${diskId} is missing`);
+  return item;
+}
+
+function refusedOf(error: LeewardError): Refused {
+  const { code, summary, possibleCauses, recommendedAction, retry } = error;
+  return { code, summary, possibleCauses, recommendedAction, retry };
+}
+
+class IntakeSession implements LiveSession {
+  readonly sessionId: string;
+  readonly generation: number;
+  readonly #services: Services;
+  readonly #item: ProtectedItem;
+  readonly #link: Link;
+  readonly #hello: Hello;
+  readonly #over = new AbortController();
+  readonly #finished = Promise.withResolvers<void>();
+  #gathering: Batch | undefined;
+  #flushing: Promise<void> | undefined;
+  #failure: Error | undefined;
+
+  constructor(services: Services, item: ProtectedItem, link: Link, hello: Hello) {
+    this.sessionId = hello.sessionId;
+    this.generation = hello.generation;
+    this.#services = services;
+    this.#item = item;
+    this.#link = link;
+    this.#hello = hello;
+  }
+
+  async fence(error: LeewardError): Promise<void> {
+    if (!this.#over.signal.aborted) {
+      // Not awaited: a peer that does not read must not hold up its successor.
+      void this.#link.send(jsonFrame(FrameType.fenced, refusedOf(error))).catch(() => {});
+      this.#link.close();
+      this.#over.abort(error);
+    }
+    await this.#finished.promise;
+  }
+
+  ended(): void {
+    this.#over.abort(this.#over.signal.reason ?? linkBroken(this.#link.peerName, 'the session is over'));
+    this.#finished.resolve();
+  }
+
+  async run(frames: AsyncIterator<Frame>): Promise<void> {
+    const receiver = new Receiver(this.#hello, this.#item.spool.disks);
+    const welcome: Welcome = {
+      protocolVersion,
+      sessionId: this.sessionId,
+      generation: this.generation,
+      windowBytes: this.#services.limits.windowBytes,
+      disks: receiver.disks.map(({ diskId, state, cause }) => ({
+        diskId,
+        state,
+        ...(state === 'resync' && cause !== undefined ? { resyncCause: cause } : {}),
+      })),
+    };
+    await this.#link.send(jsonFrame(FrameType.welcome, welcome, { generation: this.generation }));
+    this.#services.log.info('session-welcomed', {
+      protectedItemId: this.#hello.itemId,
+      sessionId: this.sessionId,
+      generation: this.generation,
+    });
+    const digests = this.#forwardDigests(receiver);
+    try {
+      await this.#receive(receiver, frames);
+    } finally {
+      // What was gathered and not flushed is not acknowledged: its sender has it in its map.
+      this.#over.abort(linkBroken(this.#link.peerName, 'the session is over'));
+      await this.#flushing?.catch(() => {});
+      this.#gathering?.leave();
+      await digests;
+    }
+  }
+
+  async #receive(receiver: Receiver, frames: AsyncIterator<Frame>): Promise<void> {
+    const { signal } = this.#over;
+    for (;;) {
+      const next = await abortable(frames.next(), signal);
+      if (this.#failure) throw this.#failure;
+      if (next.done) return await this.#drain();
+      const arrived = next.value;
+      const received = receiver.accept(arrived);
+      const sizeBytes = headerBytes + arrived.payload.byteLength;
+      await this.#waitForRoom(sizeBytes);
+      let batch = this.#gathering;
+      if (batch && batch.used + sizeBytes > batch.buffer.byteLength) {
+        await this.#submit();
+        batch = undefined;
+      }
+      batch ??= await this.#newBatch(sizeBytes);
+      // From here to the end of the copy nothing waits: the flusher sees a batch only between frames.
+      this.#gathering = batch;
+      encodeHeader(arrived).copy(batch.buffer, batch.used);
+      batch.buffer.set(arrived.payload, batch.used + headerBytes);
+      batch.used += sizeBytes;
+      batch.lastSequence = arrived.sequence;
+      batch.disksAfter = [...receiver.disks];
+      if (received.kind === 'bookmark') batch.bookmark = received.bookmark.takenAt;
+      batch.closeAfter = received.kind === 'bookmark' || received.kind === 'resync-begin';
+      if (batch.closeAfter) await this.#submit();
+      else if (!this.#flushing) await this.#submit();
+    }
+  }
+
+  async #waitForRoom(sizeBytes: number): Promise<void> {
+    const { space } = this.#services;
+    const { itemId } = this.#hello;
+    // What is gathered or under way is not charged yet: at most two batches, for which the caller's margin has room.
+    if (space.hasRoom(itemId, sizeBytes)) return;
+    if (!this.#flushing && this.#gathering) await this.#submit();
+    this.#item.raise(
+      processServerErrors.SpoolFull(
+        `${space.usedBy(itemId)} bytes of this machine, ${space.usedBytes} in all`,
+      ),
+    );
+    await space.waitForRoom(itemId, sizeBytes, this.#over.signal);
+  }
+
+  async #newBatch(sizeBytes: number): Promise<Batch> {
+    const { limits, batches, clock } = this.#services;
+    const leave = await batches.enter(this.#over.signal);
+    return {
+      buffer: Buffer.allocUnsafeSlow(Math.max(limits.batchBytesMax, sizeBytes)),
+      leave,
+      sinceMilliseconds: clock.monotonic(),
+      used: 0,
+      lastSequence: 0,
+      disksAfter: [],
+      closeAfter: false,
+      bookmark: undefined,
+    };
+  }
+
+  /** Hands the gathered batch to the journal once the one before it is durable. */
+  async #submit(): Promise<void> {
+    while (this.#flushing) await this.#flushing;
+    if (this.#failure) throw this.#failure;
+    const batch = this.#gathering;
+    if (!batch) return;
+    this.#gathering = undefined;
+    this.#flushing = this.#flush(batch).then(
+      () => {
+        this.#flushing = undefined;
+        // What was gathered meanwhile goes next, even when nothing more arrives.
+        if (this.#gathering && !this.#failure) void this.#submit().catch((error: Error) => this.#fail(error));
+      },
+      (error: Error) => {
+        this.#flushing = undefined;
+        this.#fail(error);
+      },
+    );
+  }
+
+  async #flush(batch: Batch): Promise<void> {
+    const { clock, limits, figures } = this.#services;
+    const { signal } = this.#over;
+    try {
+      for (let isFirst = true; ; isFirst = false)
+        try {
+          await this.#item.spool.append(batch.buffer.subarray(0, batch.used), this.#hello, batch.disksAfter, {
+            closeAfter: batch.closeAfter,
+            nowMilliseconds: clock.monotonic(),
+            check: () => {
+              signal.throwIfAborted();
+              if (!this.#item.isLive(this)) throw processServerErrors.SessionFenced(this.#hello.itemId, 0);
+            },
+          });
+          break;
+        } catch (error) {
+          // The batch is still here, whole: it waits for room like everybody else.
+          if (!hasCode(error, 'ENOSPC', 'EDQUOT')) throw error;
+          if (isFirst) this.#item.raise(processServerErrors.SpoolFull('the file system has no room'));
+          await pause(clock, limits.fullDiskMilliseconds, signal);
+          signal.throwIfAborted();
+        }
+    } finally {
+      batch.leave();
+    }
+    figures.received(batch.used);
+    figures.acknowledged((clock.monotonic() - batch.sinceMilliseconds) / 1000);
+    this.#item.journalled(batch.bookmark);
+    await this.#link.send(
+      frame(FrameType.ack, { sequence: batch.lastSequence, generation: this.generation }),
+    );
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#gathering || this.#flushing) {
+      await this.#submit();
+      await this.#flushing;
+      if (this.#failure) throw this.#failure;
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#over.abort(error);
+  }
+
+  /**
+   * While a comparison is open, its digests are fetched from cache storage, handed to the sender and deleted. A session that
+   * breaks in between asks anew with its next resync-begin.
+   */
+  async #forwardDigests(receiver: Receiver): Promise<void> {
+    const { clock, limits, store } = this.#services;
+    const { signal } = this.#over;
+    const done = new Set<string>();
+    while (!signal.aborted) {
+      try {
+        for (const [diskIndex, disk] of receiver.disks.entries()) {
+          const resyncId = disk.resync?.kind === 'resync' ? disk.resync.resyncId : undefined;
+          if (resyncId === undefined || done.has(resyncId)) continue;
+          for (const { key } of await store.list(
+            digestPrefix(this.#hello.itemId, resyncId),
+            { limit: 16 },
+            signal,
+          )) {
+            await this.#forward(key, diskIndex);
+            await store.delete(key, signal);
+            if (key.includes('-last.')) done.add(resyncId);
+          }
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#services.log.warn('digests-failed', { protectedItemId: this.#hello.itemId, error });
+        if (hasCode(error, 'CorruptSegment')) {
+          this.#item.raise(asLeewardError(error));
+          this.#fail(error as Error);
+          return;
+        }
+      }
+      await pause(clock, limits.digestPollMilliseconds, signal);
+    }
+  }
+
+  async #forward(key: string, diskIndex: number): Promise<void> {
+    const stream = await this.#services.store.get(key, this.#over.signal);
+    if (!stream) return;
+    const pieces: Buffer[] = [];
+    let sizeBytes = 0;
+    for await (const piece of stream as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      sizeBytes += piece.byteLength;
+      if (sizeBytes > digestObjectBytesMax) throw linkBroken(key, 'a digest object that is too long');
+    }
+    const plain = await openObject(this.#item.itemKey, key, Buffer.concat(pieces));
+    const part = decodeDigestPart(plain, key);
+    const stepBytes = (digestFrameBytes / digestBytes) * digestChunkBytes;
+    for (let at = 0; at < part.lengthBytes; at += stepBytes) {
+      const from = (at / digestChunkBytes) * digestBytes;
+      await this.#link.send(
+        frame(FrameType.digests, {
+          diskIndex,
+          generation: this.generation,
+          offsetBytes: part.offsetBytes + at,
+          lengthBytes: Math.min(stepBytes, part.lengthBytes - at),
+          payload: part.digests.subarray(from, from + digestFrameBytes),
+        }),
+      );
+    }
+  }
+}

@@ -1,0 +1,392 @@
+/**
+ * One protected item at the process server: its spool, the loops that refine and upload, and the one session that may
+ * write. Loops of all items share the server's gates, so memory and disk do not grow with their number.
+ *
+ * A lost state (no state.json, or a journal whose acknowledged part is damaged) is answered once, before any session is
+ * welcomed. Which of two things is it?
+ *  - cache storage has no manifest of the item: the vault never had anything; disks are `empty`, the first copy follows.
+ *  - it has one: disks are `resync` with `ProcessServerLostState`. Claiming `empty` here would make the sender skip the
+ *    comparison, and whatever it then leaves out would stay stale at the vault for ever. Claiming `resync` wrongly only costs
+ *    a comparison with an empty disk. So whenever it cannot be known, it is `resync`, and while cache storage cannot be asked
+ *    the session waits. This relies on the log processor leaving the newest manifest of an item in cache storage.
+ * The new chain's number is the next session's generation, which must be above every chain and generation found there.
+ */
+import type { HealthEvent } from '../model/health.ts';
+import { type Clock, pause } from '../platform/clock.ts';
+import { hasCode, type LeewardError } from '../platform/errors.ts';
+import type { Files } from '../platform/files.ts';
+import type { Log } from '../platform/log.ts';
+import type { Random } from '../platform/random.ts';
+import { ladderDelay } from '../platform/retry.ts';
+import { Throttle } from '../platform/throttle.ts';
+import type { CacheStore } from '../protocol/cache/cache-store.ts';
+import { manifestMacKey } from '../protocol/cache/keys.ts';
+import { decodeManifest, manifestBytesMax, manifestPrefix } from '../protocol/cache/manifest.ts';
+import type { FrameSealer } from '../protocol/cache/segment.ts';
+import type { ProcessServerAssignment } from '../protocol/control/assignment.ts';
+import type { ReceivedDisk } from '../protocol/replication/receiver.ts';
+import { asLeewardError, healthOf, processServerErrors } from './errors.ts';
+import type { ProcessServerFigures } from './figures.ts';
+import { Bell, type Gate } from './gate.ts';
+import type { ProcessServerLimits } from './limits.ts';
+import { uploadDelay, uploadMayRetry, uploadRecord } from './outlet/to-cache.ts';
+import { refinePart } from './refine/refine.ts';
+import { ItemSpool } from './spool/item-spool.ts';
+import type { SpoolSpace } from './spool/space.ts';
+
+/** What all items share. */
+export interface Services {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: CacheStore;
+  readonly sealer: FrameSealer;
+  readonly limits: ProcessServerLimits;
+  readonly space: SpoolSpace;
+  readonly figures: ProcessServerFigures;
+  readonly batches: Gate;
+  readonly refines: Gate;
+  readonly uploads: Gate;
+  readonly spoolFolder: string;
+}
+
+/** The session that may write, as its item sees it. */
+export interface LiveSession {
+  readonly sessionId: string;
+  readonly generation: number;
+  /** Ends the session; resolves when it will not write any more. */
+  fence(error: LeewardError): Promise<void>;
+}
+
+export interface ItemStatus {
+  readonly itemId: string;
+  readonly name: string;
+  readonly session: { readonly sessionId: string; readonly generation: number } | null;
+  readonly chain: number | null;
+  readonly sequence: number;
+  readonly lastBookmark: string | null;
+  readonly backlogBytes: number;
+  readonly disks: readonly ReceivedDisk[];
+  readonly halted: string | null;
+}
+
+export class ProtectedItem {
+  readonly assignment: ProcessServerAssignment;
+  readonly itemKey: Uint8Array;
+  readonly spool: ItemSpool;
+  readonly #services: Services;
+  readonly #log: Log;
+  readonly #throttle: Throttle;
+  readonly #stop = new AbortController();
+  readonly #refineBell = new Bell();
+  readonly #outletBell = new Bell();
+  readonly #health: HealthEvent[] = [];
+  #running: Promise<unknown> = Promise.resolve();
+  #ready = Promise.withResolvers<void>();
+  #isReady = false;
+  #session: LiveSession | undefined;
+  #halted: LeewardError | undefined;
+  #lastBookmark: string | undefined;
+
+  constructor(services: Services, assignment: ProcessServerAssignment, itemKey: Uint8Array) {
+    this.assignment = assignment;
+    this.itemKey = itemKey;
+    this.#services = services;
+    this.#log = services.log.with({ protectedItemId: assignment.itemId });
+    this.#throttle = new Throttle(services.clock, assignment.uploadBytesPerSecondMax);
+    this.#ready.promise.catch(() => {});
+    this.spool = new ItemSpool({
+      files: services.files,
+      folder: `${services.spoolFolder}/${assignment.itemId}`,
+      itemId: assignment.itemId,
+      space: services.space,
+      partBytesMax: services.limits.partBytesMax,
+    });
+  }
+
+  /** Starts the item's loops; they run until `close`. */
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Ends the session and the loops; what is in the spool stays there. */
+  async close(): Promise<void> {
+    await this.#session?.fence(processServerErrors.ServerStopping(this.assignment.itemId));
+    this.#stop.abort(processServerErrors.ServerStopping(this.assignment.itemId));
+    await this.#running;
+    if (this.#isReady) await this.spool.close();
+  }
+
+  get status(): ItemStatus {
+    return {
+      itemId: this.assignment.itemId,
+      name: this.assignment.name,
+      session: this.#session
+        ? { sessionId: this.#session.sessionId, generation: this.#session.generation }
+        : null,
+      chain: this.#isReady ? this.spool.state.chain : null,
+      sequence: this.#isReady ? this.spool.state.tip.sequence : 0,
+      lastBookmark: this.#lastBookmark ?? null,
+      backlogBytes: this.spool.backlogBytes,
+      disks: this.spool.disks,
+      halted: this.#halted?.summary ?? null,
+    };
+  }
+
+  /** True when everything that arrived is in cache storage. */
+  get isDrained(): boolean {
+    return (
+      this.#isReady &&
+      !this.spool.hasOpenPart &&
+      this.spool.closedParts.length === 0 &&
+      this.spool.outgoing.length === 0
+    );
+  }
+
+  /**
+   * Makes `session` the one that may write: its generation durable, the older one fenced and quiet. Throws
+   * `OldGeneration`, `ItemHalted`, or what may pass.
+   */
+  async takeOver(session: LiveSession, signal: AbortSignal): Promise<void> {
+    if (this.#halted) throw this.#halted;
+    await abortable(this.#ready.promise, signal);
+    await this.spool.acceptGeneration(session.generation);
+    const before = this.#session;
+    this.#session = session;
+    await before?.fence(processServerErrors.SessionFenced(this.assignment.itemId, session.generation));
+    this.#refineBell.wake();
+  }
+
+  isLive(session: LiveSession): boolean {
+    return this.#session === session;
+  }
+
+  sessionEnded(session: LiveSession): void {
+    if (this.#session === session) this.#session = undefined;
+  }
+
+  /** Something became durable in the journal. */
+  journalled(bookmark: string | undefined): void {
+    if (bookmark !== undefined) this.#lastBookmark = bookmark;
+    this.#refineBell.wake();
+  }
+
+  raise(error: LeewardError): void {
+    this.#log.warn('health', { code: error.code, summary: error.summary });
+    this.#health.push(healthOf(error, this.#services.clock.now()));
+    if (this.#health.length > this.#services.limits.healthEventsMax) this.#health.shift();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      await this.#prepare();
+      if (signal.aborted) return;
+      this.#isReady = true;
+      this.#ready.resolve();
+      await Promise.all([this.#refineLoop(), this.#outletLoop()]);
+    } catch (error) {
+      if (signal.aborted) return;
+      await this.#halt(error);
+    } finally {
+      this.#ready.reject(signal.reason ?? this.#halted);
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let attempt = 0; !signal.aborted; attempt++)
+      try {
+        await this.spool.recover();
+        if (this.spool.isStateMissing) await this.#adoptChain();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (hasCode(error, 'SpoolDamaged')) {
+          this.raise(asLeewardError(error));
+          await this.#loseState();
+          return;
+        }
+        this.raise(asLeewardError(error));
+        await pause(this.#services.clock, uploadDelay(attempt), signal);
+      }
+  }
+
+  /** There is no state: is the item new, or was it lost? See above. */
+  async #adoptChain(): Promise<void> {
+    const { store } = this.#services;
+    const { signal } = this.#stop;
+    const { itemId, disks } = this.assignment;
+    const prefix = manifestPrefix(itemId);
+    let last: string | undefined;
+    for (;;) {
+      const page = await store.list(
+        prefix,
+        { limit: 1000, ...(last === undefined ? {} : { after: last }) },
+        signal,
+      );
+      if (page.length === 0) break;
+      last = page.at(-1)!.key;
+    }
+    const hasOutgoing = this.spool.outgoing.length > 0;
+    if (last === undefined && !hasOutgoing) {
+      await this.spool.beginAnew(0, []);
+      return;
+    }
+    let highest = last === undefined ? 0 : Number(last.slice(prefix.length, prefix.length + 16));
+    if (last !== undefined) {
+      const stream = await store.get(last, signal);
+      const pieces: Buffer[] = [];
+      let size = 0;
+      if (stream)
+        for await (const piece of stream as AsyncIterable<Buffer>) {
+          size += piece.byteLength;
+          if (size > manifestBytesMax) break;
+          pieces.push(piece);
+        }
+      try {
+        const manifest = decodeManifest(Buffer.concat(pieces), manifestMacKey(this.itemKey), last);
+        highest = Math.max(highest, manifest.generation);
+      } catch (error) {
+        // The chain's number is known from its key; its last generation may then be claimed again by a sender that never
+        // went above it, which the vault's own check of chains still refuses.
+        this.raise(asLeewardError(error));
+      }
+    }
+    this.raise(processServerErrors.SpoolDamaged('the state of this item is gone'));
+    await this.spool.beginAnew(highest, this.#untrusted(disks.map((disk) => disk.diskId)));
+  }
+
+  async #loseState(): Promise<void> {
+    const known = this.spool.state.disks.map((disk) => disk.diskId);
+    const disks = known.length > 0 ? known : this.assignment.disks.map((disk) => disk.diskId);
+    await this.spool.beginAnew(this.spool.state.highestGeneration, this.#untrusted(disks));
+  }
+
+  #untrusted(diskIds: readonly ReceivedDisk['diskId'][]): ReceivedDisk[] {
+    return diskIds.map((diskId) => ({
+      diskId,
+      sizeBytes: 0,
+      state: 'resync',
+      cause: 'ProcessServerLostState',
+    }));
+  }
+
+  async #refineLoop(): Promise<void> {
+    const { clock, limits, figures, refines, files, random, sealer } = this.#services;
+    const { signal } = this.#stop;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await this.spool.closeOlder(clock.monotonic() - limits.partMillisecondsMax);
+        const part = this.spool.closedParts[0];
+        if (!part) {
+          await this.#ringOrDue();
+          continue;
+        }
+        const leave = await refines.enter(signal);
+        try {
+          const health = this.#health.splice(0);
+          try {
+            const refined = await refinePart(
+              {
+                ...{ files, random, sealer, itemKey: this.itemKey, spool: this.spool, health },
+                ...{ nowMilliseconds: clock.now(), healthEventsMax: limits.healthEventsMax },
+              },
+              part,
+            );
+            figures.refined(refined.journalBytes, refined.logicalBytes, refined.record.bytes);
+          } catch (error) {
+            this.#health.unshift(...health);
+            throw error;
+          }
+        } finally {
+          leave();
+        }
+        failures = 0;
+        this.#outletBell.wake();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (hasCode(error, 'SpoolDamaged')) {
+          this.raise(asLeewardError(error));
+          await this.#session?.fence(asLeewardError(error));
+          await this.#loseState();
+          continue;
+        }
+        const isFull = hasCode(error, 'ENOSPC', 'EDQUOT');
+        if (failures++ === 0)
+          this.raise(isFull ? processServerErrors.SpoolFull('no room for segments') : asLeewardError(error));
+        await pause(clock, limits.fullDiskMilliseconds, signal);
+      }
+    }
+  }
+
+  /** Until something is journalled, or the open part is old enough to be closed. */
+  async #ringOrDue(): Promise<void> {
+    const { clock, limits } = this.#services;
+    if (!this.spool.hasOpenPart) {
+      await this.#refineBell.wait(this.#stop.signal);
+      return;
+    }
+    await pause(clock, Math.max(limits.partMillisecondsMax / 5, 1), this.#stop.signal);
+  }
+
+  async #outletLoop(): Promise<void> {
+    const { clock, uploads, files, store, figures } = this.#services;
+    const { signal } = this.#stop;
+    let attempt = 0;
+    while (!signal.aborted) {
+      const name = this.spool.outgoing[0];
+      if (name === undefined) {
+        await this.#outletBell.wait(signal);
+        continue;
+      }
+      try {
+        const leave = await uploads.enter(signal);
+        try {
+          const record = await this.spool.readRecord(name);
+          const parts = { files, store, spool: this.spool, throttle: this.#throttle };
+          await uploadRecord({ ...parts, sent: (bytes) => figures.sent(bytes) }, record, signal);
+          await this.spool.confirmed(name, record);
+          if (attempt > 0) this.#log.info('upload-resumed', { attempt });
+        } finally {
+          leave();
+        }
+        attempt = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!uploadMayRetry(error)) throw error;
+        const transient = asLeewardError(error);
+        const wait = transient.retry === 'transient' ? uploadDelay(attempt) : ladderDelay(5);
+        if (attempt === 0) this.raise(transient);
+        this.#log.warn('upload-failed', { attempt, waitMilliseconds: wait, error });
+        attempt++;
+        await pause(clock, wait, signal);
+      }
+    }
+  }
+
+  async #halt(error: unknown): Promise<void> {
+    const halted = processServerErrors.ItemHalted(
+      this.assignment.itemId,
+      asLeewardError(error).summary,
+      error,
+    );
+    this.#halted = halted;
+    this.raise(halted);
+    this.#log.error('item-halted', { error: halted });
+    await this.#session?.fence(halted);
+    this.#stop.abort(halted);
+  }
+}
+
+/** The promise's answer, or the signal's reason when it aborts first. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason);
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  return promise;
+}

@@ -1,0 +1,42 @@
+/** Named maxima of the process server, with their arithmetic. Tests and the simulation pass smaller ones. */
+export interface ProcessServerLimits {
+  /**
+   * A journal part is closed when it is this long: 64 MiB is read into memory whole by refine, and is half a second of
+   * compression, so that a manifest is never far behind.
+   */
+  readonly partBytesMax: number;
+  /** … or this long after its first frame: RPO is at least this on an idle machine that has bookmarks seldom. */
+  readonly partMillisecondsMax: number;
+  /**
+   * Frames are gathered here for one write and one fsync. 4 MiB: four extents; a disk that syncs in 5 ms then takes
+   * 800 MB/s.
+   */
+  readonly batchBytesMax: number;
+  /** Batches of all sessions together: 48 × 4 MiB = 192 MiB, however many machines there are. */
+  readonly batchesMax: number;
+  /** What a sender may have un-acknowledged: three batches (one being written, one gathered, one on the wire) and spare. */
+  readonly windowBytes: number;
+  /** Parts refined at once, of all items: each holds its part in memory: 2 × 64 MiB. Two cores compress no more. */
+  readonly refinesMax: number;
+  /** Manifests (with their segments) uploaded at once, of all items: enough to fill a link of high latency. */
+  readonly uploadsMax: number;
+  /** Health events kept for the next manifest; a manifest has at most 1 MiB, an event at most some 8 KiB: 100 fit. */
+  readonly healthEventsMax: number;
+  /** How often cache storage is asked for digests while a resync waits for them. */
+  readonly digestPollMilliseconds: number;
+  /** How long a full disk is left alone before the next try. */
+  readonly fullDiskMilliseconds: number;
+}
+
+export const standardLimits: ProcessServerLimits = {
+  partBytesMax: 64 << 20,
+  partMillisecondsMax: 5_000,
+  batchBytesMax: 4 << 20,
+  batchesMax: 48,
+  windowBytes: 16 << 20,
+  refinesMax: 2,
+  uploadsMax: 8,
+  healthEventsMax: 100,
+  digestPollMilliseconds: 1_000,
+  fullDiskMilliseconds: 2_000,
+};

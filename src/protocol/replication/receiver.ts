@@ -1,0 +1,157 @@
+/**
+ * The receiving end of the change stream as a pure state machine: what a hello may say, which frame may follow which, and
+ * what the frames make of the disks' states. No sockets, no files, no clock: the process server's intake feeds it frames as
+ * they arrive, and its spool feeds it the same frames again from the journal after a restart. Both get the same states:
+ * that is why what is acknowledged needs no other record than the journal.
+ */
+
+import { z } from 'zod';
+import { Bookmark } from '../../model/bookmark.ts';
+import { DiskState, ResyncCause } from '../../model/disk-state.ts';
+import { HealthEvent } from '../../model/health.ts';
+import { ProtectedDiskId } from '../../model/ids.ts';
+import { ResyncProgress } from '../../model/progress.ts';
+import { LeewardError } from '../../platform/errors.ts';
+import { parseJson } from '../../platform/settings.ts';
+import { type Frame, FrameType } from './frame.ts';
+import { Hello, ResyncBegin, ResyncEnd } from './messages.ts';
+
+/** What a receiver knows of a disk. */
+export const ReceivedDisk = z.strictObject({
+  diskId: ProtectedDiskId,
+  sizeBytes: z.number().int().nonnegative(),
+  state: DiskState,
+  cause: ResyncCause.optional(),
+  /** The walk that is open. */
+  resync: z.strictObject({ resyncId: z.guid(), kind: z.enum(['initial', 'resync']) }).optional(),
+});
+export type ReceivedDisk = z.infer<typeof ReceivedDisk>;
+
+/** What a frame is, once it has been checked. */
+export type Received =
+  | { readonly kind: 'data' | 'zero'; readonly diskIndex: number }
+  | { readonly kind: 'bookmark'; readonly bookmark: Bookmark }
+  | { readonly kind: 'resync-begin'; readonly diskIndex: number; readonly begin: ResyncBegin }
+  | { readonly kind: 'resync-end'; readonly diskIndex: number; readonly end: ResyncEnd }
+  | { readonly kind: 'progress'; readonly progress: ResyncProgress }
+  | { readonly kind: 'health'; readonly event: HealthEvent };
+
+export function parseHello(frame: Frame): Hello {
+  if (frame.type !== FrameType.hello) throw violation('the first frame was not a hello');
+  return parseJson(Hello, Buffer.from(frame.payload).toString(), 'the hello');
+}
+
+export class Receiver {
+  readonly hello: Hello;
+  readonly #disks: ReceivedDisk[];
+  #sequence: number;
+
+  /**
+   * @param known the disks before this session
+   * @param firstSequence 1 for a live session; a journal part goes on where the one before it ended
+   */
+  constructor(hello: Hello, known: readonly ReceivedDisk[], firstSequence = 1) {
+    this.hello = hello;
+    this.#sequence = firstSequence - 1;
+    this.#disks = hello.disks.map(({ diskId, sizeBytes }) => {
+      const before = known.find((disk) => disk.diskId === diskId);
+      if (!before) return { diskId, sizeBytes, state: 'empty' };
+      // 0: not known, after a lost state.
+      if (before.sizeBytes === sizeBytes || before.sizeBytes === 0 || before.state === 'empty')
+        return { ...before, sizeBytes };
+      // Nothing that was compared at another size counts.
+      return { diskId, sizeBytes, state: 'resync', cause: 'DiskResized' };
+    });
+  }
+
+  /** In the order of the hello. */
+  get disks(): readonly ReceivedDisk[] {
+    return this.#disks;
+  }
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Checks a frame against everything before it and takes it in. Throws `ProtocolViolated`. */
+  accept(frame: Frame): Received {
+    if (frame.generation !== this.hello.generation)
+      throw violation(`a frame of generation ${frame.generation} in a session of ${this.hello.generation}`);
+    if (frame.sequence !== this.#sequence + 1)
+      throw violation(`frame ${frame.sequence} came after ${this.#sequence}`);
+    const received = this.#take(frame);
+    this.#sequence = frame.sequence;
+    return received;
+  }
+
+  #take(frame: Frame): Received {
+    const text = () => Buffer.from(frame.payload).toString();
+    switch (frame.type) {
+      case FrameType.data:
+      case FrameType.zero: {
+        const disk = this.#disks[frame.diskIndex];
+        if (!disk) throw violation(`disk ${frame.diskIndex} was not in the hello`);
+        if (frame.lengthBytes <= 0 || frame.offsetBytes + frame.lengthBytes > disk.sizeBytes)
+          throw violation(
+            `${frame.lengthBytes} bytes at ${frame.offsetBytes} of a disk of ${disk.sizeBytes} bytes`,
+          );
+        return { kind: frame.type === FrameType.data ? 'data' : 'zero', diskIndex: frame.diskIndex };
+      }
+      case FrameType.bookmark: {
+        const untrusted = this.#disks.find((disk) => disk.state !== 'in-sync');
+        if (untrusted) throw violation(`a bookmark while disk ${untrusted.diskId} is ${untrusted.state}`);
+        return { kind: 'bookmark', bookmark: parseJson(Bookmark, text(), 'a bookmark') };
+      }
+      case FrameType.resyncBegin: {
+        const begin = parseJson(ResyncBegin, text(), 'a resync-begin');
+        const diskIndex = this.#indexOf(begin.diskId);
+        const disk = this.#disks[diskIndex]!;
+        if (begin.sizeBytes !== disk.sizeBytes)
+          throw violation('a resync of another size than the hello says');
+        // An initial walk tells the other side that it is empty; on a disk that has content it would leave old bytes.
+        if (begin.kind === 'initial' && disk.state !== 'empty' && disk.state !== 'initial')
+          throw violation(`an initial replication of a disk that is ${disk.state}`);
+        if (begin.fromBytes > 0 && disk.resync?.kind !== begin.kind)
+          throw violation('a walk that goes on where none was broken off');
+        this.#disks[diskIndex] = {
+          diskId: disk.diskId,
+          sizeBytes: disk.sizeBytes,
+          state: begin.kind === 'initial' ? 'initial' : 'resync',
+          cause: begin.cause,
+          resync: { resyncId: begin.resyncId, kind: begin.kind },
+        };
+        return { kind: 'resync-begin', diskIndex, begin };
+      }
+      case FrameType.resyncEnd: {
+        const end = parseJson(ResyncEnd, text(), 'a resync-end');
+        const diskIndex = this.#indexOf(end.diskId);
+        const disk = this.#disks[diskIndex]!;
+        if (disk.resync?.resyncId !== end.resyncId) throw violation('the end of a walk that is not open');
+        this.#disks[diskIndex] = { diskId: disk.diskId, sizeBytes: disk.sizeBytes, state: 'in-sync' };
+        return { kind: 'resync-end', diskIndex, end };
+      }
+      case FrameType.progress:
+        return { kind: 'progress', progress: parseJson(ResyncProgress, text(), 'a progress') };
+      case FrameType.health:
+        return { kind: 'health', event: parseJson(HealthEvent, text(), 'a health event') };
+      default:
+        throw violation(`a frame of type ${frame.type} from a sender`);
+    }
+  }
+
+  #indexOf(diskId: ProtectedDiskId): number {
+    const index = this.#disks.findIndex((disk) => disk.diskId === diskId);
+    if (index < 0) throw violation(`disk ${diskId} was not in the hello`);
+    return index;
+  }
+}
+
+function violation(why: string): LeewardError {
+  return new LeewardError({
+    code: 'ProtocolViolated',
+    summary: `the sender did what the protocol forbids: ${why}`,
+    possibleCauses: 'A defect of the mobility service, or of the process server.',
+    recommendedAction: 'Report it with both logs. The connection is made anew meanwhile.',
+    retry: 'transient',
+  });
+}
