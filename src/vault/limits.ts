@@ -38,3 +38,5 @@ export const adminBodyBytesMax = 1 << 20;
 export const eventsKeptMax = 10_000;
 /** Recovery points looked at by one retention run: 155 of the default, 10 years of dailies, and room. */
 export const pointsMax = 10_000;
+/** Verified cipher text of a manifest held in memory between check and use, per item; larger segments are read twice. */
+export const segmentHeldBytesMax = 64 << 20;

@@ -79,15 +79,14 @@ export class ReflinkStore implements ReplicaStore {
     try {
       const heads = join(this.#folder, itemId, 'heads');
       const path = join(heads, `${diskId}.raw`);
-      const isNew = (await this.#files.sizeBytes(path)) === undefined;
-      if (isNew) await this.#files.makeFolder(heads);
+      await this.#files.makeFolder(heads);
       const data = await this.#files.open(path, 'create');
       const sumFile = await this.#files.open(join(heads, `${diskId}.sums`), 'create');
-      if (isNew) {
-        await this.#files.syncDirectory(heads);
-        await this.#files.syncDirectory(join(this.#folder, itemId));
-        await this.#files.syncDirectory(this.#folder);
-      }
+      // Not only when it is new: who made it may have died before this, and a name that a power loss takes away would
+      // come back as an empty disk.
+      await this.#files.syncDirectory(heads);
+      await this.#files.syncDirectory(join(this.#folder, itemId));
+      await this.#files.syncDirectory(this.#folder);
       const before = await data.sizeBytes();
       const head = new Head(diskId, path, sizeBytes, data, new SumFile(sumFile), this.#options, (error) =>
         this.#mapped(error),
@@ -210,7 +209,12 @@ export class ReflinkStore implements ReplicaStore {
   ): Promise<void> {
     const parent = join(this.#folder, itemId, kind);
     const final = join(parent, id);
-    if ((await this.#files.list(final)).length > 0) return;
+    if ((await this.#files.list(final)).length > 0) {
+      // Who made it may have died before its name was durable.
+      await this.#files.syncDirectory(parent);
+      await this.#files.syncDirectory(join(this.#folder, itemId));
+      return;
+    }
     const draft = `${final}.draft`;
     try {
       await this.#files.removeTree(draft);

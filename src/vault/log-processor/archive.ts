@@ -1,0 +1,81 @@
+/**
+ * The archive of an item's manifests: what was applied, byte for byte, so that `leeward verify` can walk the chain again
+ * long after cache storage has forgotten it.
+ *
+ *     <folder>/<item>/<chain>/<first sequence>.manifests    1000 manifests each, one after the other
+ *
+ * A manifest ends at its second line feed, so a file takes itself apart. The position in the vault's store says where
+ * the last recorded manifest ends: what a crash left behind that is overwritten.
+ */
+import { join } from 'node:path';
+import type { ProtectedItemId } from '../../model/ids.ts';
+import { type Files, readWhole } from '../../platform/files.ts';
+import { archiveManifestsPerFile } from '../limits.ts';
+
+const pad = (count: number) => String(count).padStart(16, '0');
+
+export class Archive {
+  readonly #files: Files;
+  readonly #folder: string;
+
+  constructor(parts: { readonly files: Files; readonly folder: string }) {
+    this.#files = parts.files;
+    this.#folder = parts.folder;
+  }
+
+  /** Durable when it resolves; answers where the manifest ends in its file. `endBytes`: of the one before it. */
+  async append(
+    itemId: ProtectedItemId,
+    chain: number,
+    sequence: number,
+    object: Uint8Array,
+    endBytes: number,
+  ): Promise<number> {
+    const first = sequence - ((sequence - 1) % archiveManifestsPerFile);
+    const folder = join(this.#folder, itemId, pad(chain));
+    const path = join(folder, `${pad(first)}.manifests`);
+    const begin = first === sequence ? 0 : endBytes;
+    const isNew = (await this.#files.sizeBytes(path)) === undefined;
+    if (isNew) await this.#files.makeFolder(folder);
+    {
+      await using file = await this.#files.open(path, 'create');
+      await file.truncate(begin);
+      await file.write(object, begin);
+      await file.sync();
+    }
+    if (isNew) {
+      await this.#files.syncDirectory(folder);
+      await this.#files.syncDirectory(join(this.#folder, itemId));
+      await this.#files.syncDirectory(this.#folder);
+    }
+    return begin + object.byteLength;
+  }
+
+  async chains(itemId: ProtectedItemId): Promise<number[]> {
+    return (await this.#files.list(join(this.#folder, itemId))).map(Number).sort((a, b) => a - b);
+  }
+
+  /** The manifests of a chain in order, as they were stored. */
+  async *manifests(
+    itemId: ProtectedItemId,
+    chain: number,
+  ): AsyncGenerator<{ sequence: number; object: Buffer; file: string }> {
+    const folder = join(this.#folder, itemId, pad(chain));
+    for (const name of await this.#files.list(folder)) {
+      // 1000 manifests of at most 1 MiB; in practice 1 MiB together.
+      const content = await readWhole(this.#files, join(folder, name), 1 << 30);
+      let sequence = Number.parseInt(name, 10);
+      for (let at = 0; content !== undefined && at < content.byteLength; sequence++) {
+        const middle = content.indexOf(0x0a, at);
+        const end = middle < 0 ? -1 : content.indexOf(0x0a, middle + 1);
+        const next = end < 0 ? content.byteLength : end + 1;
+        yield { sequence, object: content.subarray(at, next), file: join(folder, name) };
+        at = next;
+      }
+    }
+  }
+
+  async drop(itemId: ProtectedItemId): Promise<void> {
+    await this.#files.removeTree(join(this.#folder, itemId));
+  }
+}

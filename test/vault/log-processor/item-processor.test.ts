@@ -1,0 +1,284 @@
+/**
+ * Goal: whatever happens to the objects or to the process, a recovery point is byte for byte what the source had.
+ * Method: real XFS volume, real cache folder, a chain writer that remembers every bookmark's bytes.
+ */
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import anyTest from 'ava';
+import type { RecoveryPointId } from '../../../src/model/ids.ts';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { silentLog } from '../../../src/platform/log.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { decodeDigestPart } from '../../../src/protocol/cache/digest-part.ts';
+import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
+import { digestKey } from '../../../src/protocol/cache/manifest.ts';
+import { openObject } from '../../../src/protocol/cache/segment.ts';
+import { Archive } from '../../../src/vault/log-processor/archive.ts';
+import { ItemProcessor } from '../../../src/vault/log-processor/item-processor.ts';
+import { ReflinkStore } from '../../../src/vault/replica/reflink-store.ts';
+import { canMakeVolumes, punchHole } from '../../../src/vault/replica/volume.ts';
+import { defaultRetention } from '../../../src/vault/retention/plan.ts';
+import { MemoryStore } from '../../../src/vault/store/memory-store.ts';
+import { verifyItem } from '../../../src/vault/verify/verify.ts';
+import { ChainWriter } from '../../support/chain-writer.ts';
+import { makeTestVolume, type TestVolume } from '../../support/replica-volume.ts';
+
+const able = await canMakeVolumes();
+const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
+const never = new AbortController().signal;
+let volume: TestVolume;
+anyTest.before(async () => {
+  if (able) volume = await makeTestVolume('xfs', 1 << 30);
+});
+anyTest.after.always(() => volume?.dispose());
+
+async function house(sizes: readonly number[]) {
+  const root = join(volume.path, systemRandom.uuid());
+  const cacheFolder = join(root, 'cache');
+  const cache = new FolderStore({ files: systemFiles, random: systemRandom, folder: cacheFolder });
+  const replica = new ReflinkStore({ folder: join(root, 'replica'), files: systemFiles, punch: punchHole });
+  await systemFiles.makeFolder(root);
+  await cache.prepare();
+  await replica.prepare();
+  const archive = new Archive({ files: systemFiles, folder: join(root, 'archive') });
+  const store = new MemoryStore();
+  const writer = new ChainWriter(cache, sizes);
+  const item = {
+    itemId: writer.itemId,
+    name: 'web',
+    processServer: 'ps1',
+    disks: writer.disks.map(({ diskId }, n) => ({ diskId, path: `/dev/vd${'abc'[n]}` })),
+    retention: defaultRetention,
+    createdAt: '2026-01-01T00:00:00.000Z',
+  };
+  await store.addItem(item, Buffer.alloc(1));
+  const open = () =>
+    new ItemProcessor({
+      item,
+      itemKey: writer.itemKey,
+      cache,
+      store,
+      replica,
+      archive,
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLog,
+    });
+  const drain = async (processor = open()) => {
+    for (let n = 0; n < 1000; n++) {
+      const answer = await processor.step(never);
+      if (answer !== 'applied') {
+        await processor.close();
+        return answer;
+      }
+    }
+    throw new Error('no end');
+  };
+  const wrongPoints = async () => {
+    const wrong: string[] = [];
+    for (const { pointId } of await store.listPoints(writer.itemId, { limit: 1000 })) {
+      const expected = writer.points.get(pointId)!;
+      for (const [n, { diskId }] of writer.disks.entries()) {
+        await using disk = await replica.openPoint(writer.itemId, pointId, diskId);
+        const found = Buffer.alloc(disk.sizeBytes);
+        await disk.read(found, 0);
+        if (Buffer.compare(found, expected[n]!) !== 0) wrong.push(`${pointId} ${n}`);
+      }
+    }
+    return wrong;
+  };
+  const objectPath = (key: string) => join(cacheFolder, `${key}=`);
+  const verify = () => verifyItem({ item, itemKey: writer.itemKey, store, replica, archive }, () => {});
+  return { cache, replica, archive, store, writer, item, open, drain, wrongPoints, objectPath, verify };
+}
+
+test('every recovery point is what the source was, and cache storage is empty afterwards', async (t) => {
+  const h = await house([8 << 20, (2 << 20) + 512]);
+  await h.writer.put({ state: 'initial' });
+  for (let n = 0; n < 8; n++) await h.writer.put({ isBookmark: n % 2 === 1 });
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 100 })).length, 4);
+  t.deepEqual(await h.wrongPoints(), []);
+  t.deepEqual(await h.cache.list('', { limit: 10 }, never), []);
+  t.deepEqual((await h.verify()).findings, []);
+});
+
+for (const [title, harm, code] of [
+  [
+    'a flipped bit in a segment',
+    async (h: Awaited<ReturnType<typeof house>>, put: { key: string; segments: { key: string }[] }) => {
+      const path = h.objectPath(put.segments[1]!.key);
+      const content = await readFile(path);
+      content[content.byteLength >> 1]! ^= 4;
+      await writeFile(path, content);
+    },
+    'CacheObjectCorrupt',
+  ],
+  [
+    'a missing segment',
+    (h: Awaited<ReturnType<typeof house>>, put: { segments: { key: string }[] }) =>
+      h.cache.delete(put.segments[1]!.key, never),
+    'CacheObjectMissing',
+  ],
+  [
+    'a flipped bit in a manifest',
+    async (h: Awaited<ReturnType<typeof house>>, put: { key: string }) => {
+      const content = await readFile(h.objectPath(put.key));
+      content[20]! ^= 1;
+      await writeFile(h.objectPath(put.key), content);
+    },
+    'ManifestTampered',
+  ],
+  [
+    'a missing manifest',
+    async (h: Awaited<ReturnType<typeof house>>, put: { key: string }) => {
+      await h.cache.delete(put.key, never);
+      await h.writer.put({});
+    },
+    'ChainBroken',
+  ],
+] as const)
+  test(`${title} stops the item with a critical event, nothing applied, and a newer chain heals it`, async (t) => {
+    const h = await house([2 << 20, 1 << 20]);
+    await h.writer.put({ state: 'initial' });
+    await h.writer.put({ isBookmark: true });
+    await h.drain();
+    const before = await h.store.state(h.item.itemId);
+    const heads = async () => {
+      const hash = createHash('sha256');
+      for (const { diskId, content } of h.writer.disks) {
+        await using head = await h.replica.openHead(h.item.itemId, diskId, content.byteLength);
+        const bytes = Buffer.alloc(content.byteLength);
+        await head.read(bytes, 0);
+        hash.update(bytes);
+      }
+      return hash.digest('hex');
+    };
+    const was = await heads();
+    const put = await h.writer.put({ isBookmark: true });
+    await harm(h, put as never);
+    t.is(await h.drain(), 'blocked');
+    t.is(await h.drain(), 'blocked', 'it stays blocked');
+    t.is(await heads(), was, 'nothing was applied');
+    const state = await h.store.state(h.item.itemId);
+    t.deepEqual(state.position, before.position);
+    t.is(state.blocked?.event.code, code);
+    const [event] = await h.store.listEvents({ limit: 1 });
+    t.is(event?.event.severity, 'critical');
+    t.true((event?.event.recommendedAction.length ?? 0) > 20);
+    t.deepEqual(await h.wrongPoints(), []);
+    // The process server starts a new chain: the disk is compared and sent where it differs.
+    h.writer.newChain();
+    for (const { content } of h.writer.disks) content.fill(0);
+    await h.writer.put({ state: 'initial', extents: 4 });
+    await h.writer.put({ isBookmark: true });
+    t.is(await h.drain(), 'idle');
+    t.is((await h.store.state(h.item.itemId)).blocked, undefined);
+    t.is((await h.store.listPoints(h.item.itemId, { limit: 10 })).length, 2);
+    t.deepEqual(await h.wrongPoints(), []);
+    t.deepEqual((await h.verify()).findings, []);
+  });
+
+test('a bookmark while a disk is not in sync is refused', async (t) => {
+  const h = await house([1 << 20]);
+  await h.writer.put({ state: 'resync', isBookmark: true });
+  t.is(await h.drain(), 'blocked');
+  t.is((await h.store.state(h.item.itemId)).blocked?.event.code, 'BookmarkNotInSync');
+  t.deepEqual(await h.replica.listPoints(h.item.itemId), []);
+});
+
+test('digests of what the head really has are answered, sealed, from where they were asked', async (t) => {
+  const h = await house([(1 << 20) + 4096]);
+  await h.writer.put({ state: 'initial' });
+  const { diskId, content } = h.writer.disks[0]!;
+  const resyncId = systemRandom.uuid();
+  await h.writer.put({
+    state: 'resync',
+    extents: 3,
+    digestRequest: { resyncId, diskId, fromBytes: 1 << 19 },
+  });
+  t.is(await h.drain(), 'idle');
+  const key = digestKey(h.item.itemId, resyncId, 0, true);
+  const object = await buffer((await h.cache.get(key, never))!);
+  const part = decodeDigestPart(await openObject(h.writer.itemKey, key, object), key);
+  t.is(part.offsetBytes, 1 << 19);
+  t.is(part.lengthBytes, content.byteLength - (1 << 19));
+  for (let n = 0; n < part.digests.byteLength / 16; n++) {
+    const from = (1 << 19) + n * 65_536;
+    const expected = createHash('sha256')
+      .update(content.subarray(from, from + 65_536))
+      .digest()
+      .subarray(0, 16);
+    t.true(expected.equals(part.digests.subarray(n * 16, n * 16 + 16)));
+  }
+});
+
+test('a failure between any two steps is answered by applying the same manifest again', async (t) => {
+  const h = await house([2 << 20, 1 << 20]);
+  await h.writer.put({ state: 'initial' });
+  for (let n = 0; n < 4; n++) await h.writer.put({ isBookmark: true });
+  // Each call of cache, replica or store counts; the n-th one fails, for every n until nothing fails any more.
+  for (let failAt = 1; ; failAt += 1 + Math.floor(failAt / 8)) {
+    let calls = 0;
+    let failed = false;
+    const faulty = <T extends object>(target: T): T =>
+      new Proxy(target, {
+        get: (object, name) => {
+          const value = Reflect.get(object, name);
+          if (typeof value !== 'function') return value;
+          return (...args: unknown[]) => {
+            if (++calls === failAt) {
+              failed = true;
+              return Promise.reject(new Error('EIO'));
+            }
+            return value.apply(object, args);
+          };
+        },
+      });
+    const processor = new ItemProcessor({
+      item: h.item,
+      itemKey: h.writer.itemKey,
+      cache: faulty(h.cache),
+      store: faulty(h.store),
+      replica: faulty(h.replica),
+      archive: h.archive,
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLog,
+    });
+    await h.drain(processor).catch(() => processor.close());
+    t.deepEqual(await h.wrongPoints(), []);
+    await h.writer.put({ isBookmark: true, extents: 3 });
+    if (!failed) break;
+  }
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 1000 })).length, h.writer.points.size);
+  t.deepEqual(await h.wrongPoints(), []);
+  t.deepEqual((await h.verify()).findings, []);
+});
+
+test('verify finds a flipped bit in a point and a lost link of the archive, and says where', async (t) => {
+  const h = await house([1 << 20]);
+  await h.writer.put({ state: 'initial', extents: 2 });
+  const { bookmarkId } = await h.writer.put({ isBookmark: true });
+  await h.drain();
+  t.deepEqual((await h.verify()).findings, []);
+  const [loan] = await h.replica.lend(h.item.itemId, bookmarkId as RecoveryPointId, 'where');
+  const path = loan!.path.replace('/loans/where/', `/points/${bookmarkId}/`);
+  const content = await readFile(path);
+  content[123_456]! ^= 8;
+  await writeFile(path, content);
+  const found = (await h.verify()).findings;
+  t.is(found.length, 1);
+  t.is(found[0]?.code, 'ReplicaBlockCorrupt');
+  t.is(found[0]?.context.offsetBytes, Math.floor(123_456 / 4096) * 4096);
+  for await (const { object, file } of h.archive.manifests(h.item.itemId, 1)) {
+    await writeFile(file, (await readFile(file)).subarray(object.byteLength));
+    break;
+  }
+  const codes = (await h.verify()).findings.map((finding) => finding.code);
+  t.true(codes.includes('ArchiveBroken'), codes.join());
+});
