@@ -1,0 +1,31 @@
+/**
+ * Goal: the simulation is able to fail. Each rule of the byte path is broken on purpose, one at a time, by a wrapper in
+ * `composition.ts`; the oracle, which knows nothing of these rules, must find each within a few seeds.
+ */
+import test from 'ava';
+import { type Defect, defects } from './composition.ts';
+import type { FaultName } from './faults.ts';
+import { World } from './world.ts';
+
+/** Faults that give a defect its chance; with all of them it takes more seeds. */
+const temptations: Record<Defect, readonly FaultName[]> = {
+  'ack-before-sync': ['power-process-server', 'cut-link'],
+  'forget-unacknowledged': ['kill-process-server', 'cut-link'],
+  'accept-old-generation': ['cloned-machine', 'cut-link'],
+  'cut-before-flush': ['power-vault', 'kill-vault'],
+  'skip-zeroes': ['cut-link'],
+};
+const seedsMax = 12;
+
+for (const defect of defects)
+  test.serial(`the oracle finds the defect ${defect}`, async (t) => {
+    const faults = temptations[defect];
+    for (let seed = 1; seed <= seedsMax; seed++) {
+      const outcome = await new World({ seed: `defect/${seed}`, defect, faults }).run();
+      if (outcome.failures.length === 0) continue;
+      t.log(`seed ${seed}: ${outcome.failures[0]}`);
+      t.pass();
+      return;
+    }
+    t.fail(`${defect} went unseen in ${seedsMax} seeds`);
+  });
