@@ -113,7 +113,9 @@ async function distribution(): Promise<Distribution> {
   const id = field('ID');
   const codename = field('VERSION_CODENAME');
   if (codename === '' || (id !== 'debian' && id !== 'ubuntu'))
-    throw new Error(`the guest is built from the machine's own packages: Debian or Ubuntu, not ${id || 'this'}`);
+    throw new Error(
+      `the guest is built from the machine's own packages: Debian or Ubuntu, not ${id || 'this'}`,
+    );
   const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
   return {
     id,
@@ -126,17 +128,18 @@ async function distribution(): Promise<Distribution> {
 async function packageSources(of: Distribution): Promise<string> {
   const format = '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)';
   const list = async () =>
-    (await run('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
-      timeoutMilliseconds: minute,
-    }))
+    (
+      await run('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
+        timeoutMilliseconds: minute,
+      })
+    )
       .split('\n')
       .map((line) => line.split('|'))
       .filter(
         ([uri, release, , origin]) =>
           uri !== undefined &&
           origin?.toLowerCase() === of.id &&
-          release !== undefined &&
-          release.startsWith(of.codename) &&
+          release?.startsWith(of.codename) &&
           !release.includes('backports'),
       );
   let found = await list();
@@ -218,7 +221,7 @@ async function debootstrap(tree: string, of: Distribution, sources: string): Pro
     // Before the kernel arrives, so that its initrd is made once and small: what the test machines' buses need.
     'mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d" "$1/etc/mysql/mariadb.conf.d"',
     'echo MODULES=list > "$1/etc/initramfs-tools/conf.d/leeward"',
-    'printf "virtio_pci\\nvirtio_blk\\nvirtio_scsi\\nsd_mod\\next4\\n" > "$1/usr/share/initramfs-tools/modules.d/leeward"',
+    'printf "virtio_pci\\nvirtio_blk\\nvirtio_scsi\\nvirtio_net\\nsd_mod\\next4\\n" > "$1/usr/share/initramfs-tools/modules.d/leeward"',
     'echo COMPRESS=zstd > "$1/etc/initramfs-tools/conf.d/compress"',
     // Before MariaDB makes its system tables, so that its log has the small size from the start.
     `cp '${join(overlay, 'etc/mysql/mariadb.conf.d/90-leeward.cnf')}' "$1/etc/mysql/mariadb.conf.d/"`,
@@ -264,9 +267,13 @@ async function furnish(tree: string, folder: string): Promise<void> {
     await readFile(join(overlay, 'usr/local/share/leeward-demo/ledger.sql'), 'utf8'),
   );
 
-  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'leeward guest', '-f', join(folder, 'id_ed25519')], {
-    timeoutMilliseconds: minute,
-  });
+  await run(
+    'ssh-keygen',
+    ['-q', '-t', 'ed25519', '-N', '', '-C', 'leeward guest', '-f', join(folder, 'id_ed25519')],
+    {
+      timeoutMilliseconds: minute,
+    },
+  );
   await mkdir(join(tree, 'root/.ssh'), { recursive: true, mode: 0o700 });
   await copyFile(join(folder, 'id_ed25519.pub'), join(tree, 'root/.ssh/authorized_keys'));
   await chmod(join(tree, 'root/.ssh/authorized_keys'), 0o600);
@@ -292,7 +299,8 @@ async function furnish(tree: string, folder: string): Promise<void> {
   await inTree(['systemctl', '--quiet', 'mask', ...masked]);
 
   // Made for upgrades, recovery by hand and other servers; a third of what would be replicated at first.
-  const spare = /^(aria_|myisam|mariabackup|mariadb-(backup|slap|test|embedded|client-test)|mysql_(client|embedded)|mysqltest|innochecksum|resolve_stack|replace|sst_dump|mariadb-ldb)/;
+  const spare =
+    /^(aria_|myisam|mariabackup|mariadb-(backup|slap|test|embedded|client-test)|mysql_(client|embedded)|mysqltest|innochecksum|resolve_stack|replace|sst_dump|mariadb-ldb)/;
   for (const name of await readdir(join(tree, 'usr/bin')))
     if (spare.test(name)) await rm(join(tree, 'usr/bin', name), { force: true });
   for (const name of ['var/cache/apt', 'var/lib/apt/lists', 'usr/share/grub', 'var/log/mysql'])
@@ -312,12 +320,23 @@ async function makeDisk(tree: string, disk: string): Promise<void> {
   await inTree([
     'grub-mkimage',
     ...['-O', 'i386-pc', '-p', '/boot/grub', '-c', '/boot/grub/early.cfg', '-o', '/boot/grub/core.img'],
-    ...['biosdisk', 'part_msdos', 'ext2', 'linux', 'normal', 'configfile', 'search', 'search_label', 'serial'],
+    ...[
+      'biosdisk',
+      'part_msdos',
+      'ext2',
+      'linux',
+      'normal',
+      'configfile',
+      'search',
+      'search_label',
+      'serial',
+    ],
     ...['terminal', 'echo'],
   ]);
   const core = await readFile(join(tree, 'boot/grub/core.img'));
   const boot = await readFile(join(tree, 'usr/lib/grub/i386-pc/boot.img'));
-  if (core.byteLength > (firstSector - 1) * sectorBytes) throw new Error('GRUB does not fit before the partition');
+  if (core.byteLength > (firstSector - 1) * sectorBytes)
+    throw new Error('GRUB does not fit before the partition');
   await rm(join(tree, 'usr/lib/grub'), { recursive: true, force: true });
 
   const file = await open(disk, 'w');

@@ -1,0 +1,119 @@
+/**
+ * From a machine definition to what libvirt reads. Everything that came from outside is escaped, and names are checked
+ * against what may stand in a domain, bridge or file name, because they also become arguments and paths.
+ */
+import { createHash } from 'node:crypto';
+import { errors } from './errors.ts';
+import type { MachineDefinition } from './provider.ts';
+
+export const escapeXml = (text: string): string =>
+  // Control characters are not XML at all, escaped or not.
+  text
+    .replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&apos;');
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+export function assertDefinition(machine: MachineDefinition): void {
+  const refuse = (what: string) => errors.MachineDefinitionInvalid(what);
+  if (!namePattern.test(machine.name)) throw refuse(`"${machine.name}" cannot be a machine's name`);
+  if (!namePattern.test(machine.network.name))
+    throw refuse(`"${machine.network.name}" cannot be a network's name`);
+  if (!Number.isInteger(machine.cpuCount) || machine.cpuCount < 1 || machine.cpuCount > 256)
+    throw refuse(`a machine cannot have ${machine.cpuCount} processors`);
+  if (!Number.isInteger(machine.memoryMebibytes) || machine.memoryMebibytes < 32)
+    throw refuse(`a machine cannot have ${machine.memoryMebibytes} MiB of memory`);
+  if (machine.disks.length > 24) throw refuse(`a machine cannot have ${machine.disks.length} disks`);
+  for (const { path } of machine.disks)
+    if (!path.startsWith('/')) throw refuse(`the disk "${path}" is not an absolute path`);
+}
+
+/** Stable for a name, so that starting again gives the same machine. Locally administered, QEMU's prefix. */
+export function addressOfName(name: string): string {
+  const digest = createHash('sha256').update(name).digest();
+  return `52:54:00:${[...digest.subarray(0, 3)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
+}
+
+export interface DomainExtras {
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly consoleLog: string;
+  /** The folder of the machine's VNC socket. */
+  readonly displaySocket: string;
+}
+
+export function domainXml(machine: MachineDefinition, extras: DomainExtras): string {
+  assertDefinition(machine);
+  const letters = { virtio: 0, scsi: 0 };
+  const disks = machine.disks.map(({ path, bus }, index) => {
+    const target = `${bus === 'virtio' ? 'vd' : 'sd'}${String.fromCharCode(97 + letters[bus]++)}`;
+    return `    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback' discard='unmap'/>
+      <source file='${escapeXml(path)}'/>
+      <target dev='${target}' bus='${bus}'/>${machine.directBoot === undefined ? `\n      <boot order='${index + 1}'/>` : ''}
+    </disk>`;
+  });
+  const boot = machine.directBoot;
+  return `<domain type='${extras.accelerator === 'kvm' ? 'kvm' : 'qemu'}'>
+  <name>${escapeXml(machine.name)}</name>
+  <memory unit='MiB'>${machine.memoryMebibytes}</memory>
+  <vcpu>${machine.cpuCount}</vcpu>
+  <os${machine.firmware === 'efi' && boot === undefined ? " firmware='efi'" : ''}>
+    <type arch='x86_64' machine='q35'>hvm</type>${
+      boot === undefined
+        ? ''
+        : `
+    <kernel>${escapeXml(boot.kernel)}</kernel>
+    <initrd>${escapeXml(boot.initrd)}</initrd>
+    <cmdline>${escapeXml(boot.commandLine)}</cmdline>`
+    }
+  </os>
+  <features><acpi/><apic/></features>
+  ${
+    // Without cx16: QEMU 7.2's emulation of cmpxchg16b breaks guest kernels. KVM runs the instruction itself.
+    extras.accelerator === 'kvm'
+      ? "<cpu mode='host-passthrough'/>"
+      : "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><feature policy='disable' name='cx16'/></cpu>"
+  }
+  <clock offset='utc'/>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+${disks.join('\n')}
+${letters.scsi > 0 ? "    <controller type='scsi' model='virtio-scsi'/>\n" : ''}    <controller type='usb' model='none'/>
+    <interface type='network'>
+      <mac address='${addressOfName(machine.name)}'/>
+      <source network='${escapeXml(machine.network.name)}'/>
+      <model type='virtio'/>
+      <rom enabled='no'/>
+    </interface>
+    <serial type='pty'>
+      <log file='${escapeXml(extras.consoleLog)}' append='off'/>
+      <target port='0'/>
+    </serial>
+    <console type='pty'><target type='serial' port='0'/></console>
+    <graphics type='vnc' socket='${escapeXml(extras.displaySocket)}'/>
+    <video><model type='vga' vram='16384' heads='1' primary='yes'/></video>
+    <memballoon model='none'/>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+  </devices>
+</domain>
+`;
+}
+
+/** A bridge of its own, DHCP, no forwarding, no names, no gateway: what is on it can speak to what is on it. */
+export function isolatedNetworkXml(network: { name: string; bridge: string; subnet: string }): string {
+  return `<network>
+  <name>${escapeXml(network.name)}</name>
+  <bridge name='${escapeXml(network.bridge)}' stp='off' delay='0'/>
+  <dns enable='no'/>
+  <ip address='${network.subnet}.1' netmask='255.255.255.0'>
+    <dhcp><range start='${network.subnet}.10' end='${network.subnet}.200'/></dhcp>
+  </ip>
+</network>
+`;
+}

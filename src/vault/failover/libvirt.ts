@@ -1,0 +1,376 @@
+/**
+ * Failover to libvirt: a loan's disks become a QEMU machine, through virsh and nothing else. libvirtd may be the host's
+ * own or one that runs in a network namespace; the connection URI says which.
+ *
+ * An isolated network is a bridge of its own with DHCP, no gateway and no names. Packet filters close it both ways: the
+ * machine on it reaches neither this host's other addresses nor what lies behind them. That matters beyond politeness:
+ * the machine is a copy of a living one, with its addresses, its certificates and its mobility service. The vault may
+ * still open connections into it, to see whether it answers.
+ *
+ * Promises: `start` twice is `start` once; `remove` leaves neither machine, network, filter, log nor socket, also after
+ * a crash anywhere in `start`. The machine is defined before its network is made, so that a network without a machine
+ * that names it is always a leftover.
+ */
+import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { type Clock, until } from '../../platform/clock.ts';
+import { LeewardError } from '../../platform/errors.ts';
+import { type RunResult, tryRun } from '../../platform/exec.ts';
+import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
+import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
+import { assertDefinition, domainXml, isolatedNetworkXml } from './domain-xml.ts';
+import { errors } from './errors.ts';
+import {
+  connectMilliseconds,
+  consoleBytesMax,
+  consoleLinesQuoted,
+  isolatedNetworksMax,
+  readinessPollMilliseconds,
+  screenshotBytesMax,
+  virshMilliseconds,
+} from './limits.ts';
+import type { FailoverProvider, MachineDefinition, ReadinessCheck } from './provider.ts';
+import { toPng } from './screen.ts';
+
+export interface LibvirtSettings {
+  /** E.g. `qemu:///system`, or `qemu+unix:///system?socket=/run/…/libvirt-sock`. */
+  readonly uri: string;
+  /** Console logs and display sockets. Short: a socket's path has at most 107 characters. */
+  readonly folder: string;
+  /** What to put before commands that must run where the hypervisor's network is, e.g. `ip netns exec NAME`. */
+  readonly commandPrefix?: readonly string[] | undefined;
+  /** `auto` tries KVM with a real kernel; `tcg` never does. */
+  readonly accelerator?: 'auto' | 'tcg' | undefined;
+  /** The kernel that KVM is tried with; default: the one this host runs. */
+  readonly probeKernel?: string | undefined;
+}
+
+/** Bridges of our networks; an interface name has at most 15 characters. */
+const bridgePrefix = 'lwt';
+
+export class LibvirtProvider implements FailoverProvider {
+  readonly #settings: LibvirtSettings;
+  readonly #clock: Clock;
+  readonly #files: Files;
+  #accelerator: Promise<AcceleratorChoice> | undefined;
+  /** Starts and removals one after the other: both look at which networks are in use. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(settings: LibvirtSettings, clock: Clock, files: Files) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#files = files;
+  }
+
+  async check(): Promise<AcceleratorChoice> {
+    const capabilities = await this.#virsh(['domcapabilities', '--virttype', 'qemu', '--arch', 'x86_64']);
+    if (capabilities.exitCode !== 0) {
+      const why = capabilities.stderr.trim();
+      if (/failed to connect|cannot connect|no such file/i.test(why))
+        throw errors.HypervisorUnreachable(this.#settings.uri, why);
+      throw errors.HypervisorCannotRunMachines(this.#settings.uri, why);
+    }
+    this.#accelerator ??= chooseAccelerator(
+      this.#files,
+      this.#settings.accelerator ?? 'auto',
+      this.#settings.probeKernel,
+    );
+    return this.#accelerator;
+  }
+
+  async start(machine: MachineDefinition): Promise<void> {
+    assertDefinition(machine);
+    const { accelerator } = await this.check();
+    await this.#inTurn(async () => {
+      if (await this.isRunning(machine.name)) return;
+      await this.#undefine(machine.name);
+      await this.#files.makeFolder(this.#settings.folder);
+      const xml = domainXml(machine, {
+        accelerator,
+        consoleLog: this.#path(machine.name, 'console'),
+        displaySocket: this.#path(machine.name, 'vnc'),
+      });
+      const must = (result: RunResult) => {
+        if (result.exitCode !== 0) throw errors.MachineNotStarted(machine.name, result.stderr.trim());
+      };
+      must(await this.#virshWith(xml, machine.name, (path) => ['define', path]));
+      if (machine.network.mode === 'isolated') await this.#makeIsolated(machine.network.name);
+      else if (!(await this.#networks()).includes(machine.network.name))
+        throw errors.NetworkUnknown(machine.network.name);
+      must(await this.#virsh(['start', machine.name]));
+    });
+  }
+
+  async waitUntilReady(
+    name: string,
+    check: ReadinessCheck,
+    limitMilliseconds: number,
+  ): Promise<{ readonly address?: string }> {
+    let address: string | undefined;
+    const seen = async (): Promise<true | undefined> => {
+      if (!(await this.isRunning(name))) throw errors.MachineGone(name);
+      if (check.type === 'power') return true;
+      if (check.type === 'console')
+        return (await this.#console(name)).includes(check.text) ? true : undefined;
+      address ??= await this.#address(name);
+      return address !== undefined && (await this.#answers(address, check.port)) ? true : undefined;
+    };
+    const awaited =
+      check.type === 'console'
+        ? `"${check.text}" on its console`
+        : check.type === 'port'
+          ? `an open port ${check.port}`
+          : 'power';
+    const lines = async () =>
+      (await this.#console(name))
+        .split(/\r?\n/)
+        // Terminal sequences are for terminals.
+        .map((line) => line.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]|\u001b[c()][B0]?|\r/g, '').trimEnd())
+        .filter((line) => line !== '')
+        .slice(-consoleLinesQuoted)
+        .join('\n');
+    const late = new Error('late');
+    try {
+      await until(this.#clock, limitMilliseconds, seen, () => late, readinessPollMilliseconds);
+    } catch (error) {
+      if (error !== late) throw error;
+      throw errors.MachineDidNotAnswer(name, awaited, limitMilliseconds / 1000, await lines());
+    }
+    address ??= await this.#address(name);
+    return address === undefined ? {} : { address };
+  }
+
+  async screenshot(name: string): Promise<Buffer> {
+    const path = this.#path(name, 'screen');
+    try {
+      const result = await this.#virsh(['screenshot', name, '--file', path]);
+      if (result.exitCode !== 0) throw errors.ScreenshotFailed(name, result.stderr.trim());
+      const image = await readWhole(this.#files, path, screenshotBytesMax);
+      if (image === undefined) throw errors.ScreenshotFailed(name, 'no file was written');
+      return toPng(image);
+    } catch (error) {
+      throw error instanceof RangeError ? errors.ScreenshotFailed(name, error) : error;
+    } finally {
+      await this.#files.remove(path);
+    }
+  }
+
+  async isRunning(name: string): Promise<boolean> {
+    const result = await this.#virsh(['domstate', name]);
+    if (result.exitCode === 0) return result.stdout.trim() === 'running';
+    if (isMissing(result)) return false;
+    throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#undefine(name);
+      await this.#sweepNetworks();
+      for (const kind of ['console', 'vnc', 'screen', 'xml', 'xml.draft'])
+        await this.#files.remove(this.#path(name, kind));
+    });
+  }
+
+  async list(): Promise<string[]> {
+    return lines(await this.#must(['list', '--all', '--name']));
+  }
+
+  async #undefine(name: string): Promise<void> {
+    for (const args of [
+      ['destroy', name],
+      ['undefine', name, '--nvram', '--managed-save', '--snapshots-metadata'],
+    ]) {
+      const result = await this.#virsh(args);
+      if (result.exitCode !== 0 && !isMissing(result) && !/is not running/i.test(result.stderr))
+        throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
+    }
+  }
+
+  async #makeIsolated(name: string): Promise<void> {
+    const digest = createHash('sha256').update(name).digest();
+    const bridge = `${bridgePrefix}${digest.toString('hex', 0, 5)}`;
+    if ((await this.#networks()).includes(name)) {
+      // Made by another machine of the same test; the filter is set again, in case a crash came between.
+      await this.#close(name, bridge);
+      return;
+    }
+    const taken = new Set<string>();
+    for (const other of await this.#networks()) {
+      const match = /<ip address='(\d+\.\d+\.\d+)\.1'/.exec(await this.#must(['net-dumpxml', other]));
+      if (match) taken.add(match[1]!);
+    }
+    let subnet: string | undefined;
+    for (let step = 0; step < isolatedNetworksMax && subnet === undefined; step++) {
+      const candidate = `10.213.${(digest.readUInt16LE(8) + step) % isolatedNetworksMax}`;
+      if (!taken.has(candidate)) subnet = candidate;
+    }
+    if (subnet === undefined)
+      throw errors.NetworkNotIsolated(name, `all ${isolatedNetworksMax} isolated networks are in use`);
+    // The filter first: there is no moment at which the network is open.
+    await this.#close(name, bridge);
+    const made = await this.#virshWith(isolatedNetworkXml({ name, bridge, subnet }), name, (path) => [
+      'net-create',
+      path,
+    ]);
+    if (made.exitCode !== 0) {
+      await this.#open(bridge);
+      throw errors.NetworkNotIsolated(name, made.stderr.trim());
+    }
+  }
+
+  /** In both directions, IPv4 and IPv6: only DHCP, and answers to what the vault itself asks. */
+  async #close(name: string, bridge: string): Promise<void> {
+    const table = `leeward_${bridge}`;
+    const rules = `table inet ${table}
+delete table inet ${table}
+table inet ${table} {
+  chain input {
+    type filter hook input priority -50; policy accept;
+    iifname "${bridge}" udp dport 67 accept
+    iifname "${bridge}" ct state established,related accept
+    iifname "${bridge}" drop
+  }
+  chain forward {
+    type filter hook forward priority -50; policy accept;
+    iifname "${bridge}" drop
+    oifname "${bridge}" drop
+  }
+}
+`;
+    const result = await this.#inNetwork('nft', ['-f', '-'], rules);
+    if (result.exitCode !== 0) throw errors.NetworkNotIsolated(name, result.stderr.trim());
+  }
+
+  async #open(bridge: string): Promise<void> {
+    const result = await this.#inNetwork('nft', ['delete', 'table', 'inet', `leeward_${bridge}`]);
+    if (result.exitCode !== 0 && !/no such file/i.test(result.stderr))
+      throw errors.NetworkNotIsolated(bridge, result.stderr.trim());
+  }
+
+  /** Networks and filters of ours that no machine names any more. */
+  async #sweepNetworks(): Promise<void> {
+    const used = new Set<string>();
+    for (const machine of await this.list())
+      for (const match of (await this.#must(['dumpxml', machine])).matchAll(/<source network='([^']+)'/g))
+        used.add(match[1]!);
+    const keptBridges = new Set<string>();
+    for (const network of await this.#networks()) {
+      const bridge = /<bridge name='([^']+)'/.exec(await this.#must(['net-dumpxml', network]))?.[1];
+      if (bridge === undefined || !bridge.startsWith(bridgePrefix)) continue;
+      if (used.has(network)) keptBridges.add(bridge);
+      else await this.#must(['net-destroy', network]);
+    }
+    const tables = await this.#inNetwork('nft', ['list', 'tables', 'inet']);
+    for (const match of tables.stdout.matchAll(/^table inet leeward_(lwt[0-9a-f]+)$/gm))
+      if (!keptBridges.has(match[1]!)) await this.#open(match[1]!);
+  }
+
+  async #networks(): Promise<string[]> {
+    return lines(await this.#must(['net-list', '--all', '--name']));
+  }
+
+  async #address(name: string): Promise<string | undefined> {
+    const result = await this.#virsh(['domifaddr', name, '--source', 'lease']);
+    return /\bipv4\s+(\d+\.\d+\.\d+\.\d+)/.exec(result.stdout)?.[1];
+  }
+
+  async #answers(address: string, port: number): Promise<boolean> {
+    const prefix = this.#settings.commandPrefix ?? [];
+    if (prefix.length === 0) return connects(address, port);
+    // The vault's process is elsewhere than the network: a program that runs there has to look.
+    const result = await this.#inNetwork('socat', [
+      '-u',
+      'OPEN:/dev/null',
+      `TCP4:${address}:${port},connect-timeout=${connectMilliseconds / 1000}`,
+    ]);
+    return result.exitCode === 0;
+  }
+
+  /** The newest part of the machine's console; empty before it exists. */
+  async #console(name: string): Promise<string> {
+    const path = this.#path(name, 'console');
+    const sizeBytes = await this.#files.sizeBytes(path);
+    if (sizeBytes === undefined) return '';
+    await using file = await this.#files.open(path, 'read');
+    const tail = Buffer.alloc(Math.min(sizeBytes, consoleBytesMax));
+    return tail.toString('latin1', 0, await file.read(tail, sizeBytes - tail.byteLength));
+  }
+
+  #path(name: string, kind: string): string {
+    // A hash instead of the name: sockets' paths are short.
+    return join(
+      this.#settings.folder,
+      `${createHash('sha256').update(name).digest('hex').slice(0, 16)}.${kind}`,
+    );
+  }
+
+  async #must(args: readonly string[]): Promise<string> {
+    const result = await this.#virsh(args);
+    if (result.exitCode !== 0) throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
+    return result.stdout;
+  }
+
+  /** A document goes by way of a file: virsh cannot open the kind of standard input that a child process has here. */
+  async #virshWith(
+    document: string,
+    name: string,
+    args: (path: string) => readonly string[],
+  ): Promise<RunResult> {
+    const path = this.#path(name, 'xml');
+    try {
+      await writeDurably(this.#files, path, Buffer.from(document));
+      return await this.#virsh(args(path));
+    } finally {
+      await this.#files.remove(path);
+    }
+  }
+
+  async #virsh(args: readonly string[]): Promise<RunResult> {
+    try {
+      return await tryRun('virsh', ['--quiet', '--connect', this.#settings.uri, ...args], {
+        timeoutMilliseconds: virshMilliseconds,
+        // Messages are read here, so they are asked for in one language.
+        env: { LC_ALL: 'C' },
+      });
+    } catch (cause) {
+      throw cause instanceof LeewardError ? errors.HypervisorUnreachable(this.#settings.uri, cause) : cause;
+    }
+  }
+
+  async #inNetwork(program: string, args: readonly string[], input?: string): Promise<RunResult> {
+    const [first, ...rest] = [...(this.#settings.commandPrefix ?? []), program, ...args];
+    return tryRun(first!, rest, {
+      timeoutMilliseconds: virshMilliseconds,
+      ...(input === undefined ? {} : { input }),
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+}
+
+const lines = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+
+const isMissing = (result: RunResult): boolean =>
+  /failed to get domain|no domain with matching|domain not found/i.test(result.stderr);
+
+function connects(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, timeout: connectMilliseconds });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+    socket.once('timeout', () => end(false));
+  });
+}

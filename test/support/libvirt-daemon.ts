@@ -1,0 +1,98 @@
+/**
+ * A libvirtd of one's own inside a site: its bridges, its dnsmasq and its machines live in that network namespace, and
+ * its state in a folder of ours that a private mount namespace puts over the daemon's fixed paths. The machine's own
+ * libvirtd, if there is one, notices nothing. `ip netns exec` brings the private mount namespace along.
+ */
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock, until } from '../../src/platform/clock.ts';
+import { tryRun } from '../../src/platform/exec.ts';
+import type { Site } from './namespaces.ts';
+
+export interface LibvirtDaemon extends AsyncDisposable {
+  readonly uri: string;
+  readonly folder: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** @param folder short and private; default: a new one under the temporary folder, removed with the daemon. */
+export async function startLibvirt(site: Site, folder?: string): Promise<LibvirtDaemon> {
+  const own = folder ?? (await mkdtemp(join(tmpdir(), 'lw-')));
+  await writeConfiguration(own);
+  const script = `set -e
+for pair in run:/run/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt etc:/etc/libvirt; do
+  mkdir -p "\${pair#*:}"
+  mount --bind "$1/\${pair%%:*}" "\${pair#*:}"
+done
+exec libvirtd --config "$1/etc/libvirtd.conf" --pid-file "$1/libvirtd.pid"`;
+  const log = openSync(join(own, 'libvirtd.log'), 'a', 0o600);
+  const child = spawn('ip', ['netns', 'exec', site.name, 'sh', '-c', script, 'sh', own], {
+    detached: true,
+    stdio: ['ignore', log, log],
+  });
+  child.unref();
+  const uri = `qemu+unix:///system?socket=${join(own, 'run/libvirt-sock')}`;
+  const stop = async () => {
+    // Machines first: QEMU outlives its libvirtd.
+    const names = (
+      await tryRun('virsh', ['-q', '-c', uri, 'list', '--name'], { timeoutMilliseconds: 20_000 })
+    ).stdout;
+    for (const name of names.split('\n').filter((line) => line !== ''))
+      await tryRun('virsh', ['-q', '-c', uri, 'destroy', name], { timeoutMilliseconds: 20_000 });
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGTERM');
+      await until(
+        systemClock,
+        15_000,
+        () => (child.exitCode !== null || child.signalCode !== null ? true : undefined),
+        () => new Error('libvirtd does not end'),
+      ).catch(() => child.kill('SIGKILL'));
+    }
+    if (folder === undefined) await rm(own, { recursive: true, force: true });
+  };
+  try {
+    await until(
+      systemClock,
+      30_000,
+      async () =>
+        (await tryRun('virsh', ['-q', '-c', uri, 'version'], { timeoutMilliseconds: 10_000 })).exitCode === 0
+          ? true
+          : undefined,
+      () => new Error('libvirtd did not answer'),
+      200,
+    );
+  } catch (error) {
+    const said = await readFile(join(own, 'libvirtd.log'), 'utf8').catch(() => '');
+    await stop();
+    throw new Error(`libvirtd did not start in ${site.name}: ${said.slice(-2000)}`, { cause: error });
+  }
+  return { uri, folder: own, pid: child.pid!, stop, [Symbol.asyncDispose]: stop };
+}
+
+async function writeConfiguration(folder: string): Promise<void> {
+  for (const name of ['run', 'lib', 'log', 'cache', 'etc'])
+    await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
+  await writeFile(
+    join(folder, 'etc/libvirtd.conf'),
+    'auth_unix_rw = "none"\nauth_unix_ro = "none"\nunix_sock_group = "root"\nlog_outputs = "3:stderr"\n',
+  );
+  // Started by hand and as root: no other user, no security driver, no helper daemon for logs, no control groups.
+  await writeFile(
+    join(folder, 'etc/qemu.conf'),
+    [
+      'user = "root"',
+      'group = "root"',
+      'dynamic_ownership = 0',
+      'remember_owner = 0',
+      'security_driver = "none"',
+      'stdio_handler = "file"',
+      'cgroup_controllers = [ ]',
+      'namespaces = [ ]',
+      '',
+    ].join('\n'),
+  );
+}
