@@ -40,3 +40,7 @@ export const eventsKeptMax = 10_000;
 export const pointsMax = 10_000;
 /** Verified cipher text of a manifest held in memory between check and use, per item; larger segments are read twice. */
 export const segmentHeldBytesMax = 64 << 20;
+/** How often points are thinned: the youngest rule speaks of two hours, so some minutes more or less do not matter. */
+export const retentionMilliseconds = 5 * 60_000;
+/** Kept free on the volume under cache storage: manifests and digests must still get through when segments do not. */
+export const cacheReserveBytes = 256 << 20;

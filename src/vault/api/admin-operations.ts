@@ -48,8 +48,8 @@ export interface AdminOperationsOptions {
   readonly masterKey: Uint8Array;
   /** Where process servers reach the cache endpoint. */
   readonly cacheUrl: string;
-  /** Tells the log processor and the endpoint that the list of items changed. */
-  readonly onItemsChanged: () => Promise<void>;
+  /** Waits until the log processor has let go of the item. */
+  readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
   readonly verifyItem: (item: ProtectedItem, report: Report) => Promise<VerifyView>;
   /** Undefined: no failover provider is set up. */
   readonly failover: FailoverOperations | undefined;
@@ -94,7 +94,6 @@ export class AdminOperations {
       port: request.port,
       createdAt: new Date(clock.now()).toISOString(),
     });
-    await this.#options.onItemsChanged();
     return { name: request.name };
   }
 
@@ -157,7 +156,6 @@ export class AdminOperations {
       createdAt: new Date(clock.now()).toISOString(),
     };
     await store.addItem(item, seal(masterKey, itemKey, random));
-    await this.#options.onItemsChanged();
     return this.#view(item);
   }
 
@@ -167,8 +165,8 @@ export class AdminOperations {
     if (loans.length > 0)
       throw errors.RequestInvalid(`${item.name} has a test failover that is not cleaned up (${loans[0]})`);
     // The rows go first: what is left on the replica store after a crash here is an orphan that reconciling removes.
+    await this.#options.releaseItem(item.itemId);
     await this.#options.store.removeItem(item.itemId);
-    await this.#options.onItemsChanged();
     await this.#options.replica.dropItem(item.itemId);
   }
 

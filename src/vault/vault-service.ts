@@ -1,0 +1,260 @@
+/**
+ * The vault as one process: database, replica store, cache endpoint, log processor, retention and the admin socket, put
+ * together from its settings and taken apart in the opposite order.
+ *
+ *     <data>/vault.json       settings            <data>/authority/   certificate authority
+ *     <data>/master.key       seals item keys     <data>/tls/         the endpoint's certificate
+ *     <data>/database/        private MariaDB     <data>/cache/       objects waiting
+ *     <data>/replica[.img]    replica disks       <data>/archive/     applied manifests
+ *     <data>/failover/        screenshots, consoles
+ */
+import { join } from 'node:path';
+import type { Clock } from '../platform/clock.ts';
+import { type Files, readWhole, writeDurably } from '../platform/files.ts';
+import type { Log } from '../platform/log.ts';
+import { openDatabase } from '../platform/mysql.ts';
+import { startDatabaseServer } from '../platform/mysql-server.ts';
+import type { Random } from '../platform/random.ts';
+import { masterKeyBytes, unseal } from '../platform/seal.ts';
+import { readSettings } from '../platform/settings.ts';
+import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
+import { FolderStore } from '../protocol/cache/folder-store.ts';
+import { adminSocketName } from '../protocol/control/vault-admin.ts';
+import { AdminOperations } from './api/admin-operations.ts';
+import { startAdminServer } from './api/admin-server.ts';
+import { startCacheEndpoint } from './cache/endpoint.ts';
+import { errors } from './errors.ts';
+import { cacheReserveBytes } from './limits.ts';
+import { Archive } from './log-processor/archive.ts';
+import { ItemProcessor } from './log-processor/item-processor.ts';
+import { LogProcessor } from './log-processor/log-processor.ts';
+import { Retention } from './reconcilers/retention.ts';
+import { ReflinkStore } from './replica/reflink-store.ts';
+import {
+  allocatedBytes,
+  describeFolder,
+  makeVolume,
+  mountVolume,
+  punchHole,
+  unmountVolume,
+} from './replica/volume.ts';
+import { VaultSettings, vaultSettingsName } from './settings.ts';
+import { MariaStore } from './store/maria-store.ts';
+import { migrate } from './store/migrate.ts';
+import type { ProtectedItem } from './store/vault-store.ts';
+import { verifyItem } from './verify/verify.ts';
+
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly log: Log;
+}
+
+export interface InitOptions {
+  readonly dataFolder: string;
+  readonly hosts: readonly string[];
+  readonly listen: string;
+  readonly port: number;
+  /** Make a volume file of this size for the replica disks; undefined: the folder itself must be able to clone. */
+  readonly volumeBytes?: number | undefined;
+  readonly libvirtUri?: string | undefined;
+}
+
+/** Makes a vault's data folder. Refuses a folder that has one. Safe to run again after it failed half-way. */
+export async function initVault(
+  options: InitOptions,
+  { files, random }: Surroundings,
+): Promise<VaultSettings> {
+  const at = (...names: string[]) => join(options.dataFolder, ...names);
+  if ((await files.sizeBytes(at(vaultSettingsName))) !== undefined)
+    throw errors.VaultFolderInUse(options.dataFolder);
+  await files.makeFolder(options.dataFolder);
+  const settings = VaultSettings.parse({
+    cache: { hosts: options.hosts, listen: options.listen, port: options.port },
+    replica: {
+      folder: at('replica'),
+      ...(options.volumeBytes === undefined ? {} : { volume: at('replica.img') }),
+    },
+    database: { type: 'embedded' },
+    ...(options.libvirtUri === undefined
+      ? {}
+      : { failover: { provider: 'libvirt', uri: options.libvirtUri } }),
+  });
+  if (options.volumeBytes !== undefined && (await files.sizeBytes(at('replica.img'))) === undefined)
+    await makeVolume(at('replica.img'), options.volumeBytes);
+  if (settings.replica.volume !== undefined)
+    await mountVolume(settings.replica.volume, settings.replica.folder);
+  try {
+    await replicaStore(settings, files).prepare();
+  } finally {
+    if (settings.replica.volume !== undefined) await unmountVolume(settings.replica.folder);
+  }
+  const authority = await issueAuthority(at('authority'));
+  await issueCertificate({
+    folder: at('tls'),
+    authority,
+    commonName: options.hosts[0]!,
+    hosts: options.hosts,
+    days: 825,
+    usage: 'both',
+    random,
+  });
+  if ((await files.sizeBytes(at('master.key'))) === undefined)
+    await writeDurably(files, at('master.key'), random.bytes(masterKeyBytes));
+  // Last: a folder with settings is a whole vault.
+  await writeDurably(files, at(vaultSettingsName), Buffer.from(`${JSON.stringify(settings, null, 2)}\n`));
+  return settings;
+}
+
+export interface RunningVault extends AsyncDisposable {
+  readonly cacheUrl: string;
+  /** Rejects when a part that the vault cannot live without has ended. */
+  readonly failed: Promise<never>;
+}
+
+export async function startVault(dataFolder: string, surroundings: Surroundings): Promise<RunningVault> {
+  const { clock, random, files, log } = surroundings;
+  const at = (...names: string[]) => join(dataFolder, ...names);
+  const settings = await readSettings(VaultSettings, at(vaultSettingsName));
+  const masterKey = await readWhole(files, at('master.key'));
+  if (masterKey?.byteLength !== masterKeyBytes) throw errors.SealBroken();
+  await using stack = new AsyncDisposableStack();
+  const stopping = new AbortController();
+
+  if (settings.replica.volume !== undefined) {
+    await mountVolume(settings.replica.volume, settings.replica.folder);
+    stack.defer(() => unmountVolume(settings.replica.folder));
+  }
+  const replica = replicaStore(settings, files);
+  await replica.prepare();
+  log.info('replica-store-ready', { on: await describeFolder(settings.replica.folder) });
+
+  const server =
+    settings.database.type === 'embedded'
+      ? stack.use(await startDatabaseServer({ folder: at('database'), database: 'leeward', clock }))
+      : undefined;
+  const database = stack.use(
+    openDatabase(
+      settings.database.type === 'embedded'
+        ? { socketPath: server!.socketPath, user: server!.user, database: 'leeward' }
+        : {
+            socketPath: settings.database.socketPath,
+            user: settings.database.user,
+            database: settings.database.database,
+            ...(settings.database.passwordFile === undefined
+              ? {}
+              : {
+                  password: (await readWhole(files, settings.database.passwordFile))?.toString().trim() ?? '',
+                }),
+          },
+    ),
+  );
+  await migrate(database);
+  const store = new MariaStore(database);
+  const archive = new Archive({ files, folder: at('archive') });
+  await files.makeFolder(at('cache'));
+  const cache = new FolderStore({ files, random, folder: at('cache') });
+
+  const keyOf = async (item: ProtectedItem): Promise<Buffer> => {
+    const sealed = await store.sealedKey(item.itemId);
+    const key = sealed === undefined ? undefined : unseal(masterKey, sealed);
+    if (key === undefined) throw errors.SealBroken();
+    return key;
+  };
+  const processor = new LogProcessor({
+    store,
+    clock,
+    log,
+    open: async (item) =>
+      new ItemProcessor({
+        item,
+        itemKey: await keyOf(item),
+        cache,
+        store,
+        replica,
+        archive,
+        clock,
+        random,
+        log,
+      }),
+  });
+
+  const endpoint = stack.use(
+    await startCacheEndpoint({
+      store: cache,
+      tls: await tlsOptions({
+        caFile: at('tls', 'ca.pem'),
+        certificateFile: at('tls', 'certificate.pem'),
+        keyFile: at('tls', 'key.pem'),
+      }),
+      host: settings.cache.listen,
+      port: settings.cache.port,
+      assignedTo: async (itemId) => (await store.item(itemId))?.processServer,
+      freeBytes: () => files.freeBytes(at('cache')),
+      reserveBytes: cacheReserveBytes,
+      onArrival: () => processor.wake(),
+      log,
+    }),
+  );
+  const cacheUrl = `https://${bracketed(settings.cache.hosts[0]!)}:${endpoint.port}`;
+
+  const authority = await issueAuthority(at('authority'));
+  const operations = new AdminOperations({
+    store,
+    replica,
+    files,
+    clock,
+    random,
+    authority,
+    masterKey,
+    cacheUrl,
+    releaseItem: (itemId) => processor.release(itemId),
+    verifyItem: async (item, report) => {
+      const result = await verifyItem(
+        { item, itemKey: await keyOf(item), store, replica, archive },
+        ({ doneBytes, totalBytes }) =>
+          report(`${item.name}: reading back`, doneBytes / Math.max(totalBytes, 1)),
+      );
+      return {
+        itemId: item.itemId,
+        manifestCount: result.manifests,
+        pointCount: result.points,
+        checkedBytes: result.bytesRead,
+        findings: result.findings.map(({ code, summary }) => `${code}: ${summary}`),
+      };
+    },
+    failover: undefined,
+  });
+  stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, log }));
+
+  const retention = new Retention({ store, replica, clock, log });
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => {});
+  const running = Promise.all([processor.run(stopping.signal), retention.run(stopping.signal)]);
+  running.catch(fail);
+  if (server)
+    void server.ended.then(() => {
+      if (!stopping.signal.aborted) fail(errors.DatabaseUnreachable());
+    });
+  stack.defer(async () => {
+    stopping.abort();
+    await running.catch(() => {});
+  });
+  log.info('vault-ready', { cacheUrl });
+
+  const parts = stack.move();
+  return { cacheUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+function replicaStore(settings: VaultSettings, files: Files): ReflinkStore {
+  return new ReflinkStore({
+    folder: settings.replica.folder,
+    files,
+    punch: punchHole,
+    allocatedBytes,
+    fileSystemName: describeFolder,
+  });
+}
+
+const bracketed = (host: string) => (host.includes(':') ? `[${host}]` : host);
