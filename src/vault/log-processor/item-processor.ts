@@ -297,7 +297,11 @@ export class ItemProcessor implements AsyncDisposable {
       log.info('recovery-point', { itemId: item.itemId, pointId: point.pointId, type: point.type });
     // What is deleted is recorded; a crash in between leaves objects that the next start's sweep removes.
     for (const segment of manifest.segments) await this.#parts.cache.delete(segment.key, signal);
-    await this.#parts.cache.delete(found.key, signal);
+    // The newest manifest stays until the next one is applied: a process server that lost its state sees by it that the
+    // vault has data, and asks for a comparison instead of a first copy.
+    const before = state.position;
+    if (before !== undefined)
+      await this.#parts.cache.delete(manifestKey(item.itemId, before.chain, before.sequence), signal);
   }
 
   /** Reads the whole object once and compares its digest; answers the content when it is small enough to be held. */
@@ -392,7 +396,8 @@ export class ItemProcessor implements AsyncDisposable {
     await open?.close();
   }
 
-  /** Removes from cache storage what was applied before this process began, and what chains before this one left. */
+  /** Removes from cache storage what was applied before this process began, and what chains before this one left, but
+   * for the newest manifest. */
   async #sweep(position: Position | undefined, signal: AbortSignal): Promise<void> {
     if (position === undefined) return;
     const { cache, item } = this.#parts;
@@ -407,9 +412,10 @@ export class ItemProcessor implements AsyncDisposable {
         for (const { key } of page) {
           const [chain, rest] = key.slice(prefix.length).split('/');
           const sequence = Number.parseInt(rest ?? '', 10);
+          const isNewest = prefix.endsWith('/manifests/') && sequence === position.sequence;
           if (
             Number(chain) < position.chain ||
-            (Number(chain) === position.chain && sequence <= position.sequence)
+            (Number(chain) === position.chain && sequence <= position.sequence && !isNewest)
           )
             await cache.delete(key, signal);
         }
