@@ -20,7 +20,7 @@ try {
       data: { type: 'string', default: '/var/lib/leeward/vault' },
       host: { type: 'string', multiple: true, default: ['localhost', '127.0.0.1'] },
       listen: { type: 'string', default: '127.0.0.1' },
-      port: { type: 'string', default: '9444' },
+      port: { type: 'string', default: '8443' },
       'make-volume': { type: 'string' },
       libvirt: { type: 'string' },
       help: { type: 'boolean', default: false },
