@@ -1,0 +1,364 @@
+/**
+ * Goal: what a machine sends comes out of cache storage byte for byte, whatever happens in between.
+ * Method: the whole process server in this process, links in memory, a real folder for spool and cache; images rebuilt
+ * from cache storage are compared at every bookmark.
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { systemClock, until } from '../../src/platform/clock.ts';
+import { type Files, systemFiles } from '../../src/platform/files.ts';
+import { silentLog } from '../../src/platform/log.ts';
+import { Metrics } from '../../src/platform/metrics.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import { standardLimits } from '../../src/process-server/limits.ts';
+import { ProcessServer } from '../../src/process-server/server.ts';
+import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
+import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
+import { inlineSealer } from '../../src/protocol/cache/segment.ts';
+import { memoryLinkPair } from '../support/memory-link.ts';
+import { replay, ScriptedSender } from '../support/scripted-sender.ts';
+
+const MiB = 1 << 20;
+
+interface World {
+  readonly folder: string;
+  readonly store: FolderStore;
+  start(parts?: { files?: Files; store?: CacheStore; serverBytes?: number }): ProcessServer;
+  assign(server: ProcessServer, sender: ScriptedSender): Promise<void>;
+  connect(server: ProcessServer, sender: ScriptedSender, generation?: number): Promise<void>;
+}
+
+async function world(t: ExecutionContext): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-ps-'));
+  const store = new FolderStore({ files: systemFiles, random: systemRandom, folder: join(folder, 'cache') });
+  await store.prepare();
+  const servers: ProcessServer[] = [];
+  t.teardown(async () => {
+    for (const server of servers) await server[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return {
+    folder,
+    store,
+    start: (parts = {}) => {
+      const server = new ProcessServer({
+        files: parts.files ?? systemFiles,
+        clock: systemClock,
+        random: systemRandom,
+        log: silentLog,
+        store: parts.store ?? store,
+        sealer: inlineSealer,
+        spoolFolder: join(folder, 'spool'),
+        metrics: new Metrics(),
+        limits: {
+          ...standardLimits,
+          partBytesMax: 2 * MiB,
+          partMillisecondsMax: 100,
+          batchBytesMax: MiB / 2,
+          windowBytes: 2 * MiB,
+          fullDiskMilliseconds: 20,
+          digestPollMilliseconds: 20,
+        },
+        quota: { serverBytes: parts.serverBytes ?? 1 << 30, itemBytes: 1 << 30 },
+      });
+      servers.push(server);
+      return server;
+    },
+    assign: (server, sender) =>
+      server.assign(
+        {
+          itemId: sender.itemId,
+          name: 'machine',
+          itemKeyFile: '/unused',
+          disks: sender.diskIds.map((diskId) => ({ diskId })),
+        },
+        sender.itemKey,
+      ),
+    connect: async (server, sender, generation) => {
+      const pair = memoryLinkPair({ senderName: sender.itemId, receiverName: 'process-server/test' });
+      void server.serve(pair.receiver);
+      await sender.connect(pair.sender, generation);
+    },
+  };
+}
+
+async function drained(server: ProcessServer, sender: ScriptedSender): Promise<void> {
+  await until(
+    systemClock,
+    20_000,
+    () => server.item(sender.itemId)?.isDrained || undefined,
+    () => new Error(`not drained: ${JSON.stringify(server.status)}`),
+  );
+}
+
+test('two machines at once: images at every bookmark equal the machines, byte for byte', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  const server = start();
+  const senders = [new ScriptedSender([2 * MiB, MiB]), new ScriptedSender([3 * MiB])];
+  await Promise.all(
+    senders.map(async (sender) => {
+      await assign(server, sender);
+      sender.write(100);
+      await connect(server, sender);
+      await sender.synchronize();
+      for (let round = 0; round < 5; round++) {
+        sender.write(60);
+        await sender.bookmark();
+      }
+      await sender.acknowledged();
+      await drained(server, sender);
+    }),
+  );
+  for (const sender of senders) {
+    const replayed = await replay(sender, store);
+    t.is(replayed.bookmarks.length, 5);
+    t.true(replayed.images.every((image, index) => image.equals(sender.images[index]!)));
+  }
+  t.true(server.renderMetrics().includes('leeward_process_server_received_bytes'));
+});
+
+test('a restart goes on from what is in the spool', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  const sender = new ScriptedSender([2 * MiB]);
+  const stuck: CacheStore = {
+    ...bound(store),
+    put: (_key, _body, signal) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  };
+  const first = start({ store: stuck });
+  await assign(first, sender);
+  await connect(first, sender);
+  await sender.synchronize();
+  sender.write(50);
+  await sender.bookmark();
+  sender.write(50);
+  await sender.drain();
+  await sender.acknowledged();
+  await first[Symbol.asyncDispose]();
+  await sender.disconnect();
+  const second = start();
+  await assign(second, sender);
+  await connect(second, sender);
+  t.is(sender.welcome?.disks[0]?.state, 'in-sync');
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(second, sender);
+  t.is((await replay(sender, store)).bookmarks.length, 2);
+});
+
+test('an older session is refused, a live one is fenced by a newer, and cannot write any more', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  const server = start();
+  const sender = new ScriptedSender([MiB]);
+  await assign(server, sender);
+  await connect(server, sender, 5);
+  await sender.synchronize();
+  await sender.acknowledged();
+  const old = sender.sender;
+  await t.throwsAsync(connect(server, sender, 5), { code: 'OldGeneration' } as never);
+  const twin = Object.assign(new ScriptedSender([MiB]), {
+    itemId: sender.itemId,
+    itemKey: sender.itemKey,
+    diskIds: sender.diskIds,
+  });
+  await connect(server, twin, 6);
+  t.is(twin.welcome?.disks[0]?.state, 'in-sync');
+  t.is(old.acknowledgedSequence, old.sequence);
+  t.is(server.item(sender.itemId)?.status.session?.generation, 6);
+  twin.write(20);
+  await twin.bookmark();
+  await twin.acknowledged();
+  await drained(server, twin);
+  t.is((await replay(twin, store)).bookmarks.length, 1);
+});
+
+test('unknown items, wrong certificates and wrong disks are refused with their cause', async (t) => {
+  const { start, assign, connect } = await world(t);
+  const server = start();
+  const sender = new ScriptedSender([MiB]);
+  await t.throwsAsync(connect(server, sender), { code: 'UnknownItem' } as never);
+  await assign(server, sender);
+  const pair = memoryLinkPair({ senderName: 'somebody-else', receiverName: 'process-server/test' });
+  void server.serve(pair.receiver);
+  await t.throwsAsync(sender.connect(pair.sender), { code: 'WrongCertificate' } as never);
+  const other = Object.assign(new ScriptedSender([MiB, MiB]), { itemId: sender.itemId });
+  await t.throwsAsync(connect(server, other), { code: 'DisksDoNotMatch' } as never);
+});
+
+test('a full spool makes senders wait and loses nothing', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  let isOpen = false;
+  const gate = Promise.withResolvers<void>();
+  const slow: CacheStore = {
+    ...bound(store),
+    put: async (key, body, signal) => {
+      if (!isOpen) await gate.promise;
+      return await store.put(key, body, signal);
+    },
+  };
+  const server = start({ store: slow, serverBytes: 6 * MiB });
+  const sender = new ScriptedSender([16 * MiB]);
+  sender.images[0]!.set(systemRandom.bytes(16 * MiB));
+  await assign(server, sender);
+  await connect(server, sender);
+  const sending = sender.synchronize();
+  await until(
+    systemClock,
+    10_000,
+    () => server.status.spoolBytes > 2 * MiB || undefined,
+    () => new Error('never full'),
+  );
+  t.true(server.status.spoolBytes < 8 * MiB);
+  isOpen = true;
+  gate.resolve();
+  await sending;
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  const replayed = await replay(sender, store);
+  t.is(replayed.bookmarks.length, 1);
+});
+
+test('a file system without room makes senders wait and loses nothing', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  let failures = 12;
+  const files: Files = {
+    ...systemFiles,
+    open: async (path, mode) => {
+      const file = await systemFiles.open(path, mode);
+      const write = file.write.bind(file);
+      file.write = async (source, positionBytes) => {
+        if (
+          path.includes('/spool/') &&
+          !path.includes('state.json') &&
+          failures-- > 0 &&
+          failures % 3 === 0
+        ) {
+          await write(source.subarray(0, source.byteLength / 2), positionBytes);
+          throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+        }
+        await write(source, positionBytes);
+      };
+      return file;
+    },
+  };
+  const server = start({ files });
+  const sender = new ScriptedSender([4 * MiB]);
+  sender.write(200);
+  await assign(server, sender);
+  await connect(server, sender);
+  await sender.synchronize();
+  for (let round = 0; round < 3; round++) {
+    sender.write(50);
+    await sender.bookmark();
+  }
+  await sender.acknowledged();
+  await drained(server, sender);
+  t.is((await replay(sender, store)).bookmarks.length, 3);
+});
+
+test('without state and without cache storage nobody is welcomed', async (t) => {
+  const { start, assign, connect, folder } = await world(t);
+  const sender = new ScriptedSender([MiB]);
+  const server = start({ store: unreachable() });
+  await assign(server, sender);
+  // Unreachable from the start: the item is not ready until it could ask whether its state was lost.
+  await t.throwsAsync(
+    Promise.race([
+      connect(server, sender),
+      systemClock.sleep(300).then(() => Promise.reject(new Error('waits'))),
+    ]),
+  );
+  await server[Symbol.asyncDispose]();
+  t.deepEqual(await readdir(join(folder, 'spool', sender.itemId, 'journal')), []);
+});
+
+test('a lost state starts a new chain whose disks are compared', async (t) => {
+  const { start, assign, connect, folder, store } = await world(t);
+  const sender = new ScriptedSender([MiB]);
+  const first = start();
+  await assign(first, sender);
+  await connect(first, sender);
+  t.is(sender.welcome?.disks[0]?.state, 'empty');
+  await sender.synchronize();
+  sender.write(20);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(first, sender);
+  await first[Symbol.asyncDispose]();
+  await sender.disconnect();
+  await rm(join(folder, 'spool', sender.itemId), { recursive: true });
+  const second = start();
+  await assign(second, sender);
+  await t.throwsAsync(connect(second, sender, 1), { code: 'OldGeneration' } as never);
+  await connect(second, sender, 2);
+  t.like(sender.welcome?.disks[0], { state: 'resync', resyncCause: 'ProcessServerLostState' });
+  await sender.synchronize();
+  sender.write(20);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(second, sender);
+  const replayed = await replay(sender, store);
+  t.is(replayed.bookmarks.length, 2);
+  t.deepEqual([...new Set(replayed.manifests.map((manifest) => manifest.chain))], [1, 2]);
+});
+
+test('a damaged journal is compared again, never trusted', async (t) => {
+  const { start, assign, connect, folder, store } = await world(t);
+  const sender = new ScriptedSender([MiB]);
+  // Nothing is refined while there is no room for segments, so that the journal stays.
+  const noSegments: Files = {
+    ...systemFiles,
+    open: async (path, mode) => {
+      if (path.endsWith('.seg')) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return await systemFiles.open(path, mode);
+    },
+  };
+  const first = start({ files: noSegments });
+  await assign(first, sender);
+  await connect(first, sender);
+  await sender.synchronize();
+  for (let round = 0; round < 3; round++) {
+    sender.write(20);
+    await sender.bookmark();
+  }
+  await sender.acknowledged();
+  await first[Symbol.asyncDispose]();
+  await sender.disconnect();
+  const journal = join(folder, 'spool', sender.itemId, 'journal');
+  const names = await readdir(journal);
+  t.true(names.length >= 3);
+  const path = join(journal, names.at(-2)!);
+  const bytes = await readFile(path);
+  bytes[bytes.byteLength >> 1]! ^= 1;
+  await writeFile(path, bytes);
+  const second = start();
+  await assign(second, sender);
+  await connect(second, sender);
+  t.like(sender.welcome?.disks[0], { state: 'resync', resyncCause: 'ProcessServerLostState' });
+  await sender.synchronize();
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(second, sender);
+  const replayed = await replay(sender, store);
+  t.is(replayed.bookmarks.length, 1);
+  t.true(
+    replayed.manifests.some((manifest) => manifest.health.some((event) => event.code === 'SpoolDamaged')),
+  );
+});
+
+function bound(store: CacheStore): CacheStore {
+  return {
+    put: store.put.bind(store),
+    get: store.get.bind(store),
+    list: store.list.bind(store),
+    delete: store.delete.bind(store),
+  };
+}
+
+function unreachable(): CacheStore {
+  const fail = () => Promise.reject(new Error('unreachable'));
+  return { put: fail, get: fail, list: fail, delete: fail };
+}
