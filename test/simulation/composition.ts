@@ -1,8 +1,28 @@
 /**
  * How the real classes are put together in a simulated world: what `src/bin` does in production, with the world's clock,
- * files, links, disks and randomness in place of the machine's.
+ * files, links, disks and randomness in place of the machine's. Here also sit the deliberate defects.
  */
-import type { Life } from '../support/simulated/clock.ts';
+import type { Capture } from '../../src/mobility-service/capture/capture.ts';
+import type { Files, OpenFile } from '../../src/platform/files.ts';
+import { Metrics } from '../../src/platform/metrics.ts';
+import { standardLimits } from '../../src/process-server/limits.ts';
+import { ProcessServer } from '../../src/process-server/server.ts';
+import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
+import { inlineSealer } from '../../src/protocol/cache/segment.ts';
+import { ProcessServerAssignment } from '../../src/protocol/control/assignment.ts';
+import { type Frame, FrameType } from '../../src/protocol/replication/frame.ts';
+import type { Link } from '../../src/protocol/replication/link.ts';
+import { Archive } from '../../src/vault/log-processor/archive.ts';
+import { ItemProcessor } from '../../src/vault/log-processor/item-processor.ts';
+import { LogProcessor } from '../../src/vault/log-processor/log-processor.ts';
+import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
+import type { ReplicaStore } from '../../src/vault/replica/replica-store.ts';
+import type { Advance, VaultStore } from '../../src/vault/store/vault-store.ts';
+import { openAll, SimulatedCapture } from '../support/simulated/capture.ts';
+import { type Life, never, SimulatedClock } from '../support/simulated/clock.ts';
+import { CacheRoad } from './cache-road.ts';
+import { reachedBy } from './house.ts';
+import { runStandIn } from './stand-in-service.ts';
 import type { Site, World } from './world.ts';
 
 /** Deliberate errors, one at a time, each of which the oracle must find (`defects.test.ts`). */
@@ -16,13 +36,202 @@ export const defects = [
 export type Defect = (typeof defects)[number];
 
 export async function startMobilityService(world: World, site: Site, life: Life): Promise<void> {
-  void [world, site, life];
+  const { machine } = site;
+  const random = world.random.fork(`service/${machine.name}/${world.timeline.moment}`);
+  const capture = new SimulatedCapture(machine.ring, world.timeline, random.fork('capture'), life);
+  await runStandIn({
+    itemId: site.itemId,
+    diskIds: site.diskIds,
+    disks: openAll(machine.disks, life),
+    capture: world.options.defect === 'forget-unacknowledged' ? forgetful(capture) : capture,
+    freezer: machine.freezer(life),
+    clock: new SimulatedClock(world.timeline, life, machine.wall),
+    random,
+    files: machine.drive.files(life),
+    log: world.log.for(machine.name),
+    bootId: machine.bootId,
+    dial: () => world.dial(site, machine, life),
+  });
 }
 
 export async function startProcessServer(world: World, life: Life): Promise<void> {
-  void [world, life];
+  const random = world.random.fork(`process-server/${world.timeline.moment}`);
+  const files = world.processServerDrive.files(life);
+  await files.makeFolder('/process-server');
+  const server = new ProcessServer({
+    files: world.options.defect === 'ack-before-sync' ? lyingFiles(files) : files,
+    clock: new SimulatedClock(world.timeline, life, world.siteWall),
+    random: random.fork('server'),
+    log: world.log.for('process-server'),
+    store: new CacheRoad({
+      timeline: world.timeline,
+      random: random.fork('road'),
+      life,
+      end: {
+        at: () => {
+          const vault = world.vault.life;
+          return world.cache && vault && !vault.hasEnded ? { store: world.cache, life: vault } : undefined;
+        },
+      },
+      faults: world.cacheFaults,
+      report: (failure) => world.fail(failure),
+    }),
+    sealer: inlineSealer,
+    spoolFolder: '/process-server',
+    metrics: new Metrics(),
+    // Small ones, so that disks of some hundred KiB meet every limit.
+    limits: {
+      ...standardLimits,
+      partBytesMax: 256 << 10,
+      batchBytesMax: 96 << 10,
+      batchesMax: 6,
+      windowBytes: 256 << 10,
+    },
+    quota: { serverBytes: 4 << 20, itemBytes: 2 << 20 },
+  });
+  for (const { machine, itemId, diskIds, itemKey } of world.sites)
+    await server.assign(
+      ProcessServerAssignment.parse({
+        itemId,
+        name: machine.name,
+        itemKeyFile: '/dev/null',
+        disks: diskIds.map((diskId) => ({ diskId })),
+      }),
+      itemKey,
+    );
+  world.accept = (link) =>
+    void server.serve(world.options.defect === 'accept-old-generation' ? renumbered(world, link) : link);
+  await never();
 }
 
 export async function startVault(world: World, life: Life): Promise<void> {
-  void [world, life];
+  const random = world.random.fork(`vault/${world.timeline.moment}`);
+  const files = world.vaultDrive.files(life);
+  const clock = new SimulatedClock(world.timeline, life, world.vaultWall);
+  const log = world.log.for('vault');
+  const cache = new FolderStore({ files, random: random.fork('cache'), folder: '/cache' });
+  await cache.prepare();
+  const replica = defective(world, new ReflinkStore({ folder: '/replicas', files }));
+  await replica.prepare();
+  const archive = new Archive({ files, folder: '/archive' });
+  const store = reachedBy(judging(world), life, world.timeline, random.fork('store'));
+  const processor = new LogProcessor({
+    store,
+    clock,
+    log,
+    open: async (item) => {
+      const itemKey = await store.sealedKey(item.itemId);
+      const common = { item, cache, store, replica, archive, clock, log };
+      return new ItemProcessor({ ...common, itemKey: itemKey!, random: random.fork(item.itemId) });
+    },
+  });
+  world.cache = cache;
+  await processor.run(new AbortController().signal);
+}
+
+/** The vault's records, with the oracle looking at each point in the moment in which it is recorded. */
+function judging(world: World): VaultStore {
+  return new Proxy(world.store, {
+    get(store, name) {
+      const value: unknown = Reflect.get(store, name, store);
+      if (typeof value !== 'function') return value;
+      if (name !== 'advance') return value.bind(store) as unknown;
+      return async (itemId: string, advance: Advance) => {
+        await store.advance(itemId as never, advance);
+        const site = world.sites.find((one) => one.itemId === itemId)!;
+        if (!advance.point) return;
+        const content = world.pointContent(site, advance.point.pointId);
+        if (content) world.oracle.judge(itemId, advance.point.pointId, content);
+        else world.fail(`recovery point ${advance.point.pointId} is recorded and has no disks`);
+      };
+    },
+  });
+}
+
+/** Defect: what was not acknowledged does not go back into the map. */
+function forgetful(capture: Capture): Capture {
+  return new Proxy(capture, {
+    get(target, name) {
+      if (name === 'restore') return () => {};
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** Defect: the journal is acknowledged before it is durable. */
+function lyingFiles(files: Files): Files {
+  return new Proxy(files, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      if (name !== 'open') return value.bind(target) as unknown;
+      return async (path: string, mode: 'read' | 'write' | 'create' | 'exclusive') => {
+        const file = await target.open(path, mode);
+        return path.includes('/journal/') ? withoutSync(file) : file;
+      };
+    },
+  });
+}
+
+function withoutSync(file: OpenFile): OpenFile {
+  return new Proxy(file, {
+    get(target, name) {
+      if (name === 'sync') return async () => {};
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** Defects at the vault: heads that are not flushed; zero ranges that are passed over. */
+function defective(world: World, replica: ReplicaStore): ReplicaStore {
+  const { defect } = world.options;
+  const broken = defect === 'cut-before-flush' ? 'flush' : defect === 'skip-zeroes' ? 'zero' : undefined;
+  if (!broken) return replica;
+  return new Proxy(replica, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      if (name !== 'openHead') return value.bind(target) as unknown;
+      return async (...args: Parameters<ReplicaStore['openHead']>) => {
+        const head = await target.openHead(...args);
+        return new Proxy(head, {
+          get(inner, method) {
+            if (method === broken) return async () => {};
+            const found: unknown = Reflect.get(inner, method, inner);
+            return typeof found === 'function' ? (found.bind(inner) as unknown) : found;
+          },
+        });
+      };
+    },
+  });
+}
+
+/** Defect: every session is taken for the newest, whatever generation it says. */
+function renumbered(world: World, link: Link): Link {
+  const generation = ++world.renumbered;
+  let said = 0;
+  const json = (frame: Frame, value: number) =>
+    Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(frame.payload).toString()), generation: value }));
+  return {
+    peerName: link.peerName,
+    close: (reason) => link.close(reason),
+    send: (frame) =>
+      link.send({
+        ...frame,
+        generation: frame.generation === 0 ? 0 : said,
+        payload: frame.type === FrameType.welcome ? json(frame, said) : frame.payload,
+      }),
+    async *frames() {
+      for await (const frame of link.frames()) {
+        if (frame.type === FrameType.hello) said = frame.generation;
+        yield {
+          ...frame,
+          generation,
+          payload: frame.type === FrameType.hello ? json(frame, generation) : frame.payload,
+        };
+      }
+    },
+  };
 }

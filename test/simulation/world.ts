@@ -92,6 +92,8 @@ export class World {
   readonly spoolPaths = ['/process-server'];
   readonly #clones: { readonly house: House; readonly machine: Machine }[] = [];
   #dialled = 0;
+  /** For the defect that takes every session for the newest. */
+  renumbered = 0;
 
   constructor(options: WorldOptions) {
     this.options = options;
