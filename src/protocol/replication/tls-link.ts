@@ -6,8 +6,7 @@
  *
  * Leaf adapter: `node:tls` is the device here. Time comes from the injected clock.
  */
-import { readFileSync } from 'node:fs';
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { type Clock, pause, withDeadline } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { encodeHeader, type Frame, FrameSplitter, FrameType, frame } from './frame.ts';
@@ -22,12 +21,8 @@ export interface LinkTimes {
 export interface DialOptions {
   readonly host: string;
   readonly port: number;
-  /** PEM texts. */
-  readonly tls: {
-    readonly ca: string | Buffer;
-    readonly cert: string | Buffer;
-    readonly key: string | Buffer;
-  };
+  /** What `platform/tls.ts` makes of the certificate files: authority, certificate, key, versions and ciphers. */
+  readonly tls: SecureContextOptions;
   /** Whether the peer's common name is the one wanted. */
   readonly accepts: (commonName: string) => boolean;
   readonly clock: Clock;
@@ -46,35 +41,6 @@ const lingerMilliseconds = 2_000;
 /** Small frames are joined with their header into one write: one TLS record instead of two. Copying more costs more. */
 const joinBytesMax = 64 << 10;
 
-/** Ciphers and versions for both ends. ChaCha20 is three times as fast as AES-GCM on a CPU that has no `aes`. */
-export function tlsPreferences(cpuFacts = cpuInfo()): {
-  minVersion: 'TLSv1.2';
-  ciphers: string;
-  honorCipherOrder: true;
-} {
-  const hasAes = /^(flags|Features)\s*:.*\baes\b/m.test(cpuFacts);
-  const chacha = ['TLS_CHACHA20_POLY1305_SHA256'];
-  const aes = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'];
-  const older = [
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-  ];
-  return {
-    minVersion: 'TLSv1.2',
-    ciphers: [...(hasAes ? [...aes, ...chacha] : [...chacha, ...aes]), ...older].join(':'),
-    honorCipherOrder: true,
-  };
-}
-
-function cpuInfo(): string {
-  try {
-    return readFileSync('/proc/cpuinfo', 'utf8');
-  } catch {
-    return ''; // Not Linux: ChaCha20 is never wrong.
-  }
-}
-
 /** Connects, checks the peer and answers the link. Throws `LinkBroken`, `LinkTimedOut` or `PeerNotTrusted`. */
 export async function dialLink(options: DialOptions): Promise<Link> {
   const peer = `${options.host}:${options.port}`;
@@ -83,7 +49,6 @@ export async function dialLink(options: DialOptions): Promise<Link> {
     host: options.host,
     port: options.port,
     ...options.tls,
-    ...tlsPreferences(),
     rejectUnauthorized: true,
     // The name in the certificate is a role, not a host: process servers move.
     checkServerIdentity: (_host, certificate) => {

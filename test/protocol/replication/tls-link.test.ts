@@ -7,12 +7,7 @@ import test from 'ava';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { type Frame, FrameType, frame } from '../../../src/protocol/replication/frame.ts';
 import type { Link } from '../../../src/protocol/replication/link.ts';
-import {
-  acceptLink,
-  dialLink,
-  type LinkTimes,
-  tlsPreferences,
-} from '../../../src/protocol/replication/tls-link.ts';
+import { acceptLink, dialLink, type LinkTimes } from '../../../src/protocol/replication/tls-link.ts';
 import { testCertificates } from '../../support/test-certificates.ts';
 
 const certificates = await testCertificates(['process-server/test', 'sender', 'stranger']);
@@ -21,7 +16,6 @@ test.after.always(() => certificates.remove());
 async function pair(times?: LinkTimes, accepts = (name: string) => name.startsWith('process-server/')) {
   const server = createServer({
     ...certificates.of('process-server/test'),
-    ...tlsPreferences(),
     requestCert: true,
     rejectUnauthorized: true,
   });
@@ -176,9 +170,4 @@ test('a peer with the wrong name or from another authority is not trusted, a clo
   await others.remove();
   const error = await t.throwsAsync<Error & { retry: string }>(dial(), { code: 'LinkBroken' } as never);
   t.is(error?.retry, 'transient');
-});
-
-test('ChaCha20 comes first exactly where the processor has no AES instructions', (t) => {
-  t.true(tlsPreferences('flags\t\t: fpu sse2 avx\n').ciphers.startsWith('TLS_CHACHA20_POLY1305_SHA256:'));
-  t.true(tlsPreferences('flags\t\t: fpu sse2 aes avx\n').ciphers.startsWith('TLS_AES_128_GCM_SHA256:'));
 });

@@ -1,0 +1,87 @@
+/**
+ * What the service must not forget: the generation of its last session, and which disks must be compared with their
+ * copies before they are trusted again. Change maps are capture's own file.
+ *
+ * A generation is made durable before the hello that carries it. A service without a state file (installed anew) begins
+ * at the seconds of the clock: above everything that an earlier installation can have counted up to.
+ */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ResyncCause } from '../../model/disk-state.ts';
+import type { ProtectedDiskId } from '../../model/ids.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
+import { parseJson } from '../../platform/settings.ts';
+
+const Content = z.strictObject({
+  format: z.literal('leeward-mobility-state/1'),
+  generation: z.number().int().nonnegative(),
+  bootId: z.string(),
+  /** By disk id. */
+  untrusted: z.record(z.string(), ResyncCause),
+});
+type Content = z.infer<typeof Content>;
+
+/** 64 disks of a line each are 6 KiB. */
+const stateBytesMax = 64 << 10;
+
+export class ServiceState {
+  readonly #files: Files;
+  readonly #path: string;
+  #content: Content;
+
+  static async load(files: Files, folder: string, clock: Clock, bootId: string): Promise<ServiceState> {
+    await files.makeFolder(folder);
+    const path = join(folder, 'state.json');
+    const bytes = await readWhole(files, path, stateBytesMax);
+    const content: Content = bytes
+      ? parseJson(Content, bytes.toString(), path)
+      : {
+          format: 'leeward-mobility-state/1',
+          generation: Math.max(0, Math.floor(clock.now() / 1000)),
+          bootId,
+          untrusted: {},
+        };
+    return new ServiceState(files, path, { ...content, bootId });
+  }
+
+  private constructor(files: Files, path: string, content: Content) {
+    this.#files = files;
+    this.#path = path;
+    this.#content = content;
+  }
+
+  get generation(): number {
+    return this.#content.generation;
+  }
+  get bootId(): string {
+    return this.#content.bootId;
+  }
+
+  untrustedCause(diskId: ProtectedDiskId): ResyncCause | undefined {
+    return this.#content.untrusted[diskId];
+  }
+
+  /** Durable when it resolves. */
+  async nextGeneration(): Promise<number> {
+    await this.#write({ ...this.#content, generation: this.#content.generation + 1 });
+    return this.#content.generation;
+  }
+
+  /** The first cause stays: it is the one that explains. */
+  async distrust(diskId: ProtectedDiskId, cause: ResyncCause): Promise<void> {
+    if (this.#content.untrusted[diskId]) return;
+    await this.#write({ ...this.#content, untrusted: { ...this.#content.untrusted, [diskId]: cause } });
+  }
+
+  async trust(diskId: ProtectedDiskId): Promise<void> {
+    if (!this.#content.untrusted[diskId]) return;
+    const { [diskId]: _, ...untrusted } = this.#content.untrusted;
+    await this.#write({ ...this.#content, untrusted });
+  }
+
+  async #write(content: Content): Promise<void> {
+    this.#content = content;
+    await writeDurably(this.#files, this.#path, Buffer.from(`${JSON.stringify(content)}\n`));
+  }
+}

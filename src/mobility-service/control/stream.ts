@@ -1,0 +1,462 @@
+/**
+ * What goes into the stream next: one loop for one session. Everything that sends block contents is called from here, one
+ * after the other, and this order is what the copy's correctness rests on (see `resync/walk.ts`).
+ *
+ *     ┌─▶ losses? ─▶ orders ─▶ health, progress ─▶ drain when due ─▶ a step of each walk ─▶ bookmark when due ─┐
+ *     └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Bookmarks (all disks in sync; everything of the moment is in the stream before the bookmark, nothing later is):
+ * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
+ *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
+ *   for writes that had not completed, as after a power cut.
+ * - freeze: drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, thaw,
+ *   send it from memory. Between freeze and thaw nothing is logged, written or started. If the thaw says that somebody
+ *   thawed before, what was read is thrown away and marked again.
+ */
+import type { Arena, Loan } from '../../disk/arena.ts';
+import { type Disk, extentBytesMax } from '../../disk/disk.ts';
+import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
+import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
+import { type Clock, pause } from '../../platform/clock.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Random } from '../../platform/random.ts';
+import { FrameType } from '../../protocol/replication/frame.ts';
+import type { Order } from '../../protocol/replication/messages.ts';
+import type { Capture, CaptureLoss } from '../capture/capture.ts';
+import { ChangeMap, type Extent } from '../capture/change-map.ts';
+import type { Freezer, FreezeSession } from '../consistency/freezer.ts';
+import { type ReadPace, type Sent, sendExtents, sendRuns } from '../drain/drain.ts';
+import { totalBytes, without } from '../drain/extents.ts';
+import { errors } from '../errors.ts';
+import {
+  barrierIntervalMilliseconds,
+  bookmarkRetryMilliseconds,
+  digestStallMillisecondsMax,
+  drainIntervalMilliseconds,
+  drainSoonBytes,
+  freezeAttemptsMax,
+  freezeDeadlineMilliseconds,
+  frozenReadMillisecondsMax,
+  frozenRestBytesMax,
+  idleMilliseconds,
+  precopyPassesMax,
+  progressIntervalMilliseconds,
+  quietPassesMax,
+  readRetryMilliseconds,
+} from '../limits.ts';
+import type { Session } from '../outlet/session.ts';
+import type { Walk } from '../resync/walk.ts';
+import type { Health } from './health.ts';
+
+export interface ReplicatedDisk {
+  readonly index: number;
+  readonly diskId: ProtectedDiskId;
+  readonly name: string;
+  readonly disk: Disk;
+  readonly pace: ReadPace;
+  /** Swap contents: never read or sent. */
+  skip: readonly Extent[];
+  walk: Walk | undefined;
+  /** Could not be read; marked again at `retryAt`. No bookmark meanwhile. */
+  unreadable: ChangeMap | undefined;
+  retryAt: number;
+}
+
+export interface BookmarkPolicy {
+  readonly crashConsistentSeconds: number;
+  readonly applicationConsistentSeconds: number;
+  readonly freezeMillisecondsMax: number;
+}
+
+export interface StreamParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly capture: Capture;
+  readonly disks: readonly ReplicatedDisk[];
+  readonly arena: Arena;
+  /** For what is read between freeze and thaw; `frozenRestBytesMax` and a little for fragments. */
+  readonly frozenArena: Arena;
+  readonly freezer: Freezer | undefined;
+  readonly policy: BookmarkPolicy;
+  readonly health: Health;
+  /** Swap areas of each disk as they are now. */
+  readonly swapRanges: () => Promise<readonly (readonly Extent[])[]>;
+  /** Losses that make walks necessary; may end the session. */
+  readonly onLosses: (losses: readonly CaptureLoss[]) => Promise<void>;
+  readonly onResyncOrdered: (diskId: ProtectedDiskId) => Promise<void>;
+  readonly onBookmark: (bookmark: Bookmark, sequence: number) => void;
+  /** True between freeze and thaw: nobody writes files or logs. */
+  readonly onStill: (isStill: boolean) => Promise<void>;
+}
+
+/** When the next bookmarks are due; outlives sessions. */
+export interface BookmarkDue {
+  crash: number;
+  application: number;
+}
+
+type Attempt =
+  | { readonly taken: true }
+  | { readonly taken: false; readonly why: string; readonly cause?: unknown };
+
+export class Stream {
+  readonly #parts: StreamParts;
+  readonly #session: Session;
+  readonly #due: BookmarkDue;
+  #orders: Order[] = [];
+  #barrierAt = Number.NEGATIVE_INFINITY;
+  #drainedAt = Number.NEGATIVE_INFINITY;
+  #progressAt = Number.NEGATIVE_INFINITY;
+  #walkedAt: number;
+
+  constructor(parts: StreamParts, session: Session, due: BookmarkDue) {
+    this.#parts = parts;
+    this.#session = session;
+    this.#due = due;
+    this.#walkedAt = parts.clock.monotonic();
+  }
+
+  ordered(order: Order): void {
+    // The newest 16: more at once are a receiver that repeats itself.
+    if (this.#orders.length < 16) this.#orders.push(order);
+  }
+
+  /** Runs until `stop` (then drains once more and returns) or until the session fails (throws). */
+  async run(stop: AbortSignal): Promise<void> {
+    const { clock, disks } = this.#parts;
+    await this.#refreshSwap();
+    for (const disk of disks) if (disk.walk) await disk.walk.begin(this.#session);
+    while (!stop.aborted) {
+      this.#session.throwIfOver();
+      const now = clock.monotonic();
+      if (now - this.#barrierAt >= barrierIntervalMilliseconds) await this.#barrier();
+      await this.#obey();
+      await this.#tell(now);
+      let hasWorked = await this.#drainWhenDue(now);
+      if (await this.#walk()) hasWorked = true;
+      if (await this.#bookmarkWhenDue(stop)) hasWorked = true;
+      if (!hasWorked) await pause(clock, idleMilliseconds, AbortSignal.any([stop, this.#session.over]));
+    }
+    await this.#drainAll();
+  }
+
+  async #barrier(): Promise<boolean> {
+    this.#barrierAt = this.#parts.clock.monotonic();
+    const { losses } = await this.#parts.capture.barrier();
+    if (losses.length === 0) return true;
+    await this.#parts.onLosses(losses);
+    return false;
+  }
+
+  async #obey(): Promise<void> {
+    for (const order of this.#orders.splice(0)) {
+      this.#parts.log.info('ordered', { ...order });
+      if (order.order === 'throttle') this.#session.throttle(order.bytesPerSecondMax);
+      else if (order.order === 'resync') await this.#parts.onResyncOrdered(order.diskId);
+      else if (order.type === 'CrashConsistent') this.#due.crash = Number.NEGATIVE_INFINITY;
+      else this.#due.application = Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  async #tell(now: number): Promise<void> {
+    const { health, disks } = this.#parts;
+    for (let event = health.first; event; event = health.first) {
+      await this.#session.json(FrameType.health, event);
+      health.sent();
+    }
+    if (now - this.#progressAt < progressIntervalMilliseconds) return;
+    this.#progressAt = now;
+    for (const { walk, index } of disks)
+      if (walk && !walk.hasEnded) await this.#session.json(FrameType.progress, walk.progress(now), index);
+  }
+
+  async #drainWhenDue(now: number): Promise<boolean> {
+    const pending = this.#parts.capture.pendingBytes();
+    for (const disk of this.#parts.disks)
+      if (disk.unreadable && now >= disk.retryAt) {
+        this.#parts.capture.restore(disk.index, disk.unreadable);
+        disk.unreadable = undefined;
+      }
+    if (pending === 0) return false;
+    if (pending < drainSoonBytes && now - this.#drainedAt < drainIntervalMilliseconds) return false;
+    await this.#drainAll();
+    return true;
+  }
+
+  async #drainAll(): Promise<void> {
+    this.#drainedAt = this.#parts.clock.monotonic();
+    for (const disk of this.#parts.disks) await this.#drain(disk, this.#parts.capture.take(disk.index));
+  }
+
+  /** Sends what `map` marks. When the session fails the whole map goes back: more than needed is never wrong. */
+  async #drain(disk: ReplicatedDisk, map: ChangeMap): Promise<void> {
+    if (map.isEmpty) return;
+    try {
+      const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
+      this.#noteUnreadable(disk, sent, true);
+    } catch (error) {
+      this.#parts.capture.restore(disk.index, map);
+      throw error;
+    }
+  }
+
+  #options(disk: ReplicatedDisk) {
+    const { arena, clock } = this.#parts;
+    return { disk: disk.disk, diskIndex: disk.index, session: this.#session, arena, clock, pace: disk.pace };
+  }
+
+  /** Marked, not swap, and not still before a walk. */
+  #relevant(disk: ReplicatedDisk, map: ChangeMap): Generator<Extent> {
+    const from = disk.walk && !disk.walk.hasEnded ? disk.walk.highWaterBytes : disk.disk.sizeBytes;
+    const ahead = { offsetBytes: from, lengthBytes: disk.disk.sizeBytes - from };
+    const holes = ahead.lengthBytes > 0 ? [...disk.skip, ahead] : [...disk.skip];
+    holes.sort((one, other) => one.offsetBytes - other.offsetBytes);
+    return without(map.extents(extentBytesMax), holes);
+  }
+
+  /** Set aside for a while rather than compared: the map says exactly what differs. */
+  #noteUnreadable(disk: ReplicatedDisk, sent: Sent, setAside: boolean): void {
+    const { health, clock } = this.#parts;
+    const [first] = sent.unreadable;
+    if (!first) return;
+    health.raise(errors.DiskUnreadable(disk.name, first.offsetBytes, sent.readError), {
+      diskId: disk.diskId,
+    });
+    disk.retryAt = clock.monotonic() + readRetryMilliseconds;
+    if (!setAside) return;
+    disk.unreadable ??= new ChangeMap(disk.disk.sizeBytes);
+    for (const { offsetBytes, lengthBytes } of sent.unreadable)
+      disk.unreadable.mark(offsetBytes, lengthBytes);
+  }
+
+  async #walk(): Promise<boolean> {
+    const { clock, disks, health } = this.#parts;
+    let hasWorked = false;
+    for (const disk of disks) {
+      const { walk } = disk;
+      if (!walk || walk.hasEnded || clock.monotonic() < disk.retryAt) continue;
+      if (walk.isReady) {
+        const sent = await walk.step(this.#options(disk), disk.skip);
+        if (sent) this.#noteUnreadable(disk, sent, false);
+        this.#walkedAt = clock.monotonic();
+        hasWorked = true;
+      } else if (clock.monotonic() - this.#walkedAt > digestStallMillisecondsMax) {
+        walk.isBlind = true;
+        health.raise(errors.DigestsMissing(disk.name), { diskId: disk.diskId });
+      }
+    }
+    return hasWorked;
+  }
+
+  async #bookmarkWhenDue(stop: AbortSignal): Promise<boolean> {
+    const { clock, disks, policy, health } = this.#parts;
+    if (disks.some((disk) => (disk.walk && !disk.walk.hasEnded) || disk.unreadable)) return false;
+    const now = clock.monotonic();
+    const isApplication = now >= this.#due.application;
+    if (!isApplication && now < this.#due.crash) return false;
+    const type: BookmarkType = isApplication ? 'ApplicationConsistent' : 'CrashConsistent';
+    const attempt = await this.#bookmark(type, stop);
+    const after = clock.monotonic();
+    if (attempt.taken) {
+      // An application-consistent point is a crash-consistent one, too.
+      this.#due.crash = now + policy.crashConsistentSeconds * 1000;
+      if (isApplication)
+        this.#due.application =
+          policy.applicationConsistentSeconds > 0
+            ? now + policy.applicationConsistentSeconds * 1000
+            : Number.POSITIVE_INFINITY;
+      health.forget('BookmarkMissed');
+    } else if (!stop.aborted) {
+      health.raise(errors.BookmarkMissed(type, attempt.why, attempt.cause), { type });
+      if (isApplication) {
+        this.#due.application =
+          after + Math.max(bookmarkRetryMilliseconds, policy.crashConsistentSeconds * 1000);
+      } else this.#due.crash = after + bookmarkRetryMilliseconds;
+    }
+    return true;
+  }
+
+  async #bookmark(type: BookmarkType, stop: AbortSignal): Promise<Attempt> {
+    if (type === 'CrashConsistent') {
+      const quiet = await this.#bookmarkQuiet(stop);
+      if (quiet.taken || !this.#parts.freezer || stop.aborted) return quiet;
+    }
+    const { freezer } = this.#parts;
+    if (!freezer) return { taken: false, why: 'file systems cannot be frozen on this machine' };
+    return this.#bookmarkFrozen(type, freezer, stop);
+  }
+
+  async #bookmarkQuiet(stop: AbortSignal): Promise<Attempt> {
+    const { capture, disks, clock } = this.#parts;
+    for (let pass = 0; pass < quietPassesMax && !stop.aborted; pass++) {
+      if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
+      const takenAt = clock.now();
+      const maps = disks.map((disk) => capture.take(disk.index));
+      const isQuiet = maps.every((map, index) => this.#relevant(disks[index]!, map).next().done === true);
+      if (!isQuiet) {
+        await this.#drainMaps(maps);
+        if (disks.some((disk) => disk.unreadable)) return { taken: false, why: 'a disk could not be read' };
+        continue;
+      }
+      if (await this.#refreshSwap()) continue;
+      await this.#place({ type: 'CrashConsistent', method: 'quiet', takenAt, frozenMilliseconds: 0 });
+      return { taken: true };
+    }
+    return { taken: false, why: `writes did not pause in ${quietPassesMax} passes` };
+  }
+
+  async #drainMaps(maps: readonly ChangeMap[]): Promise<void> {
+    const { capture, disks } = this.#parts;
+    this.#drainedAt = this.#parts.clock.monotonic();
+    for (const [index, map] of maps.entries()) {
+      try {
+        await this.#drain(disks[index]!, map);
+      } catch (error) {
+        // This one has gone back; those after it were not begun.
+        for (let later = index + 1; later < maps.length; later++) capture.restore(later, maps[later]!);
+        throw error;
+      }
+    }
+  }
+
+  async #bookmarkFrozen(type: BookmarkType, freezer: Freezer, stop: AbortSignal): Promise<Attempt> {
+    let session: FreezeSession;
+    try {
+      session = await freezer.prepare();
+    } catch (cause) {
+      return { taken: false, why: 'file systems cannot be frozen', cause };
+    }
+    let why: Attempt = { taken: false, why: 'the rest never became small enough for a short freeze' };
+    let isQuiesced = false;
+    try {
+      for (let attempt = 0; attempt < freezeAttemptsMax && !stop.aborted; attempt++) {
+        if (!(await this.#precopy())) return why;
+        if (type === 'ApplicationConsistent' && !isQuiesced) {
+          isQuiesced = true;
+          try {
+            await freezer.pre();
+          } catch (cause) {
+            return { taken: false, why: 'the applications did not come to rest', cause };
+          }
+          // Applications write out much when they come to rest.
+          if (!(await this.#precopy())) return why;
+        }
+        const frozen = await this.#frozenMoment(type, session);
+        if (frozen.taken) return frozen;
+        why = frozen;
+      }
+      return why;
+    } finally {
+      if (isQuiesced) await freezer.post().catch((error: unknown) => this.#parts.health.raise(error));
+      await session[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Drains until the rest is small. */
+  async #precopy(): Promise<boolean> {
+    for (let pass = 0; pass < precopyPassesMax; pass++) {
+      await this.#drainAll();
+      if (!(await this.#barrier())) return false;
+      if (this.#isSmall(this.#parts.capture.pendingBytes(), this.#parts.capture.pendingBytes() / 16_384))
+        return true;
+    }
+    return false;
+  }
+
+  #isSmall(bytes: number, extentCount: number): boolean {
+    const { disks, policy } = this.#parts;
+    const limit = Math.min(frozenReadMillisecondsMax, policy.freezeMillisecondsMax);
+    const slowest = Math.max(...disks.map((disk) => disk.pace.estimateMilliseconds(extentCount, bytes)));
+    return bytes <= frozenRestBytesMax && slowest <= limit;
+  }
+
+  async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
+    const { capture, clock, disks, frozenArena, onStill } = this.#parts;
+    let maps: ChangeMap[] = [];
+    const rest: { disk: ReplicatedDisk; extent: Extent; loan: Loan }[] = [];
+    let failure: { why: string; cause?: unknown } | undefined;
+    let losses: readonly CaptureLoss[] = [];
+    let takenAt = 0;
+    let frozenMilliseconds = 0;
+    await onStill(true);
+    try {
+      await freeze.freeze(Math.min(freezeDeadlineMilliseconds, 2_000));
+      // From here to the thaw: no logging, no files, nothing started.
+      try {
+        takenAt = clock.now();
+        losses = (await capture.barrier()).losses;
+        maps = disks.map((disk) => capture.take(disk.index));
+        const extents = maps.flatMap((map, index) =>
+          [...this.#relevant(disks[index]!, map)].map((extent) => ({ disk: disks[index]!, extent })),
+        );
+        const bytes = totalBytes(extents.map(({ extent }) => extent));
+        if (losses.length > 0) failure = { why: 'changes were lost' };
+        else if (bytes > frozenRestBytesMax) failure = { why: `${bytes} bytes were left under the freeze` };
+        else
+          await Promise.all(
+            extents.map(async ({ disk, extent }) => {
+              const loan = await frozenArena.borrow(extent.lengthBytes);
+              rest.push({ disk, extent, loan });
+              await disk.disk.read(loan.bytes, extent.offsetBytes);
+            }),
+          );
+      } catch (cause) {
+        failure = { why: 'the rest could not be read', cause };
+      } finally {
+        ({ frozenMilliseconds } = await freeze.thaw());
+      }
+    } catch (cause) {
+      failure ??= { why: 'the freeze did not hold', cause };
+    } finally {
+      await onStill(false);
+    }
+    let isSent = false;
+    try {
+      if (losses.length > 0) await this.#parts.onLosses(losses);
+      if (failure) return { taken: false, ...failure };
+      if (await this.#refreshSwap()) return { taken: false, why: 'a swap area was given up meanwhile' };
+      const sum = { dataBytes: 0, zeroBytes: 0 };
+      for (const { disk, extent, loan } of rest) {
+        const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, extent.lengthBytes);
+        await sendRuns(bytes, extent.offsetBytes, { session: this.#session, diskIndex: disk.index }, sum);
+      }
+      await this.#place({ type, method: 'freeze', takenAt, frozenMilliseconds });
+      isSent = true;
+      return { taken: true };
+    } finally {
+      for (const { loan } of rest) loan.release();
+      if (!isSent) for (const [index, map] of maps.entries()) capture.restore(index, map);
+    }
+  }
+
+  async #place(
+    moment: Omit<Bookmark, 'bookmarkId' | 'takenAt'> & { readonly takenAt: number },
+  ): Promise<void> {
+    const bookmark: Bookmark = {
+      ...moment,
+      bookmarkId: BookmarkId.parse(this.#parts.random.uuid()),
+      takenAt: new Date(moment.takenAt).toISOString(),
+    };
+    const sequence = await this.#session.json(FrameType.bookmark, bookmark);
+    this.#parts.onBookmark(bookmark, sequence);
+  }
+
+  /** Looks where swap is now. An area that was given up may hold anything since: all of it is marked. Answers whether
+   * there was one; a moment that was taken without it is void. */
+  async #refreshSwap(): Promise<boolean> {
+    const { capture, disks } = this.#parts;
+    const ranges = await this.#parts.swapRanges();
+    let isGivenUp = false;
+    for (const disk of disks) {
+      const now = ranges[disk.index] ?? [];
+      const map = new ChangeMap(disk.disk.sizeBytes);
+      for (const { offsetBytes, lengthBytes } of without(disk.skip, now)) map.mark(offsetBytes, lengthBytes);
+      disk.skip = now;
+      if (map.isEmpty) continue;
+      isGivenUp = true;
+      capture.restore(disk.index, map);
+    }
+    return isGivenUp;
+  }
+}

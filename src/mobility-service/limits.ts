@@ -1,0 +1,68 @@
+/**
+ * Every bound of the mobility service, with its arithmetic. The whole service stays under 100 MB resident on a
+ * customer's machine: about 55 MB for Node and the program, 24 MiB for the rest that is read under a freeze (touched
+ * only then), 4 MiB of read buffers, 4 MiB in the socket, change maps (32 MiB for a TiB that is wholly dirty, else little).
+ */
+import { extentBytesMax } from '../disk/disk.ts';
+
+/** Four extents under way: one read from the disk, one hashed or cut, one encrypted, one in the socket. */
+export const readArenaBytes = 4 * extentBytesMax;
+/** Of small ones there are more, since each waits for the disk's latency; Node reads with four threads. */
+export const extentsUnderWayMax = 16;
+
+/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 24 MiB are the 200 ms allowed. */
+export const frozenRestBytesMax = 24 << 20;
+export const frozenReadMillisecondsMax = 200;
+/** The thaw helper's hard deadline. */
+export const freezeDeadlineMilliseconds = 2_000;
+/** A freeze whose rest turned out too large is thawed and tried again this often in one attempt. */
+export const freezeAttemptsMax = 3;
+
+/** A quiet moment is looked for in this many passes before file systems are frozen. A pass over an idle machine's few
+ * changes takes milliseconds; a machine that has no such gap in 8 passes has none in 80. */
+export const quietPassesMax = 8;
+/** Passes that shrink the rest before a freeze. Each one leaves what was written while it ran: a factor of 3 or more a
+ * pass, or it will never be small. */
+export const precopyPassesMax = 12;
+
+/** Changes are drained about once a second: a block rewritten ten times a second travels once. */
+export const drainIntervalMilliseconds = 1_000;
+/** … or at once when this much is pending, so that a bookmark does not find a mountain. */
+export const drainSoonBytes = 64 << 20;
+/** How often an idle stream looks around. */
+export const idleMilliseconds = 100;
+/** Losses are looked for at least this often. */
+export const barrierIntervalMilliseconds = 2_000;
+
+/** A walk goes this far before changes get their turn: 8 MiB are 80 ms at 100 MB/s. */
+export const walkStepBytes = 8 << 20;
+/** Progress goes out so often; the receiver may hold its digests back to `digestsAheadBytes` before it. */
+export const progressIntervalMilliseconds = 1_000;
+/** Digests held for walks, all disks together: 8 MiB are 32 GiB of disk. What comes beyond is forgotten, and its chunks
+ * are sent without being compared. */
+export const heldDigestBytesMax = 8 << 20;
+/** Cache storage and vault answer within seconds; the ladder of retries on the way begins with 1, 2, 4 minutes. After
+ * half an hour without any digest the walk sends what it cannot compare. */
+export const digestStallMillisecondsMax = 30 * 60_000;
+
+/** Extents that could not be read are tried again after this. */
+export const readRetryMilliseconds = 30_000;
+
+/** Reconnecting: 1, 2, 4 … 30 s, each shortened by up to a quarter at random so that a site does not come back at once. */
+export const reconnectMillisecondsMin = 1_000;
+export const reconnectMillisecondsMax = 30_000;
+/** The receiver must answer a hello within this: it makes the generation durable first. */
+export const welcomeMillisecondsMax = 30_000;
+/** A stopping service drains and waits for acknowledgements at most this long; systemd kills after 90 s. */
+export const farewellMilliseconds = 10_000;
+
+/** After a bookmark that could not be had, the next try. */
+export const bookmarkRetryMilliseconds = 10_000;
+
+/** Health events waiting for a session; the oldest goes when there are more (the newest tell what is wrong now). */
+export const healthEventsMax = 64;
+/** The same event is not repeated within this time. */
+export const healthRepeatMilliseconds = 10 * 60_000;
+
+/** Swap areas keep their header: the first page, at most 64 KiB on any architecture. */
+export const swapHeaderBytes = 64 << 10;
