@@ -46,6 +46,8 @@ export interface Services {
   readonly space: SpoolSpace;
   readonly figures: ProcessServerFigures;
   readonly batches: Gate;
+  /** Batch buffers that nobody uses just now; never more than the gate has places. */
+  readonly freeBatches: Buffer[];
   readonly refines: Gate;
   readonly uploads: Gate;
   readonly spoolFolder: string;

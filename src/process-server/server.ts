@@ -38,6 +38,7 @@ export class ProcessServer implements AsyncDisposable {
         refineReserveBytes: Math.min(limits.refinesMax * limits.partBytesMax, parts.quota.serverBytes / 2),
       }),
       batches: new Gate(limits.batchesMax),
+      freeBatches: [],
       refines: new Gate(limits.refinesMax),
       uploads: new Gate(limits.uploadsMax),
     };

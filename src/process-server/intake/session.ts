@@ -238,11 +238,17 @@ class IntakeSession implements LiveSession {
   }
 
   async #newBatch(sizeBytes: number): Promise<Batch> {
-    const { limits, batches, clock } = this.#services;
+    const { limits, batches, freeBatches, clock } = this.#services;
     const leave = await batches.enter(this.#over.signal);
+    // Used again and again: getting 4 MiB anew for each fsync cost more than everything else here together.
+    const pooled = sizeBytes <= limits.batchBytesMax ? freeBatches.pop() : undefined;
+    const buffer = pooled ?? Buffer.allocUnsafeSlow(Math.max(limits.batchBytesMax, sizeBytes));
     return {
-      buffer: Buffer.allocUnsafeSlow(Math.max(limits.batchBytesMax, sizeBytes)),
-      leave,
+      buffer,
+      leave: () => {
+        if (buffer.byteLength === limits.batchBytesMax) freeBatches.push(buffer);
+        leave();
+      },
       sinceMilliseconds: clock.monotonic(),
       used: 0,
       lastSequence: 0,

@@ -1,9 +1,10 @@
 /** Which cache storage the settings name. */
-import { LeewardError } from '../../platform/errors.ts';
 import { systemFiles } from '../../platform/files.ts';
 import { systemRandom } from '../../platform/random.ts';
+import { tlsOptions } from '../../platform/tls.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
 import { FolderStore } from '../../protocol/cache/folder-store.ts';
+import { HttpsStore } from '../../protocol/cache/https-store.ts';
 import type { ProcessServerSettings } from '../settings.ts';
 
 export async function openStore(target: ProcessServerSettings['cache']): Promise<CacheStore> {
@@ -12,10 +13,8 @@ export async function openStore(target: ProcessServerSettings['cache']): Promise
     await store.prepare();
     return store;
   }
-  throw new LeewardError({
-    code: 'CacheTargetNotSupported',
-    summary: `cache storage of type ${target.type} is not built into this process server`,
-    possibleCauses: 'The settings are for another version.',
-    recommendedAction: 'Use a supported type.',
-  });
+  if (target.type === 'vault') return new HttpsStore({ url: target.url, tls: await tlsOptions(target.tls) });
+  // Loaded only where it is used: the SDK costs 30 MiB of memory.
+  const { openBlobStore } = await import('../../protocol/cache/open-blob-store.ts');
+  return await openBlobStore(systemFiles, target);
 }
