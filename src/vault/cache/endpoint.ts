@@ -65,7 +65,7 @@ export async function startCacheEndpoint(parts: CacheEndpointParts): Promise<Cac
     }
   });
   const server: Server = createServer({ ...parts.tls }, koa.callback());
-  server.setTimeout(cacheStallMilliseconds);
+  server.timeout = cacheStallMilliseconds;
   // Koa streams long uploads: only standing still counts, not the whole time.
   server.requestTimeout = 0;
   server.on('tlsClientError', (error: Error) => parts.log.debug('tls-refused', { reason: error.message }));
