@@ -17,6 +17,7 @@ export interface TinyGuest extends AsyncDisposable {
 
 const init = `#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+mkdir -p /proc /sys /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null

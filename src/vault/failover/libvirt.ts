@@ -46,6 +46,8 @@ export interface LibvirtSettings {
   readonly probeKernel?: string | undefined;
 }
 
+/** By its path: an npm package brings a program of this name, and `npm run` and `make` put those first. */
+const nft = '/usr/sbin/nft';
 /** Bridges of our networks; an interface name has at most 15 characters. */
 const bridgePrefix = 'lwt';
 
@@ -238,12 +240,22 @@ table inet ${table} {
   }
 }
 `;
-    const result = await this.#inNetwork('nft', ['-f', '-'], rules);
-    if (result.exitCode !== 0) throw errors.NetworkNotIsolated(name, result.stderr.trim());
+    const path = this.#path(name, 'nft');
+    try {
+      await writeDurably(this.#files, path, Buffer.from(rules));
+      const result = await this.#inNetwork(nft, ['-f', path]);
+      if (result.exitCode !== 0) throw errors.NetworkNotIsolated(name, result.stderr.trim());
+    } finally {
+      await this.#files.remove(path);
+    }
+    // Believed only when it is seen: an open network with a copy of a living machine on it is the worst case here.
+    const seen = await this.#inNetwork(nft, ['list', 'table', 'inet', table]);
+    if (!seen.stdout.includes(`iifname "${bridge}" drop`))
+      throw errors.NetworkNotIsolated(name, 'the filter is not there after it was set');
   }
 
   async #open(bridge: string): Promise<void> {
-    const result = await this.#inNetwork('nft', ['delete', 'table', 'inet', `leeward_${bridge}`]);
+    const result = await this.#inNetwork(nft, ['delete', 'table', 'inet', `leeward_${bridge}`]);
     if (result.exitCode !== 0 && !/no such file/i.test(result.stderr))
       throw errors.NetworkNotIsolated(bridge, result.stderr.trim());
   }
@@ -261,7 +273,7 @@ table inet ${table} {
       if (used.has(network)) keptBridges.add(bridge);
       else await this.#must(['net-destroy', network]);
     }
-    const tables = await this.#inNetwork('nft', ['list', 'tables', 'inet']);
+    const tables = await this.#inNetwork(nft, ['list', 'tables', 'inet']);
     for (const match of tables.stdout.matchAll(/^table inet leeward_(lwt[0-9a-f]+)$/gm))
       if (!keptBridges.has(match[1]!)) await this.#open(match[1]!);
   }
@@ -338,12 +350,9 @@ table inet ${table} {
     }
   }
 
-  async #inNetwork(program: string, args: readonly string[], input?: string): Promise<RunResult> {
+  async #inNetwork(program: string, args: readonly string[]): Promise<RunResult> {
     const [first, ...rest] = [...(this.#settings.commandPrefix ?? []), program, ...args];
-    return tryRun(first!, rest, {
-      timeoutMilliseconds: virshMilliseconds,
-      ...(input === undefined ? {} : { input }),
-    });
+    return tryRun(first!, rest, { timeoutMilliseconds: virshMilliseconds });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

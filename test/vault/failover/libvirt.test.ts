@@ -1,0 +1,130 @@
+/**
+ * Goal: the libvirt provider keeps every promise on a real hypervisor.
+ * Method: a libvirtd in a network namespace of its own, guests under emulation that are up within seconds. Isolation is
+ * tried from inside the guest, by an administrator who gives himself a route.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import ava, { type TestFn } from 'ava';
+import { systemClock, until } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { LibvirtProvider } from '../../../src/vault/failover/libvirt.ts';
+import type { MachineDefinition } from '../../../src/vault/failover/provider.ts';
+import { failoverProviderSuite } from '../../support/failover-provider-suite.ts';
+import { type TinyGuest, tinyGuest } from '../../support/guest.ts';
+import { type LibvirtDaemon, startLibvirt } from '../../support/libvirt-daemon.ts';
+import { listSites, makeSite, type Site, shortId, sitesUnavailable } from '../../support/namespaces.ts';
+
+const missing =
+  (await sitesUnavailable()) ??
+  ['/usr/sbin/libvirtd', '/usr/bin/qemu-system-x86_64', '/usr/bin/mmdebstrap', '/dev/net/tun'].find(
+    (path) => !existsSync(path),
+  );
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+const test = (missing === undefined ? ava.serial : ava.skip) as TestFn;
+
+let site: Site;
+let daemon: LibvirtDaemon;
+let tiny: TinyGuest;
+
+const provider = () =>
+  new LibvirtProvider(
+    {
+      uri: daemon.uri,
+      folder: join(daemon.folder, 'machines'),
+      commandPrefix: site.prefix,
+      accelerator: 'tcg',
+    },
+    systemClock,
+    systemFiles,
+  );
+
+const machine = (name: string, tries: readonly string[] = []): MachineDefinition => ({
+  name,
+  cpuCount: 1,
+  memoryMebibytes: 256,
+  firmware: 'bios',
+  disks: [],
+  network: { mode: 'isolated', name: `${name}-net` },
+  directBoot: {
+    kernel: tiny.kernel,
+    initrd: tiny.initrd,
+    commandLine: `${tiny.commandLine} try=${tries.join(',')}`,
+  },
+});
+
+const traces = async (): Promise<string> => {
+  const files = await readdir(join(daemon.folder, 'machines'));
+  const tables = await site.run('/usr/sbin/nft', ['list', 'tables']);
+  const links = (await site.run('ip', ['-br', 'link']))
+    .split('\n')
+    .filter((line) => /^(lwt|vnet)/.test(line));
+  const networks = (await site.run('virsh', ['-q', '-c', daemon.uri, 'net-list', '--all', '--name'])).trim();
+  return [...files, ...tables.split('\n').filter((line) => line.includes('leeward_lwt')), ...links, networks]
+    .filter((line) => line !== '')
+    .join('\n');
+};
+
+if (missing === undefined) {
+  ava.before(async () => {
+    tiny = await tinyGuest();
+    site = await makeSite(`leeward-test-${shortId()}`);
+    // What an isolated machine must not reach: an address of the vault that is not on the guest's bridge.
+    await site.run('ip', ['address', 'add', '10.212.1.1/32', 'dev', 'lo']);
+    daemon = await startLibvirt(site);
+  });
+  ava.after.always(async () => {
+    await daemon?.stop();
+    await site?.remove();
+    await tiny?.[Symbol.asyncDispose]();
+    if (site !== undefined && (await listSites()).includes(site.name))
+      throw new Error(`${site.name} is left`);
+  });
+}
+
+failoverProviderSuite(test, 'libvirt', async () => ({ provider: provider(), machine, traces }));
+
+test('an isolated machine reaches nothing of the vault, even with a route it gave itself', async (t) => {
+  const name = 'leeward-test-isolated-1';
+  const listener = spawn(
+    'ip',
+    ['netns', 'exec', site.name, 'socat', 'TCP4-LISTEN:7000,fork,reuseaddr', 'SYSTEM:true'],
+    { stdio: 'ignore' },
+  );
+  const subject = provider();
+  try {
+    await until(
+      systemClock,
+      10_000,
+      async () => ((await site.run('ss', ['-Hltn'])).includes(':7000') ? true : undefined),
+      () => new Error('the listener does not listen'),
+    );
+    await subject.start(machine(name, ['127.0.0.1:80', 'bridge:7000', '10.212.1.1:7000']));
+    await subject.waitUntilReady(name, { type: 'console', text: 'TINY READY' }, 90_000);
+    const log = (await readdir(join(daemon.folder, 'machines'))).find((file) => file.endsWith('.console'));
+    const said = await site.run('cat', [join(daemon.folder, 'machines', log!)]);
+    t.regex(said, /TINY lease router= dns=/);
+    // The guest's own page, so that "cut off" below does not merely mean that trying does not work.
+    t.regex(said, /TINY reached 127\.0\.0\.1:80/);
+    t.regex(said, /TINY cut off from 10\.213\.\d+\.1:7000/);
+    t.regex(said, /TINY cut off from 10\.212\.1\.1:7000/);
+  } finally {
+    listener.kill();
+    await subject.remove(name);
+  }
+});
+
+test('a hypervisor that is not there is named', async (t) => {
+  const absent = new LibvirtProvider(
+    {
+      uri: 'qemu+unix:///system?socket=/nowhere/libvirt-sock',
+      folder: '/tmp/leeward-nowhere',
+      accelerator: 'tcg',
+    },
+    systemClock,
+    systemFiles,
+  );
+  await t.throwsAsync(absent.check(), { code: 'HypervisorUnreachable' });
+});
