@@ -23,6 +23,7 @@
 import { strict as assert } from 'node:assert';
 import type { ResyncCause } from '../../model/disk-state.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
+import { hasCode } from '../../platform/errors.ts';
 import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
@@ -195,7 +196,9 @@ export class TraceCapture implements Capture {
     // A reader that fails (the instance was removed under us) is a loss like any other difference.
     let broken: string | undefined;
     try {
-      if (!(await this.#hearMark())) broken = captureErrors.BarrierTimedOut(barrierMilliseconds).summary;
+      // Where the settings are wrong already, waiting for the mark would only take time.
+      if (this.#rings.differences().length === 0 && !(await this.#hearMark()))
+        broken = captureErrors.BarrierTimedOut(barrierMilliseconds).summary;
       await this.#options.clock.sleep(1);
       await this.#readThrough();
       this.#countLosses();
@@ -276,7 +279,12 @@ export class TraceCapture implements Capture {
     this.#marks.add(line);
     try {
       while (clock.monotonic() < deadline) {
-        this.#rings.mark(line);
+        // A full ring refuses the mark (EBADF), as stopped tracing does: make room and try again until the deadline.
+        try {
+          this.#rings.mark(line);
+        } catch (error) {
+          if (!hasCode(error, 'EBADF')) throw error;
+        }
         await this.#readThrough();
         if (!this.#marks.has(line)) return true;
         await clock.sleep(1);
