@@ -1,8 +1,9 @@
 /**
- * Stands for the service's entry where only the package is under test: it loads what every daemon loads, and with
- * `--freeze <mount point>` does what the sandbox might hinder: read a disk's mount table, freeze, thaw.
+ * Stands for the service's entry where only the package is under test: it loads what every daemon loads, and with the
+ * mount points that its assignment names does what the sandbox might hinder: trace, read a disk, freeze, thaw.
  */
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { createHelperFreezer } from '../../../src/mobility-service/consistency/helper-freezer.ts';
 import { parseMountTable } from '../../../src/mobility-service/consistency/mount-table.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
@@ -13,6 +14,15 @@ const settings = process.argv[3] ?? '';
 const mountPoints = (
   JSON.parse(await readFile(`${settings}/assignment.json`, 'utf8')) as { freeze: string[] }
 ).freeze;
+// What the sandbox must allow: an instance of tracefs (left for the uninstall to take away) and reading a disk. And what not.
+await mkdir('/sys/kernel/tracing/instances/leeward-mobility', { recursive: true });
+const disk = await open('/dev/vda', constants.O_RDONLY | constants.O_DIRECT);
+await disk.close();
+const refused = await open('/dev/vda', constants.O_RDWR).then(
+  () => 'written',
+  (error: NodeJS.ErrnoException) => error.code,
+);
+log.info('sandbox-tried', { sandbox: `traced read ${refused}` });
 const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
 const freezer = createHelperFreezer({
   clock: systemClock,
