@@ -1,0 +1,453 @@
+/**
+ * Goal: the whole forward path, as real processes on real file systems, keeps its one promise: a recovery point is what
+ * the disk was.
+ *
+ * Method: a loop device with a file system is protected by the real mobility service, process server and vault, while a
+ * ledger, fio and metadata load write to it. Three oracles:
+ *  1. after everything has come to rest, the newest point equals the device, byte for byte;
+ *  2. every point taken under load mounts, passes the file system's own check, and its ledger has every line that was
+ *     synced before the point's moment, in order, whole: what a power cut at that moment would have left;
+ *  3. points taken earlier are unchanged by everything that happened later.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import anyTest, { type ExecutionContext } from 'ava';
+import { z } from 'zod';
+import { run, tryRun } from '../../src/platform/exec.ts';
+import { EventView, type PointView, VerifyView } from '../../src/protocol/control/vault-admin.ts';
+import { sha256Of } from '../support/bytes.ts';
+import {
+  canLoop,
+  canTrace,
+  type FileSystemType,
+  type LoopDevice,
+  type MountedFileSystem,
+  makeFileSystem,
+  makeLoop,
+} from '../support/loop-device.ts';
+import { eventually, type Machine, Site, type SiteOptions } from '../support/site.ts';
+
+const reason = canLoop() ?? canTrace();
+const test = reason === undefined ? anyTest.serial : anyTest.skip;
+const limit = { timeoutMilliseconds: 120_000 };
+
+async function startSite(
+  t: ExecutionContext<unknown>,
+  options: Omit<SiteOptions, 'folder'> = {},
+): Promise<Site> {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-site-'));
+  const site = await Site.start({ folder, ...options });
+  t.teardown(async () => {
+    if (!t.passed) t.log(site.logs());
+    await site[Symbol.asyncDispose]();
+  });
+  return site;
+}
+
+/** Appends numbered lines, each synced before the next; remembers when each became durable. */
+class Ledger {
+  readonly #path: string;
+  readonly durableAt: number[] = [];
+  #running = true;
+  #done: Promise<void>;
+
+  constructor(folder: string) {
+    this.#path = join(folder, 'ledger');
+    this.#done = this.#write();
+  }
+
+  async #write(): Promise<void> {
+    const file = openSync(this.#path, 'a');
+    for (let line = 0; this.#running; line++) {
+      writeSync(file, `${String(line).padStart(9, '0')} ${'x'.repeat(90)}\n`);
+      fsyncSync(file);
+      this.durableAt[line] = Date.now();
+      await sleep(10);
+    }
+    closeSync(file);
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await this.#done;
+  }
+}
+
+interface Load {
+  readonly ledger: Ledger;
+  stop(): Promise<void>;
+}
+
+/** fio with discards, a tree that is made and removed, zeroing and trimming: every kind of write there is. */
+function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
+  const ledger = new Ledger(mount.mountPoint);
+  const children: ChildProcess[] = [
+    spawn(
+      'fio',
+      [
+        '--name=churn',
+        `--directory=${mount.mountPoint}`,
+        '--size=24m',
+        '--rw=randrw',
+        '--rwmixread=20',
+        '--bsrange=4k-64k',
+        '--ioengine=psync',
+        '--fsync=32',
+        `--rate=${megabytesASecond}m`,
+        '--time_based',
+        '--runtime=600',
+        '--randrepeat=0',
+      ],
+      { stdio: 'ignore' },
+    ),
+    spawn(
+      'bash',
+      [
+        '-c',
+        `cd ${mount.mountPoint}; for i in $(seq 1 100000); do
+           mkdir -p d$((i % 20)); cp /bin/true d$((i % 20))/f$i 2>/dev/null; ln -s x d$((i % 20))/l$i
+           [ $((i % 7)) = 0 ] && rm -rf d$(((i + 3) % 20))
+           [ $((i % 11)) = 0 ] && fallocate -l 1M hole && fallocate --punch-hole -o 64K -l 512K hole && rm hole
+           [ $((i % 23)) = 0 ] && fstrim .
+           sleep 0.02
+         done`,
+      ],
+      { stdio: 'ignore', detached: true },
+    ),
+  ];
+  return {
+    ledger,
+    stop: async () => {
+      await ledger.stop();
+      for (const child of children) {
+        const ended = new Promise((resolve) => {
+          child.once('exit', resolve);
+        });
+        if (child.exitCode !== null || child.signalCode !== null) continue;
+        if (child === children[1]) process.kill(-child.pid!, 'SIGKILL');
+        else child.kill('SIGTERM');
+        await ended;
+      }
+    },
+  };
+}
+
+/** Oracle 2: mounts a clone of the point, checks it as its file system does, and reads its ledger. */
+async function checkPoint(
+  t: ExecutionContext<unknown>,
+  site: Site,
+  machine: Machine,
+  point: PointView,
+  type: FileSystemType,
+  ledger: Ledger,
+): Promise<void> {
+  const original = site.pointPath(machine, point);
+  const clone = join(site.vaultFolder, 'replica', `check-${point.pointId}.raw`);
+  await run('cp', ['--reflink=always', original, clone], limit);
+  const mountPoint = await mkdtemp(join(tmpdir(), 'leeward-check-'));
+  const device = (await run('losetup', ['--find', '--show', clone], limit)).trim();
+  try {
+    // Mounting replays the journal, as a machine would at boot.
+    await run('mount', ['-t', type, ...(type === 'xfs' ? ['-o', 'nouuid'] : []), device, mountPoint], limit);
+    try {
+      const lines = readFileSync(join(mountPoint, 'ledger'), 'utf8').split('\n');
+      const moment = Date.parse(point.takenAt);
+      const expected = ledger.durableAt.filter((at) => at < moment - 1).length;
+      const whole = lines.filter((line) => line.length === 100).length;
+      t.true(
+        whole >= expected,
+        `point of ${point.takenAt} has ${whole} lines, ${expected} were synced before it`,
+      );
+      for (const [index, line] of lines.slice(0, expected).entries())
+        if (Number.parseInt(line.slice(0, 9), 10) !== index) t.fail(`line ${index} reads ${line}`);
+    } finally {
+      await run('umount', [mountPoint], limit);
+    }
+    const check = {
+      ext4: ['e2fsck', '-fn', device],
+      xfs: ['xfs_repair', '-n', device],
+      btrfs: ['btrfs', 'check', '--readonly', device],
+    }[type];
+    const result = await tryRun(check[0]!, check.slice(1), limit);
+    t.is(
+      result.exitCode,
+      0,
+      `${check[0]} of the point of ${point.takenAt}: ${result.stdout} ${result.stderr}`,
+    );
+  } finally {
+    await run('losetup', ['--detach', device], limit);
+    rmSync(clone, { force: true });
+    rmSync(mountPoint, { recursive: true, force: true });
+  }
+}
+
+/** Oracle 1: everything comes to rest, then the newest point must be the device. */
+async function checkAtRest(
+  t: ExecutionContext<unknown>,
+  site: Site,
+  machine: Machine,
+  loop: LoopDevice,
+  mount: MountedFileSystem | undefined,
+  limitSeconds = 90,
+): Promise<PointView> {
+  await mount?.unmount();
+  await run('sync', [], limit);
+  const rested = Date.now();
+  const point = await machine.pointAfter(rested, limitSeconds);
+  t.is(await sha256Of(site.pointPath(machine, point)), await sha256Of(loop.path), 'the point is the device');
+  return point;
+}
+
+async function digests(site: Site, machine: Machine): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const point of await machine.points())
+    found.set(point.pointId, await sha256Of(site.pointPath(machine, point)));
+  return found;
+}
+
+/** Oracle 3. */
+async function checkUnchanged(
+  t: ExecutionContext<unknown>,
+  site: Site,
+  machine: Machine,
+  earlier: ReadonlyMap<string, string>,
+): Promise<void> {
+  const now = await digests(site, machine);
+  for (const [pointId, digest] of earlier) t.is(now.get(pointId), digest, `point ${pointId} is as it was`);
+}
+
+for (const type of ['ext4', 'xfs', 'btrfs'] as const)
+  test(`recovery points of ${type} under load are what the disk was`, async (t) => {
+    const site = await startSite(t);
+    const loop = await makeLoop(t, 400 << 20);
+    const mount = await makeFileSystem(t, loop, type, ['discard']);
+    const machine = await site.protect('m1', [loop.path], {
+      crashConsistentSeconds: 2,
+      applicationConsistentSeconds: 5,
+    });
+    const load = startLoad(mount);
+    t.teardown(() => load.stop());
+    machine.service.start();
+    await machine.pointAfter(0, 90);
+    await eventually('six points under load, frozen ones among them', 90, async () => {
+      const points = await machine.points();
+      return points.length >= 6 && points.some(({ type }) => type === 'ApplicationConsistent')
+        ? true
+        : undefined;
+    });
+    const earlier = await digests(site, machine);
+    const underLoad = (await machine.points()).slice(0, 4);
+    await load.stop();
+    for (const point of underLoad) await checkPoint(t, site, machine, point, type, load.ledger);
+    await checkAtRest(t, site, machine, loop, mount);
+    await checkUnchanged(t, site, machine, earlier);
+    const [verified] = await site.call(z.array(VerifyView), 'POST', '/items/m1/verify', {});
+    t.deepEqual(verified?.findings, []);
+    t.true(verified!.checkedBytes > 0);
+  });
+
+for (const house of ['mobility service', 'process server', 'vault'] as const)
+  test(`kill -9 of the ${house} under load loses nothing and replication goes on`, async (t) => {
+    const site = await startSite(t);
+    const loop = await makeLoop(t, 400 << 20);
+    const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
+    const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
+    const load = startLoad(mount);
+    t.teardown(() => load.stop());
+    machine.service.start();
+    await machine.pointAfter(0, 90);
+    const daemon = {
+      'mobility service': machine.service,
+      'process server': site.processServer,
+      vault: site.vault,
+    }[house];
+    const earlier = await digests(site, machine);
+    for (let round = 0; round < 4; round++) {
+      await daemon.kill();
+      daemon.start();
+      // Not long enough to always come to rest in between: the next kill hits recovery, too.
+      await sleep(300 + 700 * round);
+    }
+    const moment = Date.now();
+    const point = await machine.pointAfter(moment, 90);
+    await load.stop();
+    await checkPoint(t, site, machine, point, 'ext4', load.ledger);
+    await checkAtRest(t, site, machine, loop, mount);
+    await checkUnchanged(t, site, machine, earlier);
+    if (house === 'mobility service') {
+      const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
+      t.true(
+        events.some(({ event }) => /UncleanShutdown/.test(JSON.stringify(event))),
+        'the resync after an unclean stop is named with its cause',
+      );
+    }
+  });
+
+/** A link that can be cut: a relay on loopback between the service and the process server. */
+class Relay {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #isOpen = true;
+
+  private constructor(target: number) {
+    this.#server = createServer((near) => {
+      if (!this.#isOpen) return void near.destroy();
+      const far = connect(target, '127.0.0.1');
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.add(one);
+        one.pipe(other);
+        one.on('error', () => other.destroy());
+        one.on('close', () => {
+          this.#sockets.delete(one);
+          other.destroy();
+        });
+      }
+    });
+  }
+
+  static async to(target: number): Promise<{ relay: Relay; port: number }> {
+    const relay = new Relay(target);
+    await new Promise<void>((resolve) => {
+      relay.#server.listen(0, '127.0.0.1', () => resolve());
+    });
+    return { relay, port: (relay.#server.address() as AddressInfo).port };
+  }
+
+  cut(): void {
+    this.#isOpen = false;
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  mend(): void {
+    this.#isOpen = true;
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+test('a link that is cut again and again costs time, not bytes, and no resync', async (t) => {
+  const site = await startSite(t);
+  const { relay, port } = await Relay.to(site.processServerPort);
+  t.teardown(() => relay.close());
+  const loop = await makeLoop(t, 400 << 20);
+  const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
+  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 }, port);
+  const load = startLoad(mount);
+  t.teardown(() => load.stop());
+  machine.service.start();
+  await machine.pointAfter(0, 90);
+  for (let round = 0; round < 5; round++) {
+    relay.cut();
+    await sleep(200 * round);
+    relay.mend();
+    await sleep(400);
+  }
+  relay.cut();
+  await sleep(3000);
+  relay.mend();
+  await machine.pointAfter(Date.now(), 90);
+  await load.stop();
+  await checkAtRest(t, site, machine, loop, mount);
+  const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
+  t.false(
+    events.some(
+      ({ event }) => event.context.cause !== undefined && event.context.cause !== 'InitialReplication',
+    ),
+    'no resync was needed',
+  );
+});
+
+test('a full spool slows the source and loses nothing', async (t) => {
+  const site = await startSite(t, { spoolBytes: 48 << 20 });
+  const loop = await makeLoop(t, 400 << 20);
+  const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
+  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
+  machine.service.start();
+  await machine.pointAfter(0, 90);
+  // The vault is gone; what comes now must wait in the spool, and then in the change map.
+  await site.vault.kill();
+  await run(
+    'dd',
+    ['if=/dev/urandom', `of=${join(mount.mountPoint, 'large')}`, 'bs=1M', 'count=150', 'conv=fsync'],
+    limit,
+  );
+  const spool = join(site.folder, 'process-server', 'spool');
+  await eventually('the spool is nearly full', 60, async () =>
+    Number.parseInt(await run('du', ['-sb', spool], limit), 10) > 24 << 20 ? true : undefined,
+  );
+  await sleep(2000);
+  t.true(Number.parseInt(await run('du', ['-sb', spool], limit), 10) < 64 << 20, 'the quota is kept');
+  site.vault.start();
+  await eventually('the vault is back', 60, () => machine.item());
+  await checkAtRest(t, site, machine, loop, mount, 120);
+  const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
+  t.true(
+    events.some(({ event }) => event.code === 'SpoolFull'),
+    'the full spool was reported',
+  );
+});
+
+test('a full vault disk pauses with a health event, keeps earlier points, and goes on when there is room', async (t) => {
+  const site = await startSite(t, { replicaBytes: 330 << 20 });
+  const loop = await makeLoop(t, 400 << 20);
+  const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
+  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
+  machine.service.start();
+  await machine.pointAfter(0, 90);
+  const earlier = await digests(site, machine);
+  const ballast = join(site.vaultFolder, 'replica', 'ballast');
+  const free = Number(
+    (await run('stat', ['-f', '-c', '%a %S', join(site.vaultFolder, 'replica')], limit)).split(' ')[0],
+  );
+  await run('fallocate', ['-l', String(Math.max(free * 4096 - (40 << 20), 1 << 20)), ballast], limit);
+  await run(
+    'dd',
+    ['if=/dev/urandom', `of=${join(mount.mountPoint, 'large')}`, 'bs=1M', 'count=100', 'conv=fsync'],
+    limit,
+  );
+  await eventually('the full store is reported', 90, async () => {
+    const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
+    return events.some(({ event }) => event.code === 'ReplicaStoreFull') ? true : undefined;
+  });
+  await checkUnchanged(t, site, machine, earlier);
+  rmSync(ballast);
+  await checkAtRest(t, site, machine, loop, mount, 120);
+  await checkUnchanged(t, site, machine, earlier);
+});
+
+test('two machines with several disks each do not mix, and idle ones cost nothing', async (t) => {
+  const site = await startSite(t);
+  const loops = [await makeLoop(t, 64 << 20), await makeLoop(t, 96 << 20), await makeLoop(t, 80 << 20)];
+  for (const loop of loops)
+    await run('dd', ['if=/dev/urandom', `of=${loop.path}`, 'bs=1M', 'count=40', 'conv=fsync'], limit);
+  const first = await site.protect('first', [loops[0]!.path, loops[1]!.path], { crashConsistentSeconds: 1 });
+  const second = await site.protect('second', [loops[2]!.path], { crashConsistentSeconds: 1 });
+  for (const { service } of [first, second]) service.start();
+  await Promise.all([first.pointAfter(0, 90), second.pointAfter(0, 90)]);
+  for (const [index, loop] of loops.entries())
+    await run(
+      'dd',
+      ['if=/dev/urandom', `of=${loop.path}`, 'bs=1M', `seek=${index * 3}`, 'count=5', 'conv=fsync,notrunc'],
+      limit,
+    );
+  const moment = Date.now();
+  const [a, b] = await Promise.all([first.pointAfter(moment), second.pointAfter(moment)]);
+  for (const [machine, point, index, loop] of [
+    [first, a, 0, loops[0]!],
+    [first, a, 1, loops[1]!],
+    [second, b, 0, loops[2]!],
+  ] as const)
+    t.is(await sha256Of(site.pointPath(machine, point, index)), await sha256Of(loop.path));
+  t.true(statSync(site.pointPath(second, b)).size === 80 << 20);
+});
