@@ -10,7 +10,7 @@ import { systemClock } from '../../../src/platform/clock.ts';
 import { createLog } from '../../../src/platform/log.ts';
 
 const log = createLog('mobility-service');
-const settings = process.argv[3] ?? '';
+const settings = process.argv[process.argv.indexOf('--settings') + 1] ?? '';
 const mountPoints = (
   JSON.parse(await readFile(`${settings}/assignment.json`, 'utf8')) as { freeze: string[] }
 ).freeze;
