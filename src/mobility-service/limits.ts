@@ -66,3 +66,10 @@ export const healthRepeatMilliseconds = 10 * 60_000;
 
 /** Swap areas keep their header: the first page, at most 64 KiB on any architecture. */
 export const swapHeaderBytes = 64 << 10;
+
+/** Of each processor's trace ring: 48 bytes an event, so 170,000 writes while the service does not get to run. */
+export const ringBytes = 8 << 20;
+
+/** The status file: 64 disks are 20 KiB. */
+export const statusMilliseconds = 1_000;
+export const statusBytesMax = 1 << 20;

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+/**
+ * mobility-service [--settings FOLDER] [--state FOLDER] [--runtime FOLDER] [--thaw-helper FILE]   until SIGTERM
+ * mobility-service status [--runtime FOLDER]                                                       what it says of itself
+ */
+import { parseArgs } from 'node:util';
+import { readStatus, runService } from '../mobility-service/control/service.ts';
+import { renderError } from '../platform/errors.ts';
+import { createLog } from '../platform/log.ts';
+
+try {
+  const { values, positionals } = parseArgs({
+    options: {
+      settings: { type: 'string', default: '/etc/leeward/mobility-service' },
+      state: { type: 'string', default: '/var/lib/leeward/mobility-service' },
+      runtime: { type: 'string', default: '/run/leeward/mobility-service' },
+      'thaw-helper': { type: 'string' },
+      'log-level': { type: 'string', default: 'info' },
+    },
+    allowPositionals: true,
+  });
+  if (positionals[0] === 'status') console.log(JSON.stringify(await readStatus(values), undefined, 2));
+  else {
+    const stop = new AbortController();
+    for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abort());
+    await runService(
+      { ...values, thawHelper: values['thaw-helper'] },
+      createLog('mobility-service', values['log-level']),
+      stop.signal,
+    );
+  }
+} catch (error) {
+  console.error(renderError(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,220 @@
+/**
+ * The whole mobility service put together on a real machine: assignment → disks, capture, freezer, replication, status
+ * file. `bin/mobility-service.ts` is only its main. Ends when `stop` is aborted: changes are drained briefly, what is left
+ * stays in capture's saved maps, and the kernel goes on recording for the successor.
+ */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { openDevice } from '../../disk/device.ts';
+import { type Clock, pause, systemClock } from '../../platform/clock.ts';
+import { hasCode, LeewardError } from '../../platform/errors.ts';
+import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
+import type { Log } from '../../platform/log.ts';
+import { systemRandom } from '../../platform/random.ts';
+import { readSettings } from '../../platform/settings.ts';
+import { tlsOptions } from '../../platform/tls.ts';
+import { MobilityAssignment } from '../../protocol/control/assignment.ts';
+import { dialLink } from '../../protocol/replication/tls-link.ts';
+import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
+import { adoptInstance, findTracefs, makeInstance } from '../capture/tracefs.ts';
+import { createApplications } from '../consistency/applications.ts';
+import type { Freezer } from '../consistency/freezer.ts';
+import { createHelperFreezer } from '../consistency/helper-freezer.ts';
+import { errors } from '../errors.ts';
+import { ringBytes, statusBytesMax, statusMilliseconds } from '../limits.ts';
+import { mountsOn, swapRangesOf, type WholeDisk, wholeDisk } from './machine.ts';
+import { Replication, type ReplicationOptions } from './replication.ts';
+import { ServiceState } from './state.ts';
+
+export interface ServiceFolders {
+  /** Has `assignment.json`. */
+  readonly settings: string;
+  /** On a disk: generation and saved change maps. */
+  readonly state: string;
+  /** On tmpfs: status and the freeze note. */
+  readonly runtime: string;
+  /** The compiled thaw helper; without it file systems are not frozen. */
+  readonly thawHelper: string | undefined;
+}
+
+export const agentVersion = '0.1.0';
+
+/** Runs until `stop`, opening everything anew when a disk changed its size. */
+export async function runService(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    try {
+      await runOnce(folders, log, stop);
+      return;
+    } catch (error) {
+      if (!(error instanceof LeewardError) || error.code !== 'DiskResized') throw error;
+      log.warn('disk-resized', { summary: error.summary });
+    }
+  }
+}
+
+async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
+  const assignment = await readSettings(MobilityAssignment, join(folders.settings, 'assignment.json'));
+  const clock = systemClock;
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
+  await systemFiles.makeFolder(folders.runtime);
+  const found: WholeDisk[] = [];
+  await using devices = new AsyncDisposableStack();
+  const disks: ReplicationOptions['disks'][number][] = [];
+  for (const { diskId, path } of assignment.disks) {
+    const whole = await wholeDisk(path);
+    found.push(whole);
+    disks.push({ diskId, name: path, disk: devices.use(await openDevice(path, 'read')) });
+  }
+  const deviceNumbers = found.map((disk) => disk.deviceNumber);
+  const tracefs = await findTracefs();
+  const canary = await canaryOf(found, folders.state);
+  const instance = {
+    tracefs,
+    name: `leeward-${assignment.itemId.slice(0, 8)}`,
+    deviceNumbers,
+    ringBytes,
+  };
+  const capture = await TraceCapture.open({
+    disks: found.map(({ path, deviceNumber, name }, index) => ({
+      path,
+      deviceNumber,
+      sizeBytes: disks[index]!.disk.sizeBytes,
+      currentSizeBytes: () => sizeNow(name) ?? disks[index]!.disk.sizeBytes,
+    })),
+    makeRings: () => makeInstance(instance),
+    adoptRings: () => adoptInstance(instance),
+    clock,
+    random: systemRandom,
+    log,
+    bootId,
+    state: { files: systemFiles, path: join(folders.state, 'capture.state') },
+    ...(canary ? { canary } : {}),
+  });
+  devices.use(capture);
+
+  let freezer: Freezer | undefined;
+  let replication: Replication | undefined;
+  if (folders.thawHelper !== undefined)
+    freezer = createHelperFreezer({
+      clock,
+      log,
+      helperPath: folders.thawHelper,
+      notePath: join(folders.runtime, 'frozen'),
+      mounts: () => mountsOn(found),
+      applications: createApplications({
+        clock,
+        scripts: assignment.scripts,
+        hooks: [],
+        report: (warning) => replication?.health.raise(warning),
+      }),
+    });
+
+  const still = new StatusGate();
+  replication = new Replication({
+    clock,
+    random: systemRandom,
+    log,
+    state,
+    itemId: assignment.itemId,
+    hostName: hostname(),
+    agentVersion,
+    disks,
+    capture,
+    startLosses: capture.startLosses,
+    freezer,
+    policy: assignment.policy,
+    bytesPerSecondMax: assignment.bytesPerSecondMax,
+    dial: async () =>
+      dialLink({
+        ...assignment.processServer,
+        tls: await tlsOptions(assignment.tls),
+        accepts: (name) => name.startsWith('process-server/'),
+        clock,
+      }),
+    swapRanges: () => swapRangesOf(found),
+    onStill: (isStill) => still.set(isStill),
+  });
+  const over = new AbortController();
+  const telling = tellStatus(folders, replication, still, clock, over.signal);
+  try {
+    await replication.run(stop);
+  } finally {
+    over.abort();
+    await telling;
+  }
+}
+
+/** A file on a protected disk when the state folder lies on one; else nothing can be written there unasked. */
+async function canaryOf(found: readonly WholeDisk[], folder: string) {
+  const mounts = await mountsOn(found);
+  const holder = mounts
+    .filter(
+      ({ mountPoint }) => mountPoint === '/' || folder === mountPoint || folder.startsWith(`${mountPoint}/`),
+    )
+    .sort((one, other) => other.mountPoint.length - one.mountPoint.length)[0];
+  if (!holder) return undefined;
+  return fileCanary(
+    systemFiles,
+    join(folder, 'canary'),
+    found.map((disk) => disk.deviceNumber),
+  );
+}
+
+function sizeNow(name: string): number | undefined {
+  try {
+    return Number(readFileSync(`/sys/class/block/${name}/size`, 'utf8')) * 512;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return undefined;
+    throw error;
+  }
+}
+
+/** Nobody writes a file between freeze and thaw: the file system may be the frozen one. */
+class StatusGate {
+  #isStill = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  async set(isStill: boolean): Promise<void> {
+    this.#isStill = isStill;
+    if (isStill) await this.#writing;
+  }
+
+  async write(work: () => Promise<void>): Promise<void> {
+    if (this.#isStill) return;
+    this.#writing = work();
+    await this.#writing;
+  }
+}
+
+async function tellStatus(
+  folders: ServiceFolders,
+  replication: Replication,
+  gate: StatusGate,
+  clock: Clock,
+  over: AbortSignal,
+): Promise<void> {
+  const path = join(folders.runtime, 'status.json');
+  const write = () => {
+    const status = {
+      ...replication.status(),
+      residentBytes: process.memoryUsage.rss(),
+      writtenAt: new Date(clock.now()).toISOString(),
+    };
+    return writeDurably(systemFiles, path, Buffer.from(`${JSON.stringify(status)}\n`));
+  };
+  while (!over.aborted) {
+    await gate.write(write);
+    await pause(clock, statusMilliseconds, over);
+  }
+  await gate.write(write);
+}
+
+/** The status file's content, for people. Throws `StatusUnknown`. */
+export async function readStatus(folders: Pick<ServiceFolders, 'runtime'>): Promise<unknown> {
+  const path = join(folders.runtime, 'status.json');
+  const bytes = await readWhole(systemFiles, path, statusBytesMax);
+  if (!bytes) throw errors.StatusUnknown(path);
+  return JSON.parse(bytes.toString());
+}
