@@ -29,6 +29,7 @@ const { values } = parseArgs({
     without: { type: 'string' },
     'faults-max': { type: 'string' },
     defect: { type: 'string' },
+    service: { type: 'string' },
     minutes: { type: 'string', default: '2' },
     quiet: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
@@ -52,6 +53,7 @@ function optionsFor(seed: string): WorldOptions {
     ...(values.faults || values.without ? { faults: chosen.filter((name) => !without.includes(name)) } : {}),
     ...(until ? { untilMoment: Number(until) } : {}),
     ...(values['faults-max'] ? { faultsMax: Number(values['faults-max']) } : {}),
+    ...(values.service === 'stand-in' ? { service: 'stand-in' as const } : {}),
     ...(values.defect ? { defect: values.defect as NonNullable<WorldOptions['defect']> } : {}),
   };
 }

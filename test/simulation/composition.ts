@@ -3,6 +3,10 @@
  * files, links, disks and randomness in place of the machine's. Here also sit the deliberate defects.
  */
 import type { Capture } from '../../src/mobility-service/capture/capture.ts';
+import { Replication } from '../../src/mobility-service/control/replication.ts';
+import { ServiceState } from '../../src/mobility-service/control/state.ts';
+import type { ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
+import { hasCode } from '../../src/platform/errors.ts';
 import type { Files, OpenFile } from '../../src/platform/files.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import { standardLimits } from '../../src/process-server/limits.ts';
@@ -38,20 +42,42 @@ export type Defect = (typeof defects)[number];
 export async function startMobilityService(world: World, site: Site, life: Life): Promise<void> {
   const { machine } = site;
   const random = world.random.fork(`service/${machine.name}/${world.timeline.moment}`);
-  const capture = new SimulatedCapture(machine.ring, world.timeline, random.fork('capture'), life);
-  await runStandIn({
-    itemId: site.itemId,
-    diskIds: site.diskIds,
-    disks: openAll(machine.disks, life),
-    capture: world.options.defect === 'forget-unacknowledged' ? forgetful(capture) : capture,
-    freezer: machine.freezer(life),
-    clock: new SimulatedClock(world.timeline, life, machine.wall),
-    random,
-    files: machine.drive.files(life),
-    log: world.log.for(machine.name),
-    bootId: machine.bootId,
-    dial: () => world.dial(site, machine, life),
+  const simulated = new SimulatedCapture(machine.ring, world.timeline, random.fork('capture'), life);
+  const capture = world.options.defect === 'forget-unacknowledged' ? forgetful(simulated) : simulated;
+  const disks = openAll(machine.disks, life);
+  const clock = new SimulatedClock(world.timeline, life, machine.wall);
+  const files = machine.drive.files(life);
+  const log = world.log.for(machine.name);
+  const common = { capture, clock, random, log, freezer: machine.freezer(life) };
+  const dial = () => world.dial(site, machine, life);
+  if (world.options.service === 'stand-in') {
+    const { itemId, diskIds } = site;
+    await runStandIn({ ...common, itemId, diskIds, disks, files, bootId: machine.bootId, dial });
+    return;
+  }
+  const replication = new Replication({
+    ...common,
+    state: await ServiceState.load(files, '/leeward', clock, machine.bootId),
+    itemId: site.itemId as ProtectedItemId,
+    hostName: machine.name,
+    agentVersion: '0.0.0',
+    disks: disks.map((disk, index) => ({
+      diskId: site.diskIds[index] as ProtectedDiskId,
+      name: `/dev/disk${index}`,
+      disk,
+    })),
+    // The simulated capture keeps no maps over a restart: every start is an unclean one.
+    startLosses: [{ cause: 'UncleanShutdown', detail: 'simulated' }],
+    policy: { crashConsistentSeconds: 10, applicationConsistentSeconds: 45, freezeMillisecondsMax: 1000 },
+    dial,
   });
+  try {
+    await replication.run(new AbortController().signal);
+  } catch (error) {
+    // Only a person brings it back (`World.cloneMachine`); a supervisor that did so would have two services take turns.
+    if (!hasCode(error, 'SessionFenced', 'OldGeneration')) throw error;
+    log.warn('stands still until somebody acts', { error });
+  }
 }
 
 export async function startProcessServer(world: World, life: Life): Promise<void> {

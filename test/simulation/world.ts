@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly troubleSeconds?: number;
   readonly print?: (line: string) => void;
   readonly defect?: Defect;
+  /** `stand-in`: the plainest sender that keeps the rules, in place of the real control room. */
+  readonly service?: 'real' | 'stand-in';
 }
 
 export interface Outcome {
@@ -63,6 +65,14 @@ export interface Site {
   readonly itemKey: Buffer;
   readonly house: House;
 }
+
+interface Clone {
+  readonly house: House;
+  readonly machine: Machine;
+  readonly site: Site;
+}
+
+const generationOf = (text: string) => Number(/\d+$|(?<="generation":)\d+/.exec(text)?.[0] ?? 0);
 
 export class World {
   readonly options: WorldOptions;
@@ -90,7 +100,7 @@ export class World {
   readonly failures: string[] = [];
   /** Folders of the process server that go when its spool's disk dies. */
   readonly spoolPaths = ['/process-server'];
-  readonly #clones: { readonly house: House; readonly machine: Machine }[] = [];
+  readonly #clones: Clone[] = [];
   #dialled = 0;
   /** For the defect that takes every session for the newest. */
   renumbered = 0;
@@ -170,16 +180,28 @@ export class World {
     const house = new House(name, { timeline: this.timeline, random: this.random, log: this.log }, (life) =>
       startMobilityService(this, { ...site, machine }, life),
     );
-    this.#clones.push({ house, machine });
+    const clone = { house, machine, site };
+    this.#clones.push(clone);
     house.start();
-    this.timeline.after(this.random.range(5000, 60_000), () => this.#endClone({ house, machine }, site));
+    this.timeline.after(this.random.range(5000, 60_000), () => this.#endClone(clone, site));
   }
 
   /** Somebody notices, and switches the copy off. The original's service has stopped for good: it is started again. */
-  #endClone(clone: { readonly house: House; readonly machine: Machine }, site?: Site): void {
+  #endClone(clone: Clone, site?: Site): void {
     clone.house.isWanted = false;
     clone.house.kill();
     clone.machine.losePower();
+    // The operator settles who is who: the original goes on above all that the copy has counted up to.
+    for (const path of ['/leeward/state.json', '/leeward/generation']) {
+      const theirs = clone.machine.drive.peek(path)?.toString();
+      const original = (site ?? clone.site).machine.drive;
+      const ours = original.peek(path)?.toString();
+      if (theirs && ours && generationOf(theirs) > generationOf(ours))
+        original.place(
+          path,
+          Buffer.from(ours.replace(String(generationOf(ours)), String(generationOf(theirs)))),
+        );
+    }
     if (!site) return;
     site.house.kill();
     site.house.startSoon();

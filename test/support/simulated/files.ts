@@ -145,6 +145,16 @@ export class SimulatedDrive {
     return whole;
   }
 
+  /** Somebody puts other content into a file that is there, durably. */
+  place(path: string, content: Buffer): void {
+    const file = this.#file(path);
+    assert(file, `there is no ${path}`);
+    file.cached = { pages: new Map(), sizeBytes: 0 };
+    writeContent(file, content, 0);
+    file.durable = { pages: new Map(), sizeBytes: 0 };
+    this.syncFile(file);
+  }
+
   /** Paths of all files below a folder, sorted. */
   paths(folder: string): string[] {
     const found: string[] = [];
