@@ -153,8 +153,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   await migrate(database);
   const store = new MariaStore(database);
   const archive = new Archive({ files, folder: at('archive') });
-  await files.makeFolder(at('cache'));
   const cache = new FolderStore({ files, random, folder: at('cache') });
+  await cache.prepare();
 
   const keyOf = async (item: ProtectedItem): Promise<Buffer> => {
     const sealed = await store.sealedKey(item.itemId);

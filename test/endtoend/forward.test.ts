@@ -43,7 +43,7 @@ async function startSite(
   const folder = await mkdtemp(join(tmpdir(), 'leeward-site-'));
   const site = await Site.start({ folder, ...options });
   t.teardown(async () => {
-    if (!t.passed) t.log(site.logs());
+    if (!t.passed) t.log(site.logs().slice(-6000));
     await site[Symbol.asyncDispose]();
   });
   return site;
