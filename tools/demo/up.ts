@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, open } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, open, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock, until } from '../../src/platform/clock.ts';
@@ -12,7 +12,14 @@ import { run, tryRun } from '../../src/platform/exec.ts';
 import { guestImage } from '../../test/support/guest-image.ts';
 import { startLibvirt } from '../../test/support/libvirt-daemon.ts';
 import { step } from './parts/progress.ts';
-import { background, guestAddress, makeSites, startGuest, vaultAddress } from './parts/sites.ts';
+import {
+  background,
+  guestAddress,
+  makeSites,
+  processServerAddress,
+  startGuest,
+  vaultAddress,
+} from './parts/sites.ts';
 import { type DemoState, readState, root, runFolder, writeState } from './parts/state.ts';
 
 if (process.getuid?.() !== 0)
@@ -86,14 +93,122 @@ await step('a vault', async () => {
     500,
   );
 });
-// Next: process server, mobility service over SSH, protect, points, test failover.
-writeFileSync(
-  join(runFolder, 'demo.json'),
-  `${JSON.stringify({ guest: guestAddress, readyAfterSeconds: seconds(), folder: state.folder }, null, 2)}\n`,
+const leeward = async (args: readonly string[], timeoutMilliseconds = 60_000) =>
+  run(node, [join(root, 'src/bin/leeward.ts'), '--data', at('vault'), '--output', 'json', ...args], {
+    timeoutMilliseconds,
+  });
+await step('a process server at the protected site, and protection enabled', async () => {
+  await leeward([
+    ...['process-server', 'add', 'ps1', '--host', processServerAddress],
+    ...['--out', at('ps'), '--installed-at', at('ps')],
+  ]);
+  await leeward([
+    ...['protect', 'guest', '--disk', '/dev/vda', '/dev/vdb', '--process-server', 'ps1'],
+    ...['--out', at('protect'), '--every', '20', '--process-server-at', at('ps')],
+  ]);
+  await cp(at('protect/process-server'), at('ps'), { recursive: true });
+  await mkdir(at('spool'));
+  writeFileSync(
+    at('ps/settings.json'),
+    JSON.stringify({
+      listen: { host: processServerAddress, port: 9443 },
+      tls: {
+        caFile: at('ps/tls/ca.pem'),
+        certificateFile: at('ps/tls/certificate.pem'),
+        keyFile: at('ps/tls/key.pem'),
+      },
+      spool: { folder: at('spool'), quotaBytes: 4 * 2 ** 30 },
+      cache: JSON.parse(readFileSync(at('ps/cache.json'), 'utf8')),
+      itemsFolder: at('ps/items'),
+    }),
+  );
+  background(state, protectedSite, 'process-server', node, [
+    join(root, 'src/bin/process-server.ts'),
+    '--settings',
+    at('ps/settings.json'),
+  ]);
+});
+await step('the mobility service, packed', () =>
+  run(node, [join(root, 'tools/agent/pack.ts')], { timeoutMilliseconds: 300_000 }),
 );
+await step('the mobility service, installed in the guest', async (say) => {
+  const package_ = (await readdir(join(root, 'dist'))).find((name) => name.endsWith('.deb'));
+  if (package_ === undefined) throw new Error('make agent left no deb under dist/');
+  const options = [
+    ...['-i', image.sshKey, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null'],
+    ...['-o', 'LogLevel=ERROR', '-o', 'ConnectTimeout=15', '-o', 'BatchMode=yes'],
+  ];
+  const guest = `root@${guestAddress}`;
+  const copy = (from: string, to: string) =>
+    protectedSite.run('scp', ['-q', '-r', ...options, from, `${guest}:${to}`], 180_000);
+  say('copying 39 MiB');
+  await copy(join(root, 'dist', package_), '/tmp/agent.deb');
+  await protectedSite.run('ssh', [...options, guest, 'mkdir -p -m 700 /etc/leeward']);
+  await copy(at('protect/mobility-service'), '/etc/leeward/');
+  say('unpacking, about 30 s under emulation');
+  await protectedSite.run(
+    'ssh',
+    [...options, guest, 'chown -R root:root /etc/leeward && dpkg -i /tmp/agent.deb && rm /tmp/agent.deb'],
+    180_000,
+  );
+});
+const protectedAt = seconds();
+await step('initial replication, up to the first recovery point', async (say) => {
+  await until(
+    systemClock,
+    480_000,
+    async () => {
+      say(
+        (
+          await run(node, [join(root, 'src/bin/leeward.ts'), '--data', at('vault'), 'items'], {
+            timeoutMilliseconds: 60_000,
+          })
+        )
+          .split('\n')[1]
+          ?.trim() ?? '',
+      );
+      return JSON.parse(await leeward(['points', 'guest'])).length > 0 ? true : undefined;
+    },
+    () => new Error(`no recovery point; see the logs in ${state.folder}`),
+    3000,
+  );
+});
+const firstPointAt = seconds();
+const points = JSON.parse(await leeward(['points', 'guest']));
+const failover = await step('a test failover', async (say) => {
+  say('until the database has passed its own check on the console');
+  const text = await leeward(
+    [
+      ...['test-failover', 'guest', '--wait-for-console', 'LEEWARD-CHECK OK'],
+      ...['--timeout', '240', '--memory', '768'],
+    ],
+    300_000,
+  );
+  return JSON.parse(text);
+});
+const there = await step('its page and database, asked from the isolated network', async () => ({
+  page: await vaultSite.run('curl', ['-s', '-m', '15', `http://${failover.address}/`]),
+  check: await vaultSite.run('curl', ['-s', '-m', '30', `http://${failover.address}/cgi-bin/check`], 60_000),
+}));
+if (!there.check.startsWith('LEEWARD-CHECK OK')) throw new Error(`the database says: ${there.check}`);
+const here = await protectedSite.run('curl', ['-s', '-m', '15', `http://${guestAddress}/`]);
+const measured = {
+  initialReplicationSeconds: Math.round(firstPointAt - protectedAt),
+  points,
+  failover,
+  database: there.check.trim(),
+  totalSeconds: Math.round(seconds()),
+  folder: state.folder,
+};
+writeFileSync(join(runFolder, 'demo.json'), `${JSON.stringify(measured, null, 2)}\n`);
 console.log(`
+protected machine:\n${here}
+test failover at ${failover.address}:\n${there.page}${there.check}
+power-on after ${failover.powerOnSeconds} s, database checked after ${failover.readySeconds} s, the whole demo ${measured.totalSeconds} s
 everything keeps running. Try:
   ip netns exec ${protectedSite.name} curl http://${guestAddress}/
-  .tools/bin/node src/bin/leeward.ts --data ${at('vault')} items
+  ip netns exec ${vaultSite.name} curl http://${failover.address}/cgi-bin/check
+  .tools/bin/node src/bin/leeward.ts --data ${at('vault')} points guest
+  .tools/bin/node src/bin/leeward.ts --data ${at('vault')} cleanup ${failover.failoverId} --notes 'all well'
   make demo-down`);
 process.exit(0);
