@@ -194,7 +194,11 @@ export class Replication {
         digests: (index, offset, length, digests) =>
           this.#disks[index]?.walk?.digests(offset, length, digests),
         ordered: (order) => stream?.ordered(order),
-        acknowledged: (sequence) => this.#acknowledged(sequence),
+        acknowledged: (sequence) => {
+          // Something went through: the next break is a new one.
+          onGood();
+          this.#acknowledged(sequence);
+        },
         ignored: (what) => log.info('ignored', { what }),
       },
     });
@@ -221,7 +225,6 @@ export class Replication {
               await this.#distrust([{ cause: 'Requested', detail: 'asked for', diskIndex }], false);
           },
           onBookmark: (bookmark, sequence) => {
-            onGood();
             this.#lastError = undefined;
             this.#underWayBookmarks.push({ bookmark, sequence });
             this.#acknowledged(session.acknowledgedSequence);
@@ -290,7 +293,7 @@ export class Replication {
       const ours = state.untrustedCause(disk.diskId);
       const { walk } = disk;
       if (walk) {
-        if (theirs === 'in-sync' && walk.hasEnded && resyncCause === undefined) {
+        if (theirs === 'in-sync' && walk.isEndSent && resyncCause === undefined) {
           // The end was durable, only its acknowledgement was lost.
           await state.trust(disk.diskId);
           disk.walk = undefined;

@@ -90,6 +90,12 @@ export interface StreamParts {
   readonly onStill: (isStill: boolean) => Promise<void>;
 }
 
+interface Rest {
+  readonly disk: ReplicatedDisk;
+  readonly extent: Extent;
+  readonly loan: Loan;
+}
+
 /** When the next bookmarks are due; outlives sessions. */
 export interface BookmarkDue {
   crash: number;
@@ -357,6 +363,8 @@ export class Stream {
   async #precopy(): Promise<boolean> {
     for (let pass = 0; pass < precopyPassesMax; pass++) {
       await this.#drainAll();
+      // What was set aside belongs to the moment, too.
+      if (this.#parts.disks.some((disk) => disk.unreadable)) return false;
       if (!(await this.#barrier())) return false;
       if (this.#isSmall(this.#parts.capture.pendingBytes(), this.#parts.capture.pendingBytes() / 16_384))
         return true;
@@ -374,7 +382,7 @@ export class Stream {
   async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
     const { capture, clock, disks, frozenArena, onStill } = this.#parts;
     let maps: ChangeMap[] = [];
-    const rest: { disk: ReplicatedDisk; extent: Extent; loan: Loan }[] = [];
+    const rest: Rest[] = [];
     let failure: { why: string; cause?: unknown } | undefined;
     let losses: readonly CaptureLoss[] = [];
     let takenAt = 0;
@@ -393,14 +401,7 @@ export class Stream {
         const bytes = totalBytes(extents.map(({ extent }) => extent));
         if (losses.length > 0) failure = { why: 'changes were lost' };
         else if (bytes > frozenRestBytesMax) failure = { why: `${bytes} bytes were left under the freeze` };
-        else
-          await Promise.all(
-            extents.map(async ({ disk, extent }) => {
-              const loan = await frozenArena.borrow(extent.lengthBytes);
-              rest.push({ disk, extent, loan });
-              await disk.disk.read(loan.bytes, extent.offsetBytes);
-            }),
-          );
+        else await readRest(frozenArena, extents, rest);
       } catch (cause) {
         failure = { why: 'the rest could not be read', cause };
       } finally {
@@ -459,4 +460,20 @@ export class Stream {
     }
     return isGivenUp;
   }
+}
+
+/** Settles when nothing is being read any more, so that no loan is given back, or forgotten, under a read. */
+async function readRest(
+  arena: Arena,
+  extents: readonly { readonly disk: ReplicatedDisk; readonly extent: Extent }[],
+  rest: Rest[],
+): Promise<void> {
+  const results = await Promise.allSettled(
+    extents.map(async ({ disk, extent }) => {
+      const loan = await arena.borrow(extent.lengthBytes);
+      rest.push({ disk, extent, loan });
+      await disk.disk.read(loan.bytes, extent.offsetBytes);
+    }),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

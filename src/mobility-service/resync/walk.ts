@@ -65,6 +65,7 @@ export class Walk {
   #isBegunDurably = false;
   #beginSequence = 0;
   #endSequence = 0;
+  #isEndSent = false;
   #isEndDurable = false;
   #checkpoints: { readonly sequence: number; readonly cursorBytes: number }[] = [];
   #shelf = new DigestShelf(heldDigestBytesMax);
@@ -81,6 +82,10 @@ export class Walk {
   /** resync-end is on its way: bookmarks may follow it. */
   get hasEnded(): boolean {
     return this.#state === 'ended';
+  }
+  /** Also of an earlier session: the receiver may have it. */
+  get isEndSent(): boolean {
+    return this.#isEndSent;
   }
   get isEndDurable(): boolean {
     return this.#isEndDurable;
@@ -172,6 +177,7 @@ export class Walk {
       comparedBytes: this.plan.sizeBytes,
       sentBytes: this.#sentBytes,
     };
+    this.#isEndSent = true;
     this.#endSequence = await session.json(FrameType.resyncEnd, end, this.plan.diskIndex);
     this.#state = 'ended';
   }

@@ -1,0 +1,323 @@
+// Goal: the copy at each bookmark equals the disks at that moment, byte for byte, whatever happens to link and receiver.
+// Method: the real Replication over links in memory against a reference receiver. The disks stand in memory; every write
+// is logged with its time, so that the state at a bookmark can be built again. Seeded; a failing seed replays.
+
+import { hash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import type { Disk } from '../../../src/disk/disk.ts';
+import type { Capture, CaptureLoss } from '../../../src/mobility-service/capture/capture.ts';
+import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
+import type { Freezer } from '../../../src/mobility-service/consistency/freezer.ts';
+import { Replication } from '../../../src/mobility-service/control/replication.ts';
+import { ServiceState } from '../../../src/mobility-service/control/state.ts';
+import type { ResyncCause } from '../../../src/model/disk-state.ts';
+import { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
+import { type Clock, systemClock, until } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { silentLog } from '../../../src/platform/log.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { type MemoryLinkHooks, memoryLinkPair } from '../../support/memory-link.ts';
+import { ReferenceReceiver } from '../../support/reference-receiver.ts';
+
+/** Time runs ten times as fast, so that intervals and back-offs do not make the test long. */
+const fastClock: Clock = {
+  now: () => systemClock.now(),
+  monotonic: () => systemClock.monotonic() * 10,
+  sleep: (milliseconds, signal) => systemClock.sleep(milliseconds / 10, signal),
+};
+
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
+
+const digestOfAll = (images: readonly Buffer[]) => hash('sha1', Buffer.concat(images));
+
+/** A machine: disks in memory whose completed writes are marked, and a freezer that holds the writer. */
+class Machine implements Capture {
+  readonly contents: Buffer[];
+  readonly disks: Disk[];
+  readonly #maps: ChangeMap[];
+  losses: CaptureLoss[] = [];
+  dropsEvents = false;
+  isFrozen = false;
+  freezes = 0;
+  writtenBytes = 0;
+  /** Digests of all disks together, after each write. */
+  readonly seen = new Set<string>();
+  failReads = 0;
+
+  constructor(sizes: readonly number[], random: () => number) {
+    this.contents = sizes.map((size) => Buffer.alloc(size));
+    for (const content of this.contents)
+      for (let at = 0; at < content.length; at += 4096)
+        if (random() < 0.5)
+          content.fill(1 + Math.floor(random() * 255), at, Math.min(at + 4096, content.length));
+    this.#maps = sizes.map((size) => new ChangeMap(size));
+    this.disks = this.contents.map((content) => ({
+      sizeBytes: content.length,
+      read: async (target, offset) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.failReads > 0) {
+          this.failReads -= 1;
+          throw Object.assign(new Error('EIO'), { code: 'EIO' });
+        }
+        content.copy(target as Buffer, 0, offset, offset + target.byteLength);
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+      write: async () => {},
+      flush: async () => {},
+      close: async () => {},
+      [Symbol.asyncDispose]: async () => {},
+    }));
+    this.remember();
+  }
+
+  remember(): void {
+    this.seen.add(digestOfAll(this.contents));
+  }
+
+  write(random: () => number): void {
+    if (this.isFrozen) return;
+    const index = Math.floor(random() * this.contents.length);
+    const content = this.contents[index]!;
+    const offset = Math.floor(random() * (content.length / 512)) * 512;
+    const length = Math.min(content.length - offset, 512 * (1 + Math.floor(random() * 64)));
+    content.fill(random() < 0.3 ? 0 : Math.floor(random() * 256), offset, offset + length);
+    this.writtenBytes += length;
+    if (this.dropsEvents)
+      this.losses.push({ cause: 'TraceEventsLost' as ResyncCause, detail: 'test', diskIndex: index });
+    else this.#maps[index]!.mark(offset, length);
+    this.remember();
+  }
+
+  async barrier() {
+    await new Promise((resolve) => setImmediate(resolve));
+    return { losses: this.losses.splice(0) };
+  }
+  take(index: number): ChangeMap {
+    const map = this.#maps[index]!;
+    this.#maps[index] = new ChangeMap(map.sizeBytes);
+    return map;
+  }
+  restore(index: number, map: ChangeMap): void {
+    this.#maps[index]!.merge(map);
+  }
+  pendingBytes(index?: number): number {
+    return index === undefined
+      ? this.#maps.reduce((sum, map) => sum + map.markedBytes, 0)
+      : this.#maps[index]!.markedBytes;
+  }
+  async [Symbol.asyncDispose]() {}
+
+  readonly freezer: Freezer = {
+    prepare: async () => ({
+      mountPoints: ['/'],
+      freeze: async () => {
+        this.isFrozen = true;
+        this.freezes += 1;
+      },
+      thaw: async () => {
+        this.isFrozen = false;
+        return { frozenMilliseconds: 3 };
+      },
+      [Symbol.asyncDispose]: async () => {
+        this.isFrozen = false;
+      },
+    }),
+    pre: async () => {},
+    post: async () => {},
+  };
+}
+
+const itemId = ProtectedItemId.parse(crypto.randomUUID());
+const diskIds = [0, 1].map(() => ProtectedDiskId.parse(crypto.randomUUID()));
+
+async function world(seed: number, hooks: MemoryLinkHooks = {}) {
+  const random = seeded(seed);
+  const machine = new Machine([768 << 10, (256 << 10) + 1536], random);
+  const receiver = new ReferenceReceiver();
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-replication-'));
+  const links: ReturnType<typeof memoryLinkPair>[] = [];
+  const faults: unknown[] = [];
+  const start = async (stateName = 'state') => {
+    const stop = new AbortController();
+    const replication = new Replication({
+      clock: fastClock,
+      random: systemRandom,
+      log: silentLog,
+      state: await ServiceState.load(systemFiles, join(folder, stateName), fastClock, 'boot'),
+      itemId,
+      hostName: 'test',
+      agentVersion: 'test',
+      disks: machine.disks.map((disk, index) => ({ diskId: diskIds[index]!, name: `/dev/${index}`, disk })),
+      capture: machine,
+      freezer: machine.freezer,
+      policy: { crashConsistentSeconds: 0.3, applicationConsistentSeconds: 1, freezeMillisecondsMax: 2000 },
+      dial: async () => {
+        const pair = memoryLinkPair(hooks);
+        links.push(pair);
+        receiver.serve(pair.receiver).catch((error: { code?: string }) => {
+          if (error.code !== 'LinkBroken') faults.push(error);
+          pair.cut('the receiver failed');
+        });
+        return pair.sender;
+      },
+    });
+    return { replication, stop, running: replication.run(stop.signal) };
+  };
+  const points = (count: number) =>
+    until(
+      systemClock,
+      15_000,
+      () => (receiver.points.length >= count ? true : undefined),
+      () =>
+        new Error(
+          `only ${receiver.points.length} of ${count} bookmarks; ${JSON.stringify(receiver.health.at(-1))} ${faults.join()}`,
+        ),
+      5,
+    );
+  return {
+    random,
+    machine,
+    receiver,
+    links,
+    start,
+    points,
+    faults,
+    remove: () => rm(folder, { recursive: true }),
+  };
+}
+
+/** Writes now and then until told to stop. */
+function writer(machine: Machine, random: () => number, everyMilliseconds = 3) {
+  let isOver = false;
+  const done = (async () => {
+    while (!isOver) {
+      if (random() < 0.7) machine.write(random);
+      await systemClock.sleep(random() * everyMilliseconds);
+    }
+  })();
+  return () => {
+    isOver = true;
+    return done;
+  };
+}
+
+function checkPoints(
+  t: { true(value: boolean, message?: string): void },
+  w: Awaited<ReturnType<typeof world>>,
+) {
+  for (const [index, point] of w.receiver.points.entries())
+    t.true(
+      w.machine.seen.has(digestOfAll(point.images)),
+      `point ${index} (${point.bookmark.type}, ${point.bookmark.method}) is no state the disks were ever in`,
+    );
+}
+
+for (const seed of [1, 2, 3])
+  test.serial(
+    `every bookmark is a state the disks were in, under random writes (seed ${seed})`,
+    async (t) => {
+      const w = await world(seed);
+      const halt = writer(w.machine, w.random);
+      const service = await w.start();
+      await w.points(8);
+      await halt();
+      service.stop.abort();
+      await service.running;
+      checkPoints(t, w);
+      t.deepEqual(w.faults, []);
+      t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+      t.true(w.receiver.points.some(({ bookmark }) => bookmark.type === 'ApplicationConsistent'));
+      await w.remove();
+    },
+  );
+
+for (const seed of [11, 12, 13])
+  test.serial(`links cut at any frame and a receiver that forgets do no harm (seed ${seed})`, async (t) => {
+    const chance = seeded(seed * 7);
+    let cuts = 0;
+    const w = await world(seed, {
+      onFrame: () => {
+        if (cuts < 12 && chance() < 0.03) {
+          cuts += 1;
+          return 'cut';
+        }
+        return 'pass';
+      },
+    });
+    const halt = writer(w.machine, w.random);
+    const service = await w.start();
+    await w.points(4);
+    w.receiver.forgetAll();
+    w.links.at(-1)!.cut();
+    await w.points(8);
+    await halt();
+    service.stop.abort();
+    await service.running;
+    checkPoints(t, w);
+    t.deepEqual(w.faults, []);
+    await w.remove();
+  });
+
+test.serial('losses told by capture are repaired by a resync with that cause, and told', async (t) => {
+  const w = await world(21);
+  const service = await w.start();
+  await w.points(2);
+  w.machine.dropsEvents = true;
+  for (let count = 0; count < 20; count++) w.machine.write(w.random);
+  w.machine.dropsEvents = false;
+  const before = w.receiver.points.length;
+  await w.points(before + 3);
+  service.stop.abort();
+  await service.running;
+  t.true(w.receiver.begins.some(({ kind, cause }) => kind === 'resync' && cause === 'TraceEventsLost'));
+  t.true(w.receiver.health.some(({ code }) => code === 'ChangesLost'));
+  t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+  await w.remove();
+});
+
+test.serial('what cannot be read stays marked, is told, and is there once it can be read', async (t) => {
+  const w = await world(31);
+  const service = await w.start();
+  await w.points(2);
+  w.machine.failReads = 3;
+  for (let count = 0; count < 5; count++) w.machine.write(w.random);
+  await until(
+    systemClock,
+    5_000,
+    () => (w.machine.failReads === 0 ? true : undefined),
+    () => new Error('no read'),
+    5,
+  );
+  const before = w.receiver.points.length;
+  await w.points(before + 2);
+  service.stop.abort();
+  await service.running;
+  checkPoints(t, w);
+  t.true(w.receiver.health.some(({ code }) => code === 'DiskUnreadable'));
+  t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+  await w.remove();
+});
+
+test.serial('of two services for one machine the older is fenced and stays away', async (t) => {
+  const w = await world(41);
+  const older = await w.start('older');
+  await w.points(1);
+  const newer = await w.start('older');
+  await t.throwsAsync(older.running, { code: 'SessionFenced' });
+  const before = w.receiver.points.length;
+  await w.points(before + 1);
+  newer.stop.abort();
+  await newer.running;
+  await w.remove();
+});

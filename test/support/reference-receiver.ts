@@ -1,0 +1,129 @@
+/**
+ * A receiver as simple as can be, the oracle of the sending side's tests: frames go straight into an image in memory, and
+ * the image is kept at each bookmark. It acknowledges after every few frames, and can forget everything.
+ */
+
+import { digestOf } from '../../src/mobility-service/resync/walk.ts';
+import type { Bookmark } from '../../src/model/bookmark.ts';
+import type { HealthEvent } from '../../src/model/health.ts';
+import { FrameType, frame, jsonFrame } from '../../src/protocol/replication/frame.ts';
+import type { Link } from '../../src/protocol/replication/link.ts';
+import {
+  digestBytes,
+  digestChunkBytes,
+  type ResyncBegin,
+  type Welcome,
+} from '../../src/protocol/replication/messages.ts';
+import { parseHello, type ReceivedDisk, Receiver } from '../../src/protocol/replication/receiver.ts';
+
+export class ReferenceReceiver {
+  readonly points: { readonly bookmark: Bookmark; readonly images: readonly Buffer[] }[] = [];
+  readonly begins: ResyncBegin[] = [];
+  readonly health: HealthEvent[] = [];
+  readonly windowBytes: number;
+  images: Buffer[] = [];
+  #known: readonly ReceivedDisk[] = [];
+  #generation = 0;
+  #live: { link: Link } | undefined;
+  framesTaken = 0;
+
+  constructor(windowBytes = 256 << 10) {
+    this.windowBytes = windowBytes;
+  }
+
+  forgetAll(): void {
+    this.images = [];
+    this.#known = [];
+  }
+
+  async serve(link: Link): Promise<void> {
+    let receiver: Receiver | undefined;
+    let unacknowledged = 0;
+    const me = { link };
+    for await (const arrived of link.frames()) {
+      if (!receiver) {
+        const hello = parseHello(arrived);
+        if (hello.generation <= this.#generation) {
+          await link.send(jsonFrame(FrameType.refused, refused('StaleGeneration')));
+          link.close();
+          return;
+        }
+        this.#generation = hello.generation;
+        if (this.#live) {
+          const older = this.#live.link;
+          void older.send(jsonFrame(FrameType.fenced, refused('Fenced'))).catch(() => {});
+          older.close();
+        }
+        this.#live = me;
+        receiver = new Receiver(hello, this.#known);
+        for (const [index, disk] of hello.disks.entries())
+          this.images[index] ??= Buffer.alloc(disk.sizeBytes);
+        const welcome: Welcome = {
+          protocolVersion: 1,
+          sessionId: hello.sessionId,
+          generation: hello.generation,
+          windowBytes: this.windowBytes,
+          disks: receiver.disks.map(({ diskId, state, cause }) => ({
+            diskId,
+            state,
+            ...(cause ? { resyncCause: cause } : {}),
+          })),
+        };
+        await link.send(jsonFrame(FrameType.welcome, welcome));
+        continue;
+      }
+      if (this.#live !== me) return;
+      this.framesTaken += 1;
+      const received = receiver.accept(arrived);
+      this.#known = receiver.disks;
+      const image = this.images[arrived.diskIndex]!;
+      if (received.kind === 'data') image.set(arrived.payload, arrived.offsetBytes);
+      else if (received.kind === 'zero')
+        image.fill(0, arrived.offsetBytes, arrived.offsetBytes + arrived.lengthBytes);
+      else if (received.kind === 'bookmark')
+        this.points.push({
+          bookmark: received.bookmark,
+          images: this.images.map((each) => Buffer.from(each)),
+        });
+      else if (received.kind === 'health') this.health.push(received.event);
+      else if (received.kind === 'resync-begin') {
+        this.begins.push(received.begin);
+        if (received.begin.kind === 'resync') await this.#digests(link, received.diskIndex, received.begin);
+      }
+      unacknowledged += 1;
+      if (unacknowledged >= 3 || received.kind !== 'data') {
+        unacknowledged = 0;
+        await link.send(
+          frame(FrameType.ack, { sequence: arrived.sequence, generation: receiver.hello.generation }),
+        );
+      }
+    }
+  }
+
+  async #digests(link: Link, diskIndex: number, begin: ResyncBegin): Promise<void> {
+    const image = this.images[diskIndex]!;
+    const digests: Buffer[] = [];
+    for (let at = begin.fromBytes; at < begin.sizeBytes; at += digestChunkBytes)
+      digests.push(digestOf(image.subarray(at, Math.min(at + digestChunkBytes, begin.sizeBytes))));
+    if (digests.length === 0) return;
+    const payload = Buffer.concat(digests, digests.length * digestBytes);
+    await link.send(
+      frame(FrameType.digests, {
+        diskIndex,
+        offsetBytes: begin.fromBytes,
+        lengthBytes: begin.sizeBytes - begin.fromBytes,
+        payload,
+      }),
+    );
+  }
+}
+
+function refused(code: string) {
+  return {
+    code,
+    summary: 'a newer session was seen',
+    possibleCauses: 'two services',
+    recommendedAction: 'stop one',
+    retry: 'permanent' as const,
+  };
+}
