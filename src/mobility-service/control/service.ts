@@ -72,7 +72,7 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
   const canary = await canaryOf(found, folders.state);
   const instance = {
     tracefs,
-    name: `leeward-${assignment.itemId.slice(0, 8)}`,
+    name: assignment.itemId.slice(0, 8),
     deviceNumbers,
     ringBytes,
   };
