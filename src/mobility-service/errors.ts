@@ -80,7 +80,7 @@ export const errors = catalogue({
   StatusUnknown: (path: string, cause?: unknown) => ({
     summary: `there is no status at ${path}`,
     possibleCauses: 'The mobility service does not run, or runs with another settings folder.',
-    recommendedAction: 'Start it: systemctl start leeward-mobility-service.',
+    recommendedAction: 'Start it: systemctl start leeward-mobility.service.',
     context: { path },
     cause,
   }),

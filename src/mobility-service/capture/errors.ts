@@ -82,6 +82,24 @@ export const captureErrors = catalogue({
     recommendedAction: 'Protect the disk under it (`lsblk -s` shows it), if there is one.',
     context: { path },
   }),
+  DiskAlreadyProtected: (path: string, name: string) => ({
+    summary: `${path} (${name}) is already being replicated by another mobility service on this machine`,
+    possibleCauses:
+      'Two services run with assignments that name the same disk, or an old one has not ended yet.',
+    recommendedAction:
+      'Stop one of them: `systemctl status leeward-mobility` and `ps -C node -o pid,args` show who runs.',
+    context: { path, name },
+  }),
+  CanaryUnwritable: (path: string, times: number, cause: unknown) => ({
+    summary: `the file by which capture hears itself could not be written ${times} times in a row: ${path}`,
+    possibleCauses: 'The file system with the state folder is full or read-only.',
+    recommendedAction:
+      'Make room or mount it writable. Until then only the kernel itself can say whether tracing works.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { path, times },
+    cause,
+  }),
   CaptureStateInvalid: (path: string, what: string) => ({
     summary: `the saved change maps in ${path} cannot be used: ${what}`,
     possibleCauses: 'The file was damaged, or belongs to another version.',

@@ -29,6 +29,8 @@ export interface TraceRings {
   counters(processor: number): RingCounters;
   /** What is not as it was set up (tracing stopped, another filter, smaller rings …), for people; empty: all is well. */
   differences(): string[];
+  /** From now on records these devices, which may be others than before; of those that stay nothing is lost. */
+  record(deviceNumbers: readonly number[]): void;
   /** Calls `onChange` whenever somebody else writes to a control file, even when it is put back afterwards. */
   watch(onChange: (what: string) => void): void;
   /** Lets go of the rings; the kernel goes on recording. */

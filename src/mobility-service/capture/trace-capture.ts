@@ -23,7 +23,7 @@
 import { strict as assert } from 'node:assert';
 import type { ResyncCause } from '../../model/disk-state.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
-import { hasCode } from '../../platform/errors.ts';
+import { hasCode, type LeewardError } from '../../platform/errors.ts';
 import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
@@ -48,8 +48,8 @@ export interface TraceCaptureOptions {
   readonly disks: readonly CapturedDisk[];
   /** Makes rings that record from now on. Called again after somebody changed them. */
   readonly makeRings: () => TraceRings;
-  /** The rings that a clean stop left recording. */
-  readonly adoptRings?: () => TraceRings | undefined;
+  /** The rings that a clean stop left recording, which were set up for these devices. */
+  readonly adoptRings?: (deviceNumbers: readonly number[]) => TraceRings | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -59,10 +59,14 @@ export interface TraceCaptureOptions {
   readonly state?: { readonly files: Files; readonly path: string };
   readonly canary?: Canary;
   readonly canaryMilliseconds?: number;
+  /** Takes what a person should know but no disk has to be compared for. */
+  readonly report?: (error: LeewardError) => void;
   readonly pollMilliseconds?: number;
 }
 
 export interface Canary {
+  /** For people: what is written. */
+  readonly path: string;
   /** Writes something small and makes it durable on a watched disk. */
   readonly write: () => Promise<void>;
   /** On which of these disks (kernel encoding) its event must arrive; they must be among those the rings record. */
@@ -76,6 +80,8 @@ const pagesAtOnce = 128;
 const canaryMillisecondsDefault = 5_000;
 /** The event is in the ring before the write's caller goes on; the rest is for an overloaded machine. */
 const canaryPatienceMilliseconds = 2_000;
+/** A person is told after so many in a row. */
+const canaryFailuresMax = 3;
 const barrierMilliseconds = 5_000;
 /** Beyond this, further losses of one barrier say nothing new. */
 const lossesMax = 100;
@@ -87,6 +93,7 @@ const letterW = 'W'.charCodeAt(0);
 export function fileCanary(files: Files, path: string, deviceNumbers: readonly number[]): Canary {
   let turn = 0;
   return {
+    path,
     deviceNumbers,
     write: async () => {
       await using file = await files.open(path, 'create');
@@ -388,12 +395,14 @@ export class TraceCapture implements Capture {
   }
 
   async #sing(): Promise<void> {
-    const { clock, log, canary, canaryMilliseconds = canaryMillisecondsDefault } = this.#options;
+    const { clock, log, canary, report, canaryMilliseconds = canaryMillisecondsDefault } = this.#options;
     if (!canary) return;
+    let failures = 0;
     while (!this.#stopping.signal.aborted) {
       const before = this.#canariesSeen;
       try {
         await canary.write();
+        failures = 0;
         const deadline = clock.monotonic() + canaryPatienceMilliseconds;
         await this.#readThrough();
         while (
@@ -409,6 +418,8 @@ export class TraceCapture implements Capture {
       } catch (error) {
         // A full or read-only file system says nothing about the trace.
         log.warn('canary-not-written', { error });
+        if (++failures % canaryFailuresMax === 0)
+          report?.(captureErrors.CanaryUnwritable(canary.path, failures, error));
       }
       await pause(clock, canaryMilliseconds, this.#stopping.signal);
     }
@@ -459,9 +470,11 @@ async function adopt(
   }
   if (state.bootId !== options.bootId) return lost('MachineRebooted', 'the machine was started anew');
   if (!state.clean) return lost('UncleanShutdown', 'the service ended without saving its maps');
-  const rings = options.adoptRings?.();
+  const rings = options.adoptRings?.(state.disks.map((disk) => disk.deviceNumber));
   if (!rings) return lost('TracingChanged', 'the trace instance is gone');
   const differences = rings.differences();
+  // Disks that came or went since: the kernel changes filters without a gap, so that the others need not suffer.
+  if (differences.length === 0) rings.record(options.disks.map((disk) => disk.deviceNumber));
   if (differences.length > 0) {
     rings.close();
     return lost('TracingChanged', differences.join('; '));

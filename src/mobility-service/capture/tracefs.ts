@@ -110,12 +110,7 @@ export function makeInstance(options: InstanceOptions): TraceRings {
     set('trace_clock', 'local');
     set('options/overwrite', '0');
     set('buffer_size_kb', String(Math.ceil(options.ringBytes / 1024)));
-    try {
-      set(filterFile, filterOf(options.deviceNumbers, true));
-    } catch {
-      // Kernels before 3.18 have no negation; there the reads come along.
-      set(filterFile, filterOf(options.deviceNumbers, false));
-    }
+    setFilter(path, options.deviceNumbers);
     set('tracing_on', '1');
     set(enableFile, '1');
   } catch (cause) {
@@ -167,7 +162,7 @@ class TracefsRings implements TraceRings {
   readonly layouts: TraceRings['layouts'];
   readonly processors: readonly number[];
   readonly #path: string;
-  readonly #expected: InstanceOptions;
+  #expected: InstanceOptions;
   readonly #rings = new Map<number, number>();
   readonly #marker: number;
   readonly #watchers: FSWatcher[] = [];
@@ -273,6 +268,15 @@ class TracefsRings implements TraceRings {
     return found;
   }
 
+  record(deviceNumbers: readonly number[]): void {
+    const { deviceNumbers: before } = this.#expected;
+    if (before.length === deviceNumbers.length && before.every((each) => deviceNumbers.includes(each))) {
+      return;
+    }
+    setFilter(this.#path, deviceNumbers);
+    this.#expected = { ...this.#expected, deviceNumbers };
+  }
+
   watch(onChange: (what: string) => void): void {
     for (const file of controlFiles) {
       const path = join(this.#path, file);
@@ -296,6 +300,16 @@ class TracefsRings implements TraceRings {
   remove(): void {
     this.close();
     removeInstance(this.#expected);
+  }
+}
+
+function setFilter(path: string, deviceNumbers: readonly number[]): void {
+  const file = join(path, filterFile);
+  try {
+    writeFileSync(file, filterOf(deviceNumbers, true));
+  } catch {
+    // Kernels before 3.18 have no negation; there the reads come along.
+    writeFileSync(file, filterOf(deviceNumbers, false));
   }
 }
 

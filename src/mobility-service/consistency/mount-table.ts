@@ -9,6 +9,10 @@ export interface MountEntry {
   readonly device: string;
   readonly mountPoint: string;
   readonly fileSystemType: string;
+  /** What was given to mount: `/dev/vda1`, of btrfs any one of its disks. */
+  readonly source: string;
+  /** Of this mount and of the superblock together. */
+  readonly options: readonly string[];
 }
 
 /** Reads the text of `/proc/self/mountinfo`. Spaces, tabs, newlines and backslashes in paths are written there in octal. */
@@ -18,15 +22,19 @@ export function parseMountTable(text: string): MountEntry[] {
     .filter((line) => line !== '')
     .map((line) => {
       const fields = line.split(' ');
+      const dash = fields.indexOf('-', 6);
       return {
         mountId: Number(fields[0]),
         device: fields[2]!,
         mountPoint: unescapePath(fields[4]!),
-        fileSystemType: fields[fields.indexOf('-', 6) + 1]!,
+        fileSystemType: fields[dash + 1]!,
+        source: unescapePath(fields[dash + 2] ?? ''),
+        options: [...fields[5]!.split(','), ...(fields[dash + 3] ?? '').split(',')],
       };
     });
 }
 
-function unescapePath(path: string): string {
+/** Also of paths in `/proc/swaps`. */
+export function unescapePath(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

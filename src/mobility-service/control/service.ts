@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openDevice } from '../../disk/device.ts';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
-import { hasCode, LeewardError } from '../../platform/errors.ts';
+import { LeewardError } from '../../platform/errors.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import { systemRandom } from '../../platform/random.ts';
@@ -16,14 +16,24 @@ import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
+import { claimDisk } from '../capture/claim.ts';
+import {
+  inspectDisk,
+  isFolderOn,
+  mountsOf,
+  sizeNow,
+  swapRangesOf,
+  type WholeDisk,
+} from '../capture/inspect.ts';
 import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
 import type { Freezer } from '../consistency/freezer.ts';
-import { createHelperFreezer } from '../consistency/helper-freezer.ts';
+import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
+import { createMysqlHook } from '../consistency/mysql-hook.ts';
+import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { errors } from '../errors.ts';
 import { ringBytes, statusBytesMax, statusMilliseconds } from '../limits.ts';
-import { mountsOn, swapRangesOf, type WholeDisk, wholeDisk } from './machine.ts';
 import { Replication, type ReplicationOptions } from './replication.ts';
 import { ServiceState } from './state.ts';
 
@@ -42,6 +52,12 @@ export const agentVersion = '0.1.0';
 
 /** Runs until `stop`, opening everything anew when a disk changed its size. */
 export async function runService(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
+  const thaw = thawOf(folders);
+  if (thaw) {
+    // Before anything else: a run that was killed together with its helper may have left the machine standing still.
+    const released = await releaseFrozen(thaw);
+    if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
+  }
   while (!stop.aborted) {
     try {
       await runOnce(folders, log, stop);
@@ -63,28 +79,33 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
   await using devices = new AsyncDisposableStack();
   const disks: ReplicationOptions['disks'][number][] = [];
   for (const { diskId, path } of assignment.disks) {
-    const whole = await wholeDisk(path);
+    const whole = await inspectDisk(path);
+    devices.use(await claimDisk(whole));
     found.push(whole);
     disks.push({ diskId, name: path, disk: devices.use(await openDevice(path, 'read')) });
   }
   const deviceNumbers = found.map((disk) => disk.deviceNumber);
   const tracefs = await findTracefs();
-  const canary = await canaryOf(found, folders.state);
+  const canary = await canaryOf(found, folders.state, log);
   const instance = {
     tracefs,
     name: assignment.itemId.slice(0, 8),
     deviceNumbers,
     ringBytes,
   };
+  let freezer: Freezer | undefined;
+  let replication: Replication | undefined;
+  const report = (error: LeewardError): void => replication?.health.raise(error);
   const capture = await TraceCapture.open({
-    disks: found.map(({ path, deviceNumber, name }, index) => ({
-      path,
-      deviceNumber,
+    disks: found.map((disk, index) => ({
+      path: disk.path,
+      deviceNumber: disk.deviceNumber,
       sizeBytes: disks[index]!.disk.sizeBytes,
-      currentSizeBytes: () => sizeNow(name) ?? disks[index]!.disk.sizeBytes,
+      currentSizeBytes: () => sizeNow(disk) ?? disks[index]!.disk.sizeBytes,
     })),
     makeRings: () => makeInstance(instance),
-    adoptRings: () => adoptInstance(instance),
+    adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
+    report,
     clock,
     random: systemRandom,
     log,
@@ -94,20 +115,21 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
   });
   devices.use(capture);
 
-  let freezer: Freezer | undefined;
-  let replication: Replication | undefined;
-  if (folders.thawHelper !== undefined)
+  const thaw = thawOf(folders);
+  if (thaw)
     freezer = createHelperFreezer({
       clock,
       log,
-      helperPath: folders.thawHelper,
-      notePath: join(folders.runtime, 'frozen'),
-      mounts: () => mountsOn(found),
+      ...thaw,
+      mounts: () => mountsOf(found),
       applications: createApplications({
         clock,
         scripts: assignment.scripts,
-        hooks: [],
-        report: (warning) => replication?.health.raise(warning),
+        hooks: [
+          createMysqlHook({ clock, optionFile: join(folders.settings, 'mysql.cnf') }),
+          createPostgresqlHook({ serviceFile: join(folders.settings, 'pg_service.conf') }),
+        ],
+        report,
       }),
     });
 
@@ -133,7 +155,7 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
         accepts: (name) => name.startsWith('process-server/'),
         clock,
       }),
-    swapRanges: () => swapRangesOf(found),
+    swapRanges: () => Promise.all(found.map((disk) => swapRangesOf(disk))),
     onStill: (isStill) => still.set(isStill),
   });
   const over = new AbortController();
@@ -146,29 +168,23 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
   }
 }
 
+/** What the thaw helper needs; undefined where there is none. The note lies on tmpfs. */
+function thawOf(folders: ServiceFolders): { helperPath: string; notePath: string } | undefined {
+  if (folders.thawHelper === undefined) return undefined;
+  return { helperPath: folders.thawHelper, notePath: join(folders.runtime, 'frozen') };
+}
+
 /** A file on a protected disk when the state folder lies on one; else nothing can be written there unasked. */
-async function canaryOf(found: readonly WholeDisk[], folder: string) {
-  const mounts = await mountsOn(found);
-  const holder = mounts
-    .filter(
-      ({ mountPoint }) => mountPoint === '/' || folder === mountPoint || folder.startsWith(`${mountPoint}/`),
-    )
-    .sort((one, other) => other.mountPoint.length - one.mountPoint.length)[0];
-  if (!holder) return undefined;
+async function canaryOf(found: readonly WholeDisk[], folder: string, log: Log) {
+  if (!(await isFolderOn(found, folder))) {
+    log.info('no-canary', { why: `${folder} is not on a protected disk` });
+    return undefined;
+  }
   return fileCanary(
     systemFiles,
     join(folder, 'canary'),
     found.map((disk) => disk.deviceNumber),
   );
-}
-
-function sizeNow(name: string): number | undefined {
-  try {
-    return Number(readFileSync(`/sys/class/block/${name}/size`, 'utf8')) * 512;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENODEV')) return undefined;
-    throw error;
-  }
 }
 
 /** Nobody writes a file between freeze and thaw: the file system may be the frozen one. */

@@ -136,6 +136,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     const mounted = await makeFileSystem(t, device, type, ['discard']);
     const { options } = await setUp(t, device, {
       canary: {
+        path: 'canary',
         deviceNumbers: [kernelDeviceNumber(7, Number(device.name.slice(4)))],
         write: fileCanary(systemFiles, join(mounted.mountPoint, 'canary'), []).write,
       },
@@ -255,7 +256,11 @@ for (const [what, file, value, back] of [
 test(`a canary that is not heard is a loss${because}`, async (t) => {
   const device = await makeLoop(t, 16 * mib);
   const { options } = await setUp(t, device, {
-    canary: { deviceNumbers: [kernelDeviceNumber(7, Number(device.name.slice(4)))], write: async () => {} },
+    canary: {
+      path: 'nowhere',
+      deviceNumbers: [kernelDeviceNumber(7, Number(device.name.slice(4)))],
+      write: async () => {},
+    },
   });
   const capture = await TraceCapture.open(options);
   t.teardown(() => capture.remove());
