@@ -75,7 +75,7 @@ export async function startMobilityService(world: World, site: Site, life: Life)
     await replication.run(new AbortController().signal);
   } catch (error) {
     // Only a person brings it back (`World.cloneMachine`); a supervisor that did so would have two services take turns.
-    if (!hasCode(error, 'SessionFenced', 'OldGeneration')) throw error;
+    if (!hasCode(error, 'SessionFenced', 'OldGeneration', 'ItemHalted')) throw error;
     log.warn('stands still until somebody acts', { error });
   }
 }

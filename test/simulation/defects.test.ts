@@ -21,7 +21,13 @@ for (const defect of defects)
   test.serial(`the oracle finds the defect ${defect}`, async (t) => {
     const faults = temptations[defect];
     for (let seed = 1; seed <= seedsMax; seed++) {
-      const outcome = await new World({ seed: `defect/${seed}`, defect, faults }).run();
+      const outcome = await new World({
+        seed: `defect/${seed}`,
+        defect,
+        faults,
+        healingMinutesMax: 10,
+        troubleSeconds: 150,
+      }).run();
       if (outcome.failures.length === 0) continue;
       t.log(`seed ${seed}: ${outcome.failures[0]}`);
       t.pass();
