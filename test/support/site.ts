@@ -14,6 +14,7 @@ import type { z } from 'zod';
 import { z as zod } from 'zod';
 import { type AdminClient, adminClient } from '../../src/cli/admin-client.ts';
 import { ItemView, PointView } from '../../src/protocol/control/vault-admin.ts';
+import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -250,6 +251,8 @@ export class Site implements AsyncDisposable {
       join(outFolder, 'state'),
       '--runtime',
       join(outFolder, 'runtime'),
+      '--thaw-helper',
+      localThawHelper(),
     ]);
     const points = () => this.call(zod.array(PointView), 'GET', `/items/${name}/points?limit=1000`);
     const machine: Machine = {
