@@ -6,7 +6,7 @@
  *     <data>/master.key       seals item keys     <data>/tls/         the endpoint's certificate
  *     <data>/database/        private MariaDB     <data>/cache/       objects waiting
  *     <data>/replica[.img]    replica disks       <data>/archive/     applied manifests
- *     <data>/failover/        screenshots, consoles
+ *     <data>/machines/        consoles, displays  <data>/failovers/   proofs of test failovers
  */
 import { join } from 'node:path';
 import type { Clock } from '../platform/clock.ts';
@@ -24,6 +24,7 @@ import { AdminOperations } from './api/admin-operations.ts';
 import { startAdminServer } from './api/admin-server.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
 import { errors } from './errors.ts';
+import { LibvirtProvider } from './failover/libvirt.ts';
 import { cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
@@ -41,8 +42,10 @@ import {
 import { VaultSettings, vaultSettingsName } from './settings.ts';
 import { MariaStore } from './store/maria-store.ts';
 import { migrate } from './store/migrate.ts';
+import { testFailoverRecords } from './store/test-failovers.ts';
 import type { ProtectedItem } from './store/vault-store.ts';
 import { verifyItem } from './verify/verify.ts';
+import { TestFailovers } from './workflows/test-failover.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -200,6 +203,30 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   const cacheUrl = `https://${bracketed(settings.cache.hosts[0]!)}:${endpoint.port}`;
 
   const authority = await issueAuthority(at('authority'));
+  const failover =
+    settings.failover === undefined
+      ? undefined
+      : new TestFailovers({
+          provider: new LibvirtProvider(
+            {
+              uri: settings.failover.uri,
+              folder: at('machines'),
+              commandPrefix: settings.failover.commandPrefix,
+            },
+            clock,
+            files,
+          ),
+          records: testFailoverRecords(database),
+          points: store,
+          replica,
+          files,
+          clock,
+          random,
+          log,
+          folder: at('failovers'),
+        });
+  if (failover) await failover.recover();
+
   const operations = new AdminOperations({
     store,
     replica,
@@ -224,7 +251,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         findings: result.findings.map(({ code, summary }) => `${code}: ${summary}`),
       };
     },
-    failover: undefined,
+    failover,
   });
   stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, log }));
 
