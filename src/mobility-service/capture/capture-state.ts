@@ -2,7 +2,7 @@
  * What capture leaves behind for its successor: the change maps of a clean stop, and the counters of the rings that go on
  * recording. With it a restart or an upgrade needs no resync. See `docs/formats/capture-state.md`.
  *
- *     "LWCAPTS1" │ length of the header, u32 │ header, JSON │ extents, u32 first block + u32 blocks each │ SHA-256 of all before
+ *     "LWCAPTS1" │ length of the header, u32 │ header, JSON │ extents, u48 first block + u48 blocks each │ SHA-256 of all before
  *
  * A file that was not written to its end, or has a flipped bit, is refused as a whole; the disks are then compared with
  * their copies. While the service runs the file says `clean: false`: after a crash it is proof of an unclean stop.
@@ -11,11 +11,18 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { blockBytes } from '../../disk/disk.ts';
 import { parseJson } from '../../platform/settings.ts';
-import { ChangeMap } from './change-map.ts';
+import { ChangeMap, type Extent } from './change-map.ts';
 import { captureErrors } from './errors.ts';
 
 const magic = 'LWCAPTS1';
 const digestBytes = 32;
+/** Disks beyond 16 TiB have more than 2^32 blocks. */
+const numberBytes = 6;
+const extentBytes = 2 * numberBytes;
+/** 256 Ki extents are 3 MiB in the file and about 25 MB while it is written. What has more is saved less exactly. */
+const extentsMax = 1 << 18;
+/** The largest file that is read: all extents, and a header of 64 disks. */
+export const stateBytesMax = extentsMax * extentBytes + (1 << 20);
 
 const Header = z.strictObject({
   clean: z.boolean(),
@@ -48,7 +55,9 @@ export interface CaptureState {
 }
 
 export function encodeCaptureState(state: CaptureState): Buffer {
-  const extents = state.disks.map((disk) => [...disk.map.extents(Number.MAX_SAFE_INTEGER)]);
+  const extents = state.disks.map((disk) =>
+    joined(disk.map.extents(Number.MAX_SAFE_INTEGER), Math.floor(extentsMax / state.disks.length)),
+  );
   const header = Buffer.from(
     JSON.stringify({
       clean: state.clean,
@@ -64,13 +73,14 @@ export function encodeCaptureState(state: CaptureState): Buffer {
   );
   const all = extents.flat();
   const start = magic.length + 4 + header.byteLength;
-  const content = Buffer.alloc(start + all.length * 8 + digestBytes);
+  const content = Buffer.alloc(start + all.length * extentBytes + digestBytes);
   content.write(magic, 0, 'latin1');
   content.writeUInt32LE(header.byteLength, magic.length);
   header.copy(content, magic.length + 4);
   for (const [index, extent] of all.entries()) {
-    content.writeUInt32LE(extent.offsetBytes / blockBytes, start + index * 8);
-    content.writeUInt32LE(Math.ceil(extent.lengthBytes / blockBytes), start + index * 8 + 4);
+    const at = start + index * extentBytes;
+    content.writeUIntLE(extent.offsetBytes / blockBytes, at, numberBytes);
+    content.writeUIntLE(Math.ceil(extent.lengthBytes / blockBytes), at + numberBytes, numberBytes);
   }
   digestOf(content).copy(content, content.byteLength - digestBytes);
   return content;
@@ -87,15 +97,41 @@ export function decodeCaptureState(content: Buffer, path: string): CaptureState 
   const end = content.byteLength - digestBytes;
   if (at > end) throw invalid('its header is longer than the file');
   const header = parseJson(Header, content.toString('utf8', magic.length + 4, at), path);
-  if (at + header.disks.reduce((sum, disk) => sum + disk.extents * 8, 0) !== end)
+  if (at + header.disks.reduce((sum, disk) => sum + disk.extents * extentBytes, 0) !== end)
     throw invalid('its length is wrong');
   const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents }) => {
     const map = new ChangeMap(sizeBytes);
-    for (let index = 0; index < extents; index++, at += 8)
-      map.mark(content.readUInt32LE(at) * blockBytes, content.readUInt32LE(at + 4) * blockBytes);
+    for (let index = 0; index < extents; index++, at += extentBytes)
+      map.mark(
+        content.readUIntLE(at, numberBytes) * blockBytes,
+        content.readUIntLE(at + numberBytes, numberBytes) * blockBytes,
+      );
     return { path: disk, deviceNumber, sizeBytes, map };
   });
   return { clean: header.clean, bootId: header.bootId, lostEvents: header.lostEvents, disks };
+}
+
+/** At most `countMax` extents, or one: when there are more, neighbours are joined over ever wider gaps. To mark too much
+ * costs a read; a file that is too large would cost a comparison of all disks. */
+export function joined(extents: Iterable<Extent>, countMax: number): Extent[] {
+  let list: { offsetBytes: number; lengthBytes: number }[] = [];
+  let gapBytes = 0;
+  const add = ({ offsetBytes, lengthBytes }: Extent): void => {
+    const last = list.at(-1);
+    if (last && offsetBytes - (last.offsetBytes + last.lengthBytes) <= gapBytes)
+      last.lengthBytes = offsetBytes + lengthBytes - last.offsetBytes;
+    else list.push({ offsetBytes, lengthBytes });
+  };
+  for (const extent of extents) {
+    add(extent);
+    while (list.length > Math.max(1, countMax)) {
+      gapBytes = Math.max(blockBytes, gapBytes * 4);
+      const finer = list;
+      list = [];
+      for (const each of finer) add(each);
+    }
+  }
+  return list;
 }
 
 function digestOf(content: Buffer): Buffer {

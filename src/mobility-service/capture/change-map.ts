@@ -77,37 +77,46 @@ export class ChangeMap {
 
   /** The marked extents in order of offset, neighbours joined up to `lengthBytesMax`, the last one cut at the disk's end. */
   *extents(lengthBytesMax: number): Generator<Extent> {
+    const blocksMax = Math.max(1, Math.ceil(lengthBytesMax / blockBytes));
     let start = -1;
-    let end = -1;
-    for (const block of this.#blocks()) {
-      const offset = block * blockBytes;
-      if (offset === end && end - start < lengthBytesMax) {
-        end += blockBytes;
+    for (const [index, page] of this.#pages.entries()) {
+      if (!page) {
+        if (start >= 0) yield* this.#cut(start, index * pageBlocks, blocksMax);
+        start = -1;
         continue;
       }
-      if (start >= 0) yield this.#cut(start, end);
-      start = offset;
-      end = offset + blockBytes;
-    }
-    if (start >= 0) yield this.#cut(start, end);
-  }
-
-  #cut(start: number, end: number): Extent {
-    return { offsetBytes: start, lengthBytes: Math.min(end, this.sizeBytes) - start };
-  }
-
-  *#blocks(): Generator<number> {
-    for (const [index, page] of this.#pages.entries()) {
-      if (!page) continue;
       for (let word = 0; word < pageWords; word++) {
-        let bits = page[word]!;
-        while (bits !== 0) {
-          const bit = 31 - Math.clz32(bits & -bits);
-          yield index * pageBlocks + word * 32 + bit;
-          bits = (bits & (bits - 1)) >>> 0;
+        const bits = page[word]!;
+        // Whole words are the rule: nothing marked, or the middle of a long run.
+        if (start < 0 ? bits === 0 : bits === 0xffff_ffff) continue;
+        const first = index * pageBlocks + word * 32;
+        for (let bit = 0; bit < 32; ) {
+          // What is looked for: the next set bit outside of a run, the next clear one inside.
+          const rest = (start < 0 ? bits : ~bits) >>> bit;
+          if (rest === 0) break;
+          bit += 31 - Math.clz32(rest & -rest);
+          if (start < 0) start = first + bit;
+          else {
+            const end = first + bit;
+            // The usual, short run does without the cost of a second generator.
+            if (end - start <= blocksMax) yield this.#extent(start, end);
+            else yield* this.#cut(start, end, blocksMax);
+            start = -1;
+          }
         }
       }
     }
+    if (start >= 0) yield* this.#cut(start, this.#pages.length * pageBlocks, blocksMax);
+  }
+
+  *#cut(start: number, end: number, blocksMax: number): Generator<Extent> {
+    for (let block = start; block < end; block += blocksMax)
+      yield this.#extent(block, Math.min(block + blocksMax, end));
+  }
+
+  #extent(start: number, end: number): Extent {
+    const offsetBytes = start * blockBytes;
+    return { offsetBytes, lengthBytes: Math.min(end * blockBytes, this.sizeBytes) - offsetBytes };
   }
 
   #page(index: number): Uint32Array {

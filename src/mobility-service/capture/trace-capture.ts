@@ -28,7 +28,7 @@ import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
 import type { Capture, CaptureLoss } from './capture.ts';
-import { type CaptureState, decodeCaptureState, encodeCaptureState } from './capture-state.ts';
+import { type CaptureState, decodeCaptureState, encodeCaptureState, stateBytesMax } from './capture-state.ts';
 import { ChangeMap } from './change-map.ts';
 import { captureErrors } from './errors.ts';
 import { noSector, type PageVisitor, RingPage } from './ring-page.ts';
@@ -495,9 +495,6 @@ async function adopt(
   });
   return { rings, maps, losses, lostEvents };
 }
-
-/** 8 bytes an extent; every other block of 64 GiB marked, far more than a drained machine has left. */
-const stateBytesMax = 64 << 20;
 
 function pageFor(rings: TraceRings): RingPage {
   return new RingPage(rings.layouts.page, rings.layouts.completion, rings.layouts.marker);
