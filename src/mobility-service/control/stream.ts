@@ -9,15 +9,16 @@
  * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
  *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
  *   for writes that had not completed, as after a power cut.
- * - freeze: drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, thaw,
- *   send it from memory. Between freeze and thaw nothing is logged, written or started. If the thaw says that somebody
- *   thawed before, what was read is thrown away and marked again.
+ * - freeze: drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, barrier,
+ *   thaw, send it from memory. Between freeze and thaw nothing is logged, written or started. If a write completed
+ *   meanwhile, or the thaw says that somebody thawed before, what was read is thrown away and marked again.
  */
 import type { Arena, Loan } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
 import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
+import { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
 import { FrameType } from '../../protocol/replication/frame.ts';
@@ -274,7 +275,10 @@ export class Stream {
             : Number.POSITIVE_INFINITY;
       health.forget('BookmarkMissed');
     } else if (!stop.aborted) {
-      health.raise(errors.BookmarkMissed(type, attempt.why, attempt.cause), { type });
+      const { why, cause } = attempt;
+      health.raise(errors.BookmarkMissed(type, whyOf(why, cause), cause), { type });
+      // What a person must mend now (a thaw that the kernel refuses) is told by its own name, too.
+      if (cause instanceof LeewardError && cause.severity === 'critical') health.raise(cause);
       if (isApplication) {
         this.#due.application =
           after + Math.max(bookmarkRetryMilliseconds, policy.crashConsistentSeconds * 1000);
@@ -327,16 +331,18 @@ export class Stream {
   }
 
   async #bookmarkFrozen(type: BookmarkType, freezer: Freezer, stop: AbortSignal): Promise<Attempt> {
-    let session: FreezeSession;
-    try {
-      session = await freezer.prepare();
-    } catch (cause) {
-      return { taken: false, why: 'file systems cannot be frozen', cause };
-    }
     let why: Attempt = { taken: false, why: 'the rest never became small enough for a short freeze' };
     let isQuiesced = false;
     try {
       for (let attempt = 0; attempt < freezeAttemptsMax && !stop.aborted; attempt++) {
+        let session: FreezeSession;
+        try {
+          session = await freezer.prepare();
+        } catch (cause) {
+          return { taken: false, why: 'file systems cannot be frozen', cause };
+        }
+        // One session serves one freeze.
+        await using _ = session;
         if (!(await this.#precopy())) return why;
         if (type === 'ApplicationConsistent' && !isQuiesced) {
           isQuiesced = true;
@@ -355,7 +361,6 @@ export class Stream {
       return why;
     } finally {
       if (isQuiesced) await freezer.post().catch((error: unknown) => this.#parts.health.raise(error));
-      await session[Symbol.asyncDispose]();
     }
   }
 
@@ -401,14 +406,22 @@ export class Stream {
         const bytes = totalBytes(extents.map(({ extent }) => extent));
         if (losses.length > 0) failure = { why: 'changes were lost' };
         else if (bytes > frozenRestBytesMax) failure = { why: `${bytes} bytes were left under the freeze` };
-        else await readRest(frozenArena, extents, rest);
+        else {
+          await readRest(frozenArena, extents, rest);
+          // Not everything stands still under a freeze: vfat knows none, and somebody may write past the file systems. What
+          // was read while a write completed is a state that the disks were never in.
+          losses = (await capture.barrier()).losses;
+          if (losses.length > 0) failure = { why: 'changes were lost' };
+          else if (this.#isWritten()) failure = { why: 'something was written although all stood still' };
+        }
       } catch (cause) {
         failure = { why: 'the rest could not be read', cause };
       } finally {
         ({ frozenMilliseconds } = await freeze.thaw());
       }
     } catch (cause) {
-      failure ??= { why: 'the freeze did not hold', cause };
+      // Graver than whatever went wrong before.
+      failure = { why: 'the freeze did not hold', cause };
     } finally {
       await onStill(false);
     }
@@ -429,6 +442,17 @@ export class Stream {
       for (const { loan } of rest) loan.release();
       if (!isSent) for (const [index, map] of maps.entries()) capture.restore(index, map);
     }
+  }
+
+  /** Whether a write that counts has completed since the maps were taken. It stays marked. */
+  #isWritten(): boolean {
+    const { capture, disks } = this.#parts;
+    return disks.some((disk) => {
+      if (capture.pendingBytes(disk.index) === 0) return false;
+      const map = capture.take(disk.index);
+      capture.restore(disk.index, map);
+      return this.#relevant(disk, map).next().done !== true;
+    });
   }
 
   async #place(
@@ -460,6 +484,12 @@ export class Stream {
     }
     return isGivenUp;
   }
+}
+
+/** An event has no room for a chain of causes, so the nearest one is told in the same sentence. */
+function whyOf(why: string, cause: unknown): string {
+  if (cause === undefined) return why;
+  return `${why}: ${cause instanceof LeewardError ? cause.summary : String(cause)}`;
 }
 
 /** Settles when nothing is being read any more, so that no loan is given back, or forgotten, under a read. */

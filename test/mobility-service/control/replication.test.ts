@@ -16,6 +16,7 @@ import { ServiceState } from '../../../src/mobility-service/control/state.ts';
 import type { ResyncCause } from '../../../src/model/disk-state.ts';
 import { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import { type Clock, systemClock, until } from '../../../src/platform/clock.ts';
+import { LeewardError } from '../../../src/platform/errors.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
@@ -54,6 +55,9 @@ class Machine implements Capture {
   /** Digests of all disks together, after each write. */
   readonly seen = new Set<string>();
   failReads = 0;
+  /** Called when everything stands still, and before each thaw; with the number of the freeze. */
+  onFrozen: (freeze: number) => void = () => {};
+  onThaw: (freeze: number) => void = () => {};
 
   constructor(sizes: readonly number[], random: () => number) {
     this.contents = sizes.map((size) => Buffer.alloc(size));
@@ -85,8 +89,8 @@ class Machine implements Capture {
     this.seen.add(digestOfAll(this.contents));
   }
 
-  write(random: () => number): void {
-    if (this.isFrozen) return;
+  write(random: () => number, isPastFileSystems = false): void {
+    if (this.isFrozen && !isPastFileSystems) return;
     const index = Math.floor(random() * this.contents.length);
     const content = this.contents[index]!;
     const offset = Math.floor(random() * (content.length / 512)) * 512;
@@ -99,8 +103,12 @@ class Machine implements Capture {
     this.remember();
   }
 
+  #barriersUnderFreeze = 0;
+
   async barrier() {
     await new Promise((resolve) => setImmediate(resolve));
+    // Between the barrier that begins the moment and the one that ends it.
+    if (this.isFrozen && ++this.#barriersUnderFreeze === 2) this.onFrozen(this.freezes);
     return { losses: this.losses.splice(0) };
   }
   take(index: number): ChangeMap {
@@ -119,20 +127,27 @@ class Machine implements Capture {
   async [Symbol.asyncDispose]() {}
 
   readonly freezer: Freezer = {
-    prepare: async () => ({
-      mountPoints: ['/'],
-      freeze: async () => {
-        this.isFrozen = true;
-        this.freezes += 1;
-      },
-      thaw: async () => {
-        this.isFrozen = false;
-        return { frozenMilliseconds: 3 };
-      },
-      [Symbol.asyncDispose]: async () => {
-        this.isFrozen = false;
-      },
-    }),
+    prepare: async () => {
+      let hasServed = false;
+      return {
+        mountPoints: ['/'],
+        freeze: async () => {
+          if (hasServed) throw new Error('a session serves one freeze');
+          hasServed = true;
+          this.isFrozen = true;
+          this.freezes += 1;
+          this.#barriersUnderFreeze = 0;
+        },
+        thaw: async () => {
+          this.isFrozen = false;
+          this.onThaw(this.freezes);
+          return { frozenMilliseconds: 3 };
+        },
+        [Symbol.asyncDispose]: async () => {
+          this.isFrozen = false;
+        },
+      };
+    },
     pre: async () => {},
     post: async () => {},
   };
@@ -321,3 +336,66 @@ test.serial('of two services for one machine the older is fenced and stays away'
   await newer.running;
   await w.remove();
 });
+
+const spoilers: Record<string, (machine: Machine, random: () => number) => void> = {
+  'a write that completes although all stands still': (machine, random) => {
+    machine.onFrozen = (freeze) => {
+      if (freeze <= 2) machine.write(random, true);
+    };
+  },
+  'a freeze that somebody ended early': (machine) => {
+    machine.onThaw = (freeze) => {
+      if (freeze <= 2)
+        throw new LeewardError({
+          code: 'FreezeExpired',
+          summary: 'let go too early',
+          possibleCauses: 'test',
+          recommendedAction: 'test',
+          severity: 'warning',
+          retry: 'transient',
+        });
+    };
+  },
+  'a loss that shows between freeze and thaw': (machine, random) => {
+    machine.onFrozen = (freeze) => {
+      if (freeze > 2) return;
+      machine.dropsEvents = true;
+      machine.write(random, true);
+      machine.dropsEvents = false;
+    };
+  },
+};
+
+for (const [what, spoil] of Object.entries(spoilers))
+  test.serial(`${what} spoils that point, and the next try makes a good one`, async (t) => {
+    const w = await world(51);
+    // The writer never pauses, so that points need a freeze.
+    const halt = writer(w.machine, w.random, 1);
+    spoil(w.machine, w.random);
+    const { onFrozen } = w.machine;
+    const frozenPoints = () => w.receiver.points.filter(({ bookmark }) => bookmark.method === 'freeze');
+    const before: number[] = [];
+    w.machine.onFrozen = (freeze) => {
+      before[freeze] ??= frozenPoints().length;
+      onFrozen(freeze);
+    };
+    const service = await w.start();
+    await until(
+      systemClock,
+      15_000,
+      () => (frozenPoints().length > 0 ? true : undefined),
+      () => new Error(`no point after ${w.machine.freezes} freezes; ${JSON.stringify(w.receiver.health)}`),
+      5,
+    );
+    await halt();
+    const laterThan = w.receiver.points.length;
+    await w.points(laterThan + 1);
+    service.stop.abort();
+    await service.running;
+    t.true(w.machine.freezes >= 3);
+    t.is(before[3], 0, 'a spoilt moment became a bookmark');
+    checkPoints(t, w);
+    t.deepEqual(w.faults, []);
+    t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+    await w.remove();
+  });
