@@ -57,7 +57,12 @@ export class ReferenceReceiver {
         this.#live = me;
         receiver = new Receiver(hello, this.#known);
         for (const [index, disk] of hello.disks.entries())
-          this.images[index] ??= Buffer.alloc(disk.sizeBytes);
+          if (this.images[index]?.byteLength !== disk.sizeBytes) {
+            // New, or resized: what is there stays.
+            const image = Buffer.alloc(disk.sizeBytes);
+            this.images[index]?.copy(image);
+            this.images[index] = image;
+          }
         const welcome: Welcome = {
           protocolVersion: 1,
           sessionId: hello.sessionId,

@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { blockBytes } from '../../disk/disk.ts';
+import { ResyncCause } from '../../model/disk-state.ts';
 import { parseJson } from '../../platform/settings.ts';
 import { ChangeMap, type Extent } from './change-map.ts';
 import { captureErrors } from './errors.ts';
@@ -35,6 +36,8 @@ const Header = z.strictObject({
         sizeBytes: z.number().int().positive(),
         /** How many of the extents that follow are this disk's. */
         extents: z.number().int().nonnegative(),
+        /** Why this disk's map is not to be trusted, if it is not. */
+        lost: ResyncCause.optional(),
       }),
     )
     .max(64),
@@ -51,6 +54,7 @@ export interface CaptureState {
     readonly deviceNumber: number;
     readonly sizeBytes: number;
     readonly map: ChangeMap;
+    readonly lost?: ResyncCause | undefined;
   }[];
 }
 
@@ -62,11 +66,12 @@ export function encodeCaptureState(state: CaptureState): Buffer {
     JSON.stringify({
       clean: state.clean,
       bootId: state.bootId,
-      disks: state.disks.map(({ path, deviceNumber, sizeBytes }, index) => ({
+      disks: state.disks.map(({ path, deviceNumber, sizeBytes, lost }, index) => ({
         path,
         deviceNumber,
         sizeBytes,
         extents: extents[index]!.length,
+        ...(lost ? { lost } : {}),
       })),
       lostEvents: state.lostEvents,
     } satisfies z.infer<typeof Header>),
@@ -99,14 +104,14 @@ export function decodeCaptureState(content: Buffer, path: string): CaptureState 
   const header = parseJson(Header, content.toString('utf8', magic.length + 4, at), path);
   if (at + header.disks.reduce((sum, disk) => sum + disk.extents * extentBytes, 0) !== end)
     throw invalid('its length is wrong');
-  const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents }) => {
+  const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents, lost }) => {
     const map = new ChangeMap(sizeBytes);
     for (let index = 0; index < extents; index++, at += extentBytes)
       map.mark(
         content.readUIntLE(at, numberBytes) * blockBytes,
         content.readUIntLE(at + numberBytes, numberBytes) * blockBytes,
       );
-    return { path: disk, deviceNumber, sizeBytes, map };
+    return { path: disk, deviceNumber, sizeBytes, map, ...(lost ? { lost } : {}) };
   });
   return { clean: header.clean, bootId: header.bootId, lostEvents: header.lostEvents, disks };
 }

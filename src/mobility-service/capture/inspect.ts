@@ -232,7 +232,9 @@ async function entriesOn(disks: readonly WholeDisk[], machine: Machine): Promise
   const found: { entry: MountEntry; depth: number }[] = [];
   for (const entry of table) {
     const devices =
-      entry.fileSystemType === 'btrfs' ? await devicesOfBtrfs(entry, btrfs, machine) : [entry.device];
+      entry.fileSystemType === 'btrfs'
+        ? await devicesOfBtrfs(entry, btrfs, machine)
+        : await devicesOf(entry, machine);
     const hits = devices.map((device) => depths.get(device)).filter((depth) => depth !== undefined);
     if (hits.length > 0) found.push({ entry, depth: Math.max(...hits) });
   }
@@ -250,6 +252,13 @@ async function climb(folder: string, depth: number, depths: Map<string, number>)
   depths.set(device, Math.max(depth, depths.get(device) ?? 0));
   for (const above of [...(await linksIn(join(folder, 'holders'))), ...(await partitionsOf(folder))])
     await climb(above, depth + 1, depths);
+}
+
+/** Other file systems of several disks have made-up device numbers, too; bcachefs is mounted from `/dev/sda:/dev/sdb`. */
+async function devicesOf(entry: MountEntry, machine: Machine): Promise<readonly string[]> {
+  if (!entry.device.startsWith('0:') || !entry.source.startsWith('/dev/')) return [entry.device];
+  const members = await Promise.all(entry.source.split(':').map((path) => machine.deviceOf(path)));
+  return members.filter((device) => device !== undefined);
 }
 
 /** The members of each mounted btrfs. Its superblocks have device numbers of their own (`0:45`), which lead nowhere. */

@@ -236,7 +236,9 @@ export class TraceCapture implements Capture {
     try {
       if (this.#options.state === undefined) return this.#rings.remove();
       const { losses } = await this.barrier();
-      await this.#saveState(losses.length === 0);
+      // What one disk lost is no reason to compare the others; the successor is told.
+      const isClean = losses.every(({ diskIndex }) => diskIndex !== undefined);
+      await this.#saveState(isClean, new Map(losses.map(({ diskIndex, cause }) => [diskIndex, cause])));
       this.#rings.close();
     } finally {
       this.#closed = true;
@@ -425,7 +427,10 @@ export class TraceCapture implements Capture {
     }
   }
 
-  async #saveState(clean: boolean): Promise<void> {
+  async #saveState(
+    clean: boolean,
+    lost: ReadonlyMap<number | undefined, ResyncCause> = new Map(),
+  ): Promise<void> {
     const { state, disks, bootId } = this.#options;
     if (!state) return;
     await writeDurably(
@@ -441,6 +446,7 @@ export class TraceCapture implements Capture {
           deviceNumber,
           sizeBytes,
           map: clean ? this.#maps[index]! : new ChangeMap(sizeBytes),
+          lost: lost.get(index),
         })),
       }),
     );
@@ -485,7 +491,10 @@ async function adopt(
     losses.push({ cause: 'TraceEventsLost', detail: 'a ring was full while the service was stopped' });
   const maps = options.disks.map((disk, diskIndex) => {
     const saved = state.disks.find((each) => each.path === disk.path);
-    if (saved?.deviceNumber === disk.deviceNumber && saved.sizeBytes === disk.sizeBytes) return saved.map;
+    if (saved?.deviceNumber === disk.deviceNumber && saved.sizeBytes === disk.sizeBytes) {
+      if (saved.lost) losses.push({ cause: saved.lost, detail: 'found when the service stopped', diskIndex });
+      return saved.map;
+    }
     losses.push(
       saved?.deviceNumber === disk.deviceNumber
         ? { cause: 'DiskResized', detail: `${disk.path} had ${saved.sizeBytes} bytes`, diskIndex }

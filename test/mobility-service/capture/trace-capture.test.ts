@@ -71,7 +71,7 @@ async function setUp(
   const options: TraceCaptureOptions = {
     disks: [{ path: device.path, deviceNumber, sizeBytes }],
     makeRings: () => makeInstance(instance),
-    adoptRings: () => adoptInstance(instance),
+    adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
@@ -81,6 +81,13 @@ async function setUp(
     ...(extra.folder ? { state: { files: systemFiles, path: join(extra.folder, 'capture.state') } } : {}),
   };
   return { options, instance, instancePath: join(instance.tracefs, 'instances', `leeward-${instance.name}`) };
+}
+
+/** Opened captures are ended at the teardown, also when the test failed before: one that is left polls for ever. */
+async function open(t: ExecutionContext, options: TraceCaptureOptions): Promise<TraceCapture> {
+  const capture = await TraceCapture.open(options);
+  t.teardown(() => capture.remove().catch(() => {}));
+  return capture;
 }
 
 /** Takes what is marked and brings the copy up to date with it. */
@@ -141,8 +148,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
         write: fileCanary(systemFiles, join(mounted.mountPoint, 'canary'), []).write,
       },
     });
-    const capture = await TraceCapture.open(options);
-    t.teardown(() => capture.remove());
+    const capture = await open(t, options);
     t.deepEqual(
       capture.startLosses.map((loss) => loss.cause),
       ['InitialReplication'],
@@ -185,8 +191,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
 test(`a barrier marks every write that completed before it${because}`, async (t) => {
   const device = await makeLoop(t, 16 * mib);
   const { options } = await setUp(t, device);
-  const capture = await TraceCapture.open({ ...options, pollMilliseconds: 60_000 });
-  t.teardown(() => capture.remove());
+  const capture = await open(t, { ...options, pollMilliseconds: 60_000 });
   await using disk = await openDevice(device.path, 'write');
   for (let block = 0; block < 200; block++) {
     await disk.write(Buffer.alloc(blockBytes, 1), block * 5 * blockBytes);
@@ -200,8 +205,7 @@ test(`a full ring is a loss, and capture can be trusted again after it${because}
   const device = await makeLoop(t, 64 * mib);
   const { options } = await setUp(t, device, { ringBytes: 4096 });
   // Nobody reads the ring between the barriers.
-  const capture = await TraceCapture.open({ ...options, pollMilliseconds: 60_000 });
-  t.teardown(() => capture.remove());
+  const capture = await open(t, { ...options, pollMilliseconds: 60_000 });
   await shell(
     `fio --name=x --filename=${device.path} --rw=randwrite --bs=4k --size=32m --direct=1 --ioengine=psync --minimal >/dev/null`,
     '/',
@@ -227,8 +231,7 @@ for (const [what, file, value, back] of [
   test(`${what} behind our back is a loss, and is put right${because}`, async (t) => {
     const device = await makeLoop(t, 16 * mib);
     const { options, instancePath } = await setUp(t, device);
-    const capture = await TraceCapture.open(options);
-    t.teardown(() => capture.remove());
+    const capture = await open(t, options);
     t.deepEqual((await capture.barrier()).losses, []);
     writeFileSync(join(instancePath, file), value);
     if (back !== undefined) writeFileSync(join(instancePath, file), back);
@@ -262,8 +265,7 @@ test(`a canary that is not heard is a loss${because}`, async (t) => {
       write: async () => {},
     },
   });
-  const capture = await TraceCapture.open(options);
-  t.teardown(() => capture.remove());
+  const capture = await open(t, options);
   const losses = await until(
     systemClock,
     10_000,
@@ -282,12 +284,12 @@ test(`a clean restart keeps the maps and what was written meanwhile; each other 
   const device = await makeLoop(t, 16 * mib);
   const { options, instance } = await setUp(t, device, { folder });
   await using disk = await openDevice(device.path, 'write');
-  const first = await TraceCapture.open(options);
+  const first = await open(t, options);
   await disk.write(Buffer.alloc(blockBytes, 1), 3 * blockBytes);
   await first.close();
   await disk.write(Buffer.alloc(blockBytes, 1), 5 * blockBytes);
 
-  const second = await TraceCapture.open(options);
+  const second = await open(t, options);
   t.deepEqual(second.startLosses, []);
   t.deepEqual(await second.barrier(), { losses: [] });
   t.deepEqual(
@@ -299,21 +301,21 @@ test(`a clean restart keeps the maps and what was written meanwhile; each other 
   const running = readFileSync(statePath);
   await second.close();
   writeFileSync(statePath, running);
-  const third = await TraceCapture.open(options);
+  const third = await open(t, options);
   t.deepEqual(
     third.startLosses.map((loss) => loss.cause),
     ['UncleanShutdown'],
   );
   await third.close();
 
-  const rebooted = await TraceCapture.open({ ...options, bootId: 'boot-2' });
+  const rebooted = await open(t, { ...options, bootId: 'boot-2' });
   t.deepEqual(
     rebooted.startLosses.map((loss) => loss.cause),
     ['MachineRebooted'],
   );
   await rebooted.close();
   removeInstance(instance);
-  const gone = await TraceCapture.open({ ...options, bootId: 'boot-2' });
+  const gone = await open(t, { ...options, bootId: 'boot-2' });
   t.deepEqual(
     gone.startLosses.map((loss) => loss.cause),
     ['TracingChanged'],
@@ -321,13 +323,54 @@ test(`a clean restart keeps the maps and what was written meanwhile; each other 
   await gone.remove();
 });
 
+test(`a disk that is added, or taken away, does not cost the others a comparison${because}`, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-capture-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const [one, other] = [await makeLoop(t, 16 * mib), await makeLoop(t, 16 * mib)];
+  const { options, instance } = await setUp(t, one, { folder });
+  const { options: others, instance: otherInstance } = await setUp(t, other);
+  const both = { ...instance, deviceNumbers: [...instance.deviceNumbers, ...otherInstance.deviceNumbers] };
+  const bothOptions = {
+    ...options,
+    disks: [...options.disks, ...others.disks],
+    makeRings: () => makeInstance(both),
+  };
+  const write = async (device: LoopDevice, block: number): Promise<void> => {
+    await using disk = await openDevice(device.path, 'write');
+    await disk.write(Buffer.alloc(blockBytes, 1), block * blockBytes);
+  };
+  const marked = (capture: TraceCapture, index: number): number[] =>
+    [...capture.take(index).extents(extentBytesMax)].map((extent) => extent.offsetBytes / blockBytes);
+
+  const first = await open(t, options);
+  await write(one, 3);
+  await first.close();
+  await write(one, 5);
+  const second = await open(t, bothOptions);
+  t.deepEqual(
+    second.startLosses.map(({ cause, diskIndex }) => ({ cause, diskIndex })),
+    [{ cause: 'InitialReplication', diskIndex: 1 }],
+  );
+  await write(other, 7);
+  t.deepEqual(await second.barrier(), { losses: [] });
+  t.deepEqual([marked(second, 0), marked(second, 1)], [[3, 5], [7]]);
+  await second.close();
+  await write(one, 9);
+  await write(other, 9);
+  const third = await open(t, options);
+  t.deepEqual(third.startLosses, []);
+  await write(other, 10);
+  t.deepEqual(await third.barrier(), { losses: [] });
+  t.deepEqual(marked(third, 0), [9]);
+  await third.close();
+});
+
 test(`a disk whose size changed is a loss of that disk alone${because}`, async (t) => {
   const device = await makeLoop(t, 16 * mib);
   const { options } = await setUp(t, device);
   let sizeBytes = 16 * mib;
   const disks = options.disks.map((disk) => ({ ...disk, currentSizeBytes: () => sizeBytes }));
-  const capture = await TraceCapture.open({ ...options, disks });
-  t.teardown(() => capture.remove());
+  const capture = await open(t, { ...options, disks });
   t.deepEqual((await capture.barrier()).losses, []);
   sizeBytes += 4096;
   const { losses } = await capture.barrier();
