@@ -71,10 +71,21 @@ export const processServerErrors = catalogue({
   ItemHalted: (itemId: string, why: string, cause?: unknown) => ({
     summary: `replication of this machine stands still: ${why}`,
     possibleCauses: 'See the reason.',
-    recommendedAction: 'Mend what the reason names, then resynchronize the item.',
+    recommendedAction: 'Mend what the reason names, then at the vault: leeward resync ITEM.',
     severity: 'critical' as const,
     context: { itemId },
     cause,
+  }),
+  ResyncOrdered: (itemId: string, cause: 'ReplicaInvalid' | 'Requested') => ({
+    summary: `a new chain begins and every disk of this machine is compared with its replica (${cause})`,
+    possibleCauses:
+      cause === 'Requested'
+        ? 'Somebody asked for it at the vault.'
+        : 'The vault found something missing or wrong in cache storage and could not go on.',
+    recommendedAction: 'Nothing: only what differs is sent again. Earlier recovery points are not touched.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { itemId, cause },
   }),
   ServerStopping: (itemId: string) => ({
     summary: 'the process server is stopping',

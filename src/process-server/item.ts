@@ -10,7 +10,13 @@
  *    a comparison with an empty disk. So whenever it cannot be known, it is `resync`, and while cache storage cannot be asked
  *    the session waits. This relies on the log processor leaving the newest manifest of an item in cache storage.
  * The new chain's number is the next session's generation, which must be above every chain and generation found there.
+ *
+ * The same way goes whoever is asked to: the vault orders a new chain when it cannot go on with this one, or when somebody
+ * wants a comparison (`protocol/cache/request.ts`). The session ends and comes back, the chain is given up with all that
+ * is not uploaded of it, every disk is `resync`. The request is removed only after that is durable; a crash in between
+ * leaves a request for a chain that is no more, which is dropped.
  */
+import type { ResyncCause } from '../model/disk-state.ts';
 import type { HealthEvent } from '../model/health.ts';
 import { type Clock, pause } from '../platform/clock.ts';
 import { hasCode, type LeewardError } from '../platform/errors.ts';
@@ -20,8 +26,19 @@ import type { Random } from '../platform/random.ts';
 import { ladderDelay } from '../platform/retry.ts';
 import { Throttle } from '../platform/throttle.ts';
 import type { CacheStore } from '../protocol/cache/cache-store.ts';
-import { manifestMacKey } from '../protocol/cache/keys.ts';
+import { manifestMacKey, requestMacKey } from '../protocol/cache/keys.ts';
 import { decodeManifest, manifestBytesMax, manifestPrefix } from '../protocol/cache/manifest.ts';
+import {
+  decodeSigned,
+  encodeSigned,
+  getSigned,
+  HaltNotice,
+  haltNoticeKey,
+  putSigned,
+  ResyncRequest,
+  requestPrefix,
+  requestsListMax,
+} from '../protocol/cache/request.ts';
 import type { FrameSealer } from '../protocol/cache/segment.ts';
 import type { ProcessServerAssignment } from '../protocol/control/assignment.ts';
 import type { ReceivedDisk } from '../protocol/replication/receiver.ts';
@@ -31,7 +48,7 @@ import { Bell, type Gate } from './gate.ts';
 import type { ProcessServerLimits } from './limits.ts';
 import { uploadDelay, uploadMayRetry, uploadRecord } from './outlet/to-cache.ts';
 import { refinePart } from './refine/refine.ts';
-import { ItemSpool } from './spool/item-spool.ts';
+import { ItemSpool, type OutgoingRecord } from './spool/item-spool.ts';
 import type { SpoolSpace } from './spool/space.ts';
 
 /** What all items share. */
@@ -49,6 +66,8 @@ export interface Services {
   /** Batch buffers that nobody uses just now; never more than the gate has places. */
   readonly freeBatches: Buffer[];
   readonly refines: Gate;
+  /** Memory of `partBytesMax` for parts, that nobody uses just now; never more than the gate has places. */
+  readonly freeParts: Buffer[];
   readonly uploads: Gate;
   readonly spoolFolder: string;
 }
@@ -57,7 +76,10 @@ export interface Services {
 export interface LiveSession {
   readonly sessionId: string;
   readonly generation: number;
-  /** Ends the session; resolves when it will not write any more. */
+  /**
+   * Ends the session; resolves when it will not write any more. After `SessionFenced` the machine never comes back by
+   * itself: another one has taken over. After anything else it does as the error says.
+   */
   fence(error: LeewardError): Promise<void>;
 }
 
@@ -71,6 +93,11 @@ export interface ItemStatus {
   readonly backlogBytes: number;
   readonly disks: readonly ReceivedDisk[];
   readonly halted: string | null;
+}
+
+interface Order {
+  readonly key: string;
+  readonly request: ResyncRequest;
 }
 
 export class ProtectedItem {
@@ -89,6 +116,13 @@ export class ProtectedItem {
   #isReady = false;
   #session: LiveSession | undefined;
   #halted: LeewardError | undefined;
+  /** A chain that is to be given up: the refine loop does it, between two parts. */
+  #order: Order | undefined;
+  /** What is left of this chain and those before it is not uploaded any more. */
+  #abandonedThroughChain = 0;
+  /** Ends the outlet's wait for the next try. */
+  #hurry = new AbortController();
+  #isStoreSilent = false;
   #lastBookmark: string | undefined;
 
   constructor(services: Services, assignment: ProcessServerAssignment, itemKey: Uint8Array) {
@@ -153,11 +187,19 @@ export class ProtectedItem {
   async takeOver(session: LiveSession, signal: AbortSignal): Promise<void> {
     if (this.#halted) throw this.#halted;
     await abortable(this.#ready.promise, signal);
+    // A session must not be told states that are about to go: before and after its turn, since orders come at any time.
+    this.#refuseWhileOrdered();
     await this.spool.acceptGeneration(session.generation);
+    this.#refuseWhileOrdered();
     const before = this.#session;
     this.#session = session;
     await before?.fence(processServerErrors.SessionFenced(this.assignment.itemId, session.generation));
     this.#refineBell.wake();
+  }
+
+  #refuseWhileOrdered(): void {
+    if (this.#order)
+      throw processServerErrors.ResyncOrdered(this.assignment.itemId, this.#order.request.cause);
   }
 
   isLive(session: LiveSession): boolean {
@@ -187,7 +229,7 @@ export class ProtectedItem {
       if (signal.aborted) return;
       this.#isReady = true;
       this.#ready.resolve();
-      await Promise.all([this.#refineLoop(), this.#outletLoop()]);
+      await Promise.all([this.#refineLoop(), this.#outletLoop(), this.#requestLoop()]);
     } catch (error) {
       if (signal.aborted) return;
       await this.#halt(error);
@@ -266,13 +308,88 @@ export class ProtectedItem {
     await this.spool.beginAnew(this.spool.state.highestGeneration, this.#untrusted(disks));
   }
 
-  #untrusted(diskIds: readonly ReceivedDisk['diskId'][]): ReceivedDisk[] {
-    return diskIds.map((diskId) => ({
-      diskId,
-      sizeBytes: 0,
-      state: 'resync',
-      cause: 'ProcessServerLostState',
-    }));
+  #untrusted(
+    diskIds: readonly ReceivedDisk['diskId'][],
+    cause: ResyncCause = 'ProcessServerLostState',
+  ): ReceivedDisk[] {
+    return diskIds.map((diskId) => ({ diskId, sizeBytes: 0, state: 'resync', cause }));
+  }
+
+  /** Asks cache storage what the vault wants; that it answers at all is also a sign of life for the outlet. */
+  async #requestLoop(): Promise<void> {
+    const { clock, limits } = this.#services;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      // A machine that is away cannot be compared: its requests wait for it.
+      if (this.#session || this.#halted || this.#isStoreSilent)
+        try {
+          await this.#lookForRequests(signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          this.#log.debug('requests-not-read', { error });
+        }
+      await pause(
+        clock,
+        this.#isStoreSilent ? limits.lifeSignMilliseconds : limits.requestPollMilliseconds,
+        signal,
+      );
+    }
+  }
+
+  async #lookForRequests(signal: AbortSignal): Promise<void> {
+    const { store } = this.#services;
+    const { itemId } = this.assignment;
+    const found = await store.list(requestPrefix(itemId), { limit: requestsListMax }, signal);
+    if (this.#isStoreSilent) {
+      this.#isStoreSilent = false;
+      this.#hurry.abort();
+    }
+    for (const { key } of found) {
+      if (this.#order) return;
+      const object = await getSigned(store, key, signal);
+      if (!object) continue;
+      let request: ResyncRequest | undefined;
+      try {
+        request = decodeSigned(ResyncRequest, object, requestMacKey(this.itemKey), key);
+      } catch (error) {
+        this.raise(asLeewardError(error));
+      }
+      const { chain } = this.spool.state;
+      // No chain: it has been given up already, and the next session begins a new one whose disks are all untrusted.
+      if (!request || request.itemId !== itemId || chain === null || request.chain < chain) {
+        await store.delete(key, signal);
+        continue;
+      }
+      this.#order = { key, request };
+      this.#refineBell.wake();
+    }
+  }
+
+  /** Gives the chain up, as ordered. Throws what may pass; then the order stands. */
+  async #beginAsOrdered(order: Order): Promise<void> {
+    const { request, key } = order;
+    const { chain, highestGeneration } = this.spool.state;
+    const ordered = processServerErrors.ResyncOrdered(this.assignment.itemId, request.cause);
+    await this.#session?.fence(ordered);
+    await this.spool.beginAnew(
+      Math.max(highestGeneration, request.chain),
+      this.#untrusted(
+        this.assignment.disks.map((disk) => disk.diskId),
+        request.cause,
+      ),
+    );
+    // A chain that the vault cannot follow any more is not worth its upload; one that it can may have points in it.
+    if (request.cause === 'ReplicaInvalid' || this.#halted)
+      this.#abandonedThroughChain = Math.max(chain ?? 0, request.chain);
+    this.#halted = undefined;
+    this.#order = undefined;
+    this.raise(ordered);
+    this.#hurry.abort();
+    this.#outletBell.wake();
+    // When this fails, the next look finds a request for a chain that is no more.
+    await this.#services.store.delete(key, this.#stop.signal).catch((error: unknown) => {
+      this.#log.debug('request-not-deleted', { error });
+    });
   }
 
   async #refineLoop(): Promise<void> {
@@ -281,6 +398,7 @@ export class ProtectedItem {
     let failures = 0;
     while (!signal.aborted) {
       try {
+        if (this.#order) await this.#beginAsOrdered(this.#order);
         await this.spool.closeOlder(clock.monotonic() - limits.partMillisecondsMax);
         const part = this.spool.closedParts[0];
         if (!part) {
@@ -295,6 +413,7 @@ export class ProtectedItem {
               {
                 ...{ files, random, sealer, itemKey: this.itemKey, spool: this.spool, health },
                 ...{ nowMilliseconds: clock.now(), healthEventsMax: limits.healthEventsMax },
+                ...{ rooms: this.#services.freeParts, partBytesMax: limits.partBytesMax },
               },
               part,
             );
@@ -340,32 +459,73 @@ export class ProtectedItem {
     let attempt = 0;
     while (!signal.aborted) {
       const name = this.spool.outgoing[0];
-      if (name === undefined) {
+      if (name === undefined || this.#halted) {
         await this.#outletBell.wait(signal);
         continue;
       }
+      this.#hurry = new AbortController();
+      let record: OutgoingRecord | undefined;
       try {
         const leave = await uploads.enter(signal);
         try {
-          const record = await this.spool.readRecord(name);
+          record = await this.spool.readRecord(name);
           const parts = { files, store, spool: this.spool, throttle: this.#throttle };
-          await uploadRecord({ ...parts, sent: (bytes) => figures.sent(bytes) }, record, signal);
+          if (record.manifest.chain > this.#abandonedThroughChain)
+            await uploadRecord({ ...parts, sent: (bytes) => figures.sent(bytes) }, record, signal);
           await this.spool.confirmed(name, record);
           if (attempt > 0) this.#log.info('upload-resumed', { attempt });
         } finally {
           leave();
         }
         attempt = 0;
+        this.#isStoreSilent = false;
       } catch (error) {
         if (signal.aborted) return;
-        if (!uploadMayRetry(error)) throw error;
+        if (!uploadMayRetry(error)) {
+          // A chain that was given up may end in a conflict: nobody will read it.
+          if (record && record.manifest.chain !== this.spool.state.chain)
+            this.#abandonedThroughChain = record.manifest.chain;
+          else await this.#haltUntilOrdered(error);
+          continue;
+        }
         const transient = asLeewardError(error);
         const wait = transient.retry === 'transient' ? uploadDelay(attempt) : ladderDelay(5);
         if (attempt === 0) this.raise(transient);
         this.#log.warn('upload-failed', { attempt, waitMilliseconds: wait, error });
         attempt++;
-        await pause(clock, wait, signal);
+        this.#isStoreSilent = transient.code === 'CacheStoreUnreachable';
+        await pause(clock, wait, AbortSignal.any([signal, this.#hurry.signal]));
       }
+    }
+  }
+
+  /**
+   * Another writer is on this chain: nothing more is taken in or sent until somebody has settled it and orders a new chain.
+   * The vault is told by a notice of its own, since the chain can carry no news any more.
+   */
+  async #haltUntilOrdered(error: unknown): Promise<void> {
+    const { itemId } = this.assignment;
+    const { clock, store } = this.#services;
+    const halted = processServerErrors.ItemHalted(itemId, asLeewardError(error).summary, error);
+    this.#halted = halted;
+    this.raise(halted);
+    this.#log.error('item-halted', { error: halted });
+    await this.#session?.fence(halted);
+    const { chain } = this.spool.state;
+    if (chain === null) return;
+    const event = healthOf(halted, clock.now());
+    const key = haltNoticeKey(itemId, chain);
+    const notice: HaltNotice = { format: 'leeward-halt-notice/1', itemId, chain, event };
+    try {
+      await putSigned(
+        store,
+        key,
+        encodeSigned(HaltNotice, notice, requestMacKey(this.itemKey), key),
+        this.#stop.signal,
+      );
+    } catch (failure) {
+      // Cache storage has just answered, so this is rare; the status and the log say it all the same.
+      if (!this.#stop.signal.aborted) this.#log.warn('notice-not-put', { error: failure });
     }
   }
 

@@ -24,6 +24,10 @@ export interface ProcessServerLimits {
   readonly healthEventsMax: number;
   /** How often cache storage is asked for digests while a resync waits for them. */
   readonly digestPollMilliseconds: number;
+  /** How often the vault's requests are looked for while a machine is connected: 1,000 machines ask 200 times a second. */
+  readonly requestPollMilliseconds: number;
+  /** How often cache storage that was unreachable is asked for a sign of life: it ends the ladder's wait. */
+  readonly lifeSignMilliseconds: number;
   /** How long a full disk is left alone before the next try. */
   readonly fullDiskMilliseconds: number;
 }
@@ -38,5 +42,7 @@ export const standardLimits: ProcessServerLimits = {
   uploadsMax: 8,
   healthEventsMax: 100,
   digestPollMilliseconds: 1_000,
+  requestPollMilliseconds: 5_000,
+  lifeSignMilliseconds: 60_000,
   fullDiskMilliseconds: 2_000,
 };

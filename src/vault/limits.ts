@@ -19,6 +19,10 @@ export const pollMilliseconds = 1_000;
 export const pauseMilliseconds = 15_000;
 /** How often a missing or wrong object is read again before it counts as lost: a flaky read must not cost a resync. */
 export const rereadsMax = 2;
+/** How often an idle item looks whether its process server stands still: a listing of a folder that is mostly empty. */
+export const noticePollMilliseconds = 10_000;
+/** An order for a new chain is given again when nothing has come of it for so long. */
+export const reorderMilliseconds = 10 * 60_000;
 /** Left free on the replica store so that deleting still works on copy-on-write file systems: 64 MiB. */
 export const replicaReserveBytes = 64 << 20;
 

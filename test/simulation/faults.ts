@@ -290,9 +290,7 @@ export const faults = {
     weight: 1,
     strike(world) {
       const path = world.vaultDrive.flipBit('/cache', (path) => !path.includes('/.incoming/'));
-      if (!path) return;
-      world.log.add('world', `one bit of ${path} has flipped`);
-      for (const { itemId } of world.sites) if (path.includes(itemId)) world.rotted.add(itemId);
+      if (path) world.log.add('world', `one bit of ${path} has flipped`);
     },
   },
   'cloned-machine': {

@@ -6,8 +6,7 @@
  *     machine ─┘   cut, mute, flip     lose, cut, flip       kill, power, full, EIO, bit rot
  *
  * First comes trouble: work and faults for a while. Then quiet: no more faults, everything that was down comes back, and
- * the world must heal by itself within a limit: every disk in sync, and a new recovery point of every machine; or the item
- * says what is wrong. All the while the oracle looks at every recovery point.
+ * the world must heal by itself within a limit: every disk in sync, and a new recovery point of every machine. All the while the oracle looks at every recovery point.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
@@ -97,8 +96,6 @@ export class World {
   cache: CacheStore | undefined;
   connections: SimulatedConnection[] = [];
   isSiteNetworkDown = false;
-  /** Items of which an object in cache storage has been damaged. */
-  readonly rotted = new Set<string>();
   isQuiet = false;
   faultCount = 0;
   readonly failures: string[] = [];
@@ -248,8 +245,6 @@ export class World {
   async #isHealed(sinceMilliseconds: number): Promise<{ readonly missing: string[] }> {
     const missing: string[] = [];
     for (const { machine, itemId, diskIds } of this.sites) {
-      // Damage at rest stops an item with its cause until a person acts; its points are judged all the same.
-      if (this.rotted.has(itemId)) continue;
       const state = await this.store.state(itemId as never);
       const out = state.disks
         .filter((disk) => disk.state !== 'in-sync')

@@ -149,8 +149,10 @@ class IntakeSession implements LiveSession {
 
   async fence(error: LeewardError): Promise<void> {
     if (!this.#over.signal.aborted) {
+      // `fenced` is for ever, whatever the error says; every other end says itself whether to come back.
+      const type = error.code === 'SessionFenced' ? FrameType.fenced : FrameType.refused;
       // Not awaited: a peer that does not read must not hold up its successor.
-      void this.#link.send(jsonFrame(FrameType.fenced, refusedOf(error))).catch(() => {});
+      void this.#link.send(jsonFrame(type, refusedOf(error))).catch(() => {});
       this.#link.close();
       this.#over.abort(error);
     }

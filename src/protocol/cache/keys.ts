@@ -18,3 +18,7 @@ export const manifestMacKey = (itemKey: Uint8Array): Buffer =>
 /** For one segment or digest object; `salt` is the object's own 32 random bytes. Frame nonces then simply count. */
 export const objectKey = (itemKey: Uint8Array, salt: Uint8Array): Buffer =>
   derive(itemKey, salt, 'leeward object 1');
+
+/** For the HMAC of requests and notices (`request.ts`). */
+export const requestMacKey = (itemKey: Uint8Array): Buffer =>
+  derive(itemKey, new Uint8Array(0), 'leeward request 1');

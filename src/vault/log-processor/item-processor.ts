@@ -8,7 +8,9 @@
  * Promises: nothing of a manifest is written before all its objects are known to be whole. The record changes once, at the
  * end; a crash anywhere is answered by applying the same manifest again, which gives the same bytes and the same point.
  * An object that stays missing or wrong stops the chain for good: the item is blocked with a critical event, heads and
- * points stay as they are, and only a newer chain (whose disks begin untrusted) gets it going.
+ * points stay as they are, and only a newer chain (whose disks begin untrusted) gets it going. That chain is ordered at the
+ * process server at once (`resync-order.ts`); when the chains that follow break, too, ever more slowly, since a comparison
+ * of all disks is not for nothing. An item that its own process server has stopped waits for a person.
  */
 import { createHash } from 'node:crypto';
 import type { HealthEvent } from '../../model/health.ts';
@@ -17,6 +19,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
+import { ladderDelay } from '../../platform/retry.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
 import { manifestMacKey } from '../../protocol/cache/keys.ts';
 import {
@@ -31,11 +34,19 @@ import {
 } from '../../protocol/cache/manifest.ts';
 import { readSegment } from '../../protocol/cache/segment.ts';
 import { errors } from '../errors.ts';
-import { applyWindowBytes, cacheListMax, rereadsMax, segmentHeldBytesMax } from '../limits.ts';
+import {
+  applyWindowBytes,
+  cacheListMax,
+  noticePollMilliseconds,
+  reorderMilliseconds,
+  rereadsMax,
+  segmentHeldBytesMax,
+} from '../limits.ts';
 import type { ReplicaDisk, ReplicaStore } from '../replica/replica-store.ts';
 import type { ItemState, Position, ProtectedItem, RecoveryPoint, VaultStore } from '../store/vault-store.ts';
 import type { Archive } from './archive.ts';
 import { answerDigests } from './digest-answer.ts';
+import { orderResync, readNotices } from './resync-order.ts';
 
 export interface ItemProcessorParts {
   readonly item: ProtectedItem;
@@ -63,6 +74,11 @@ export class ItemProcessor implements AsyncDisposable {
   readonly #heads = new Map<ProtectedDiskId, ReplicaDisk>();
   #swept = false;
   #reported: string | undefined;
+  /** The chain that is being read: the one to give up when that fails. */
+  #chain = 0;
+  #noticesAt = Number.NEGATIVE_INFINITY;
+  /** Chains that broke since the last recovery point, and when the newest of them is ordered to end (again). */
+  #broken = { chain: 0, count: 0, orderAt: 0 };
 
   constructor(parts: ItemProcessorParts) {
     this.#parts = parts;
@@ -77,13 +93,12 @@ export class ItemProcessor implements AsyncDisposable {
       await this.#sweep(state.position, signal);
       this.#swept = true;
     }
-    let chain = state.position?.chain ?? 0;
+    this.#chain = state.position?.chain ?? 0;
     try {
       for (let attempt = 0; ; attempt++) {
         try {
           const found = await this.#next(state, signal);
-          if (found === undefined) return state.blocked === undefined ? 'idle' : 'blocked';
-          chain = found.manifest.chain;
+          if (found === undefined) return await this.#rest(state, signal);
           await this.#apply(found, state, signal);
           this.#reported = undefined;
           return 'applied';
@@ -101,10 +116,47 @@ export class ItemProcessor implements AsyncDisposable {
         throw error;
       }
       const event = this.#event(error);
-      this.#parts.log.error('item-blocked', { itemId: item.itemId, chain, error });
-      await store.block(item.itemId, { chain: Math.max(chain, state.position?.chain ?? 0), event });
-      return 'blocked';
+      const blocked = { chain: this.#chain, event };
+      this.#parts.log.error('item-blocked', { itemId: item.itemId, chain: this.#chain, error });
+      await store.block(item.itemId, blocked);
+      return await this.#rest({ ...state, blocked }, signal);
     }
+  }
+
+  /** There is nothing to apply. A blocked item orders its new chain; whoever stands still at the other side says so. */
+  async #rest(state: ItemState, signal: AbortSignal): Promise<'idle' | 'blocked'> {
+    const { clock, item, store, log, cache } = this.#parts;
+    const parts = { itemId: item.itemId, itemKey: this.#parts.itemKey, cache };
+    let { blocked } = state;
+    if (clock.monotonic() >= this.#noticesAt) {
+      this.#noticesAt = clock.monotonic() + noticePollMilliseconds;
+      for (const { key, notice, error } of await readNotices(parts, signal)) {
+        const newest = Math.max(state.position?.chain ?? 0, blocked?.chain ?? 0);
+        if (error !== undefined) await store.addEvents(item.itemId, [this.#event(error)]);
+        // Of a chain that was given up: old news.
+        else if (notice !== undefined && notice.chain >= newest) {
+          blocked = { chain: notice.chain, event: notice.event };
+          log.error('item-halted', { itemId: item.itemId, chain: notice.chain });
+          await store.block(item.itemId, blocked);
+        }
+        await cache.delete(key, signal);
+      }
+    }
+    if (blocked === undefined) return 'idle';
+    // It stands still because somebody else writes the same chain: a person must settle that first.
+    if (blocked.event.code === 'ItemHalted' || blocked.chain === 0) return 'blocked';
+    if (this.#broken.chain !== blocked.chain) {
+      const count = this.#broken.count + 1;
+      const wait = count === 1 ? 0 : ladderDelay(count - 2);
+      this.#broken = { chain: blocked.chain, count, orderAt: clock.monotonic() + wait };
+    }
+    if (clock.monotonic() >= this.#broken.orderAt) {
+      await orderResync(parts, blocked.chain, 'ReplicaInvalid', signal);
+      log.warn('resync-ordered', { itemId: item.itemId, chain: blocked.chain, broken: this.#broken.count });
+      // Again after a while: the order itself may be lost.
+      this.#broken = { ...this.#broken, orderAt: clock.monotonic() + reorderMilliseconds };
+    }
+    return 'blocked';
   }
 
   async close(): Promise<void> {
@@ -138,6 +190,7 @@ export class ItemProcessor implements AsyncDisposable {
       after = manifestKey(item.itemId, newest, Number.MAX_SAFE_INTEGER);
     }
     if (newest !== undefined) {
+      this.#chain = newest;
       const key = manifestKey(item.itemId, newest, 1);
       const object = await this.#getManifest(key, signal);
       if (object === undefined) throw errors.ChainBroken(key, 'its first manifest is missing');
@@ -293,6 +346,7 @@ export class ItemProcessor implements AsyncDisposable {
       changedBytes: point === undefined ? changedBytes : 0,
       ...(point === undefined ? {} : { point }),
     });
+    if (point !== undefined) this.#broken = { chain: 0, count: 0, orderAt: 0 };
     if (point !== undefined)
       log.info('recovery-point', { itemId: item.itemId, pointId: point.pointId, type: point.type });
     // What is deleted is recorded; a crash in between leaves objects that the next start's sweep removes.
@@ -300,6 +354,8 @@ export class ItemProcessor implements AsyncDisposable {
     // The newest manifest stays until the next one is applied: a process server that lost its state sees by it that the
     // vault has data, and asks for a comparison instead of a first copy.
     const before = state.position;
+    // The chains before this one are over: what is left of them goes with the next step.
+    if (manifest.sequence === 1) this.#swept = false;
     if (before !== undefined)
       await this.#parts.cache.delete(manifestKey(item.itemId, before.chain, before.sequence), signal);
   }
@@ -313,18 +369,18 @@ export class ItemProcessor implements AsyncDisposable {
     const stream = await this.#parts.cache.get(segment.key, signal);
     if (stream === undefined) throw errors.CacheObjectMissing(segment.key);
     const hold = heldBytes + segment.objectBytes <= segmentHeldBytesMax;
-    const pieces: Buffer[] = [];
+    const content = hold ? Buffer.allocUnsafeSlow(segment.objectBytes) : undefined;
     const hash = createHash('sha256');
     let sizeBytes = 0;
     for await (const piece of stream as AsyncIterable<Buffer>) {
+      if (sizeBytes + piece.byteLength > segment.objectBytes) throw errors.CacheObjectCorrupt(segment.key);
       hash.update(piece);
+      content?.set(piece, sizeBytes);
       sizeBytes += piece.byteLength;
-      if (sizeBytes > segment.objectBytes) throw errors.CacheObjectCorrupt(segment.key);
-      if (hold) pieces.push(piece);
     }
     if (sizeBytes !== segment.objectBytes || hash.digest('hex') !== segment.sha256)
       throw errors.CacheObjectCorrupt(segment.key);
-    return hold ? Buffer.concat(pieces) : undefined;
+    return content;
   }
 
   async #applySegment(
@@ -345,6 +401,7 @@ export class ItemProcessor implements AsyncDisposable {
         sequence: manifest.sequence,
       },
       sha256: segment.sha256,
+      isVerified: content !== undefined,
       objectBytes: segment.objectBytes,
       diskSizeBytes: head.sizeBytes,
     });
@@ -356,8 +413,7 @@ export class ItemProcessor implements AsyncDisposable {
       for await (const piece of pieces) {
         signal.throwIfAborted();
         if (failure !== undefined) break;
-        // Its bytes are ours only until the next piece is asked for.
-        const bytes = piece.kind === 'data' ? Uint8Array.from(piece.bytes) : undefined;
+        const bytes = piece.kind === 'data' ? piece.bytes : undefined;
         const weight = bytes?.byteLength ?? 0;
         windowBytes += weight;
         const work = (
@@ -489,6 +545,7 @@ export function toHealthEvent(error: unknown, clock: Clock): HealthEvent {
   };
 }
 
+/** In one piece: its reader then takes frames out of it without copying. */
 async function* chunksOf(content: Buffer): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < content.byteLength; at += 1 << 20) yield content.subarray(at, at + (1 << 20));
+  yield content;
 }

@@ -1,5 +1,5 @@
 /** A spool of version 1 is recovered for ever: an upgrade finds what the version before it acknowledged. */
-import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +33,8 @@ function spoolIn(folder: string): ItemSpool {
 }
 
 test('a spool of version 1 is recovered', async (t) => {
-  if (!existsSync(golden) || readdirSync(golden).length === 0) {
+  // A missing one is an error; LEEWARD_WRITE_GOLDEN=1 writes that of a new version.
+  if (process.env.LEEWARD_WRITE_GOLDEN === '1' && !existsSync(golden)) {
     mkdirSync(golden, { recursive: true });
     const spool = spoolIn(golden);
     await spool.recover();

@@ -7,8 +7,16 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import { decodeDigestPart, encodeDigestPart } from '../../../src/protocol/cache/digest-part.ts';
-import { manifestMacKey } from '../../../src/protocol/cache/keys.ts';
+import { manifestMacKey, requestMacKey } from '../../../src/protocol/cache/keys.ts';
 import { decodeManifest, encodeManifest, type Manifest } from '../../../src/protocol/cache/manifest.ts';
+import {
+  decodeSigned,
+  encodeSigned,
+  HaltNotice,
+  haltNoticeKey,
+  ResyncRequest,
+  resyncRequestKey,
+} from '../../../src/protocol/cache/request.ts';
 import {
   inlineSealer,
   openObject,
@@ -73,10 +81,10 @@ async function encodeSegment(): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-/** A golden file is written once, when its version is new, and never again. */
+/** A missing one is an error. LEEWARD_WRITE_GOLDEN=1 writes those of a new version, once, and never one that is there. */
 function goldenFile(path: string, make: Uint8Array): Buffer {
   const at = join(golden, path);
-  if (!existsSync(at)) {
+  if (process.env.LEEWARD_WRITE_GOLDEN === '1' && !existsSync(at)) {
     mkdirSync(join(at, '..'), { recursive: true });
     writeFileSync(at, make);
   }
@@ -112,4 +120,45 @@ test('a manifest of version 1 is read, and encoded to the same bytes', (t) => {
   const object = goldenFile('manifest/v1/manifest.json', encoded);
   t.deepEqual(decodeManifest(object, manifestMacKey(itemKey), 'golden'), manifest);
   t.true(encoded.equals(object));
+});
+
+test('requests and notices of version 1 are read, encoded to the same bytes, and bound to their key', (t) => {
+  const macKey = requestMacKey(itemKey);
+  const request: ResyncRequest = {
+    format: 'leeward-resync-request/1',
+    itemId,
+    chain: 7,
+    cause: 'ReplicaInvalid',
+  };
+  const requestKey = resyncRequestKey(itemId, 7);
+  const encoded = encodeSigned(ResyncRequest, request, macKey, requestKey);
+  const object = goldenFile('request/v1/resync.json', encoded);
+  t.true(encoded.equals(object));
+  t.deepEqual(decodeSigned(ResyncRequest, object, macKey, requestKey), request);
+  for (const wrong of [
+    () => decodeSigned(ResyncRequest, object, macKey, resyncRequestKey(itemId, 8)),
+    () => decodeSigned(ResyncRequest, object, requestMacKey(Buffer.alloc(32)), requestKey),
+    () => decodeSigned(ResyncRequest, object.subarray(0, -1), macKey, requestKey),
+    () => decodeSigned(ResyncRequest, Buffer.alloc(0), macKey, requestKey),
+  ])
+    t.throws(wrong, { code: 'RequestTampered' } as never);
+  const notice: HaltNotice = {
+    format: 'leeward-halt-notice/1',
+    itemId,
+    chain: 7,
+    event: {
+      code: 'ItemHalted',
+      severity: 'critical',
+      summary: 'replication of this machine stands still',
+      possibleCauses: 'Two process servers.',
+      recommendedAction: 'leeward resync ITEM',
+      raisedAt: '2026-01-02T03:04:05.000Z',
+      context: { itemId },
+    },
+  };
+  const noticeKey = haltNoticeKey(itemId, 7);
+  const told = encodeSigned(HaltNotice, notice, macKey, noticeKey);
+  const golden = goldenFile('request/v1/halted.json', told);
+  t.true(told.equals(golden));
+  t.deepEqual(decodeSigned(HaltNotice, golden, macKey, noticeKey), notice);
 });
