@@ -22,6 +22,8 @@ export class ReferenceReceiver {
   readonly health: HealthEvent[] = [];
   readonly windowBytes: number;
   images: Buffer[] = [];
+  /** Judges a point at once, instead of keeping a copy of its images; for disks too large for many. */
+  judge: ((bookmark: Bookmark, images: readonly Buffer[]) => void) | undefined;
   #known: readonly ReceivedDisk[] = [];
   #generation = 0;
   #live: { link: Link } | undefined;
@@ -85,12 +87,11 @@ export class ReferenceReceiver {
       if (received.kind === 'data') image.set(arrived.payload, arrived.offsetBytes);
       else if (received.kind === 'zero')
         image.fill(0, arrived.offsetBytes, arrived.offsetBytes + arrived.lengthBytes);
-      else if (received.kind === 'bookmark')
-        this.points.push({
-          bookmark: received.bookmark,
-          images: this.images.map((each) => Buffer.from(each)),
-        });
-      else if (received.kind === 'health') this.health.push(received.event);
+      else if (received.kind === 'bookmark') {
+        this.judge?.(received.bookmark, this.images);
+        const images = this.judge ? [] : this.images.map((each) => Buffer.from(each));
+        this.points.push({ bookmark: received.bookmark, images });
+      } else if (received.kind === 'health') this.health.push(received.event);
       else if (received.kind === 'resync-begin') {
         this.begins.push(received.begin);
         if (received.begin.kind === 'resync') await this.#digests(link, received.diskIndex, received.begin);

@@ -12,7 +12,7 @@
  * A leaf adapter: `/sys` and `/proc` are read with `node:fs`, since neither is a file system whose writes could be lost.
  * Where they are is a parameter, so that machines which are hard to come by are tested with recorded trees.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { splitDeviceNumber } from '../../disk/device.ts';
@@ -110,6 +110,20 @@ export function sizeNow(disk: WholeDisk, machine: Machine = thisMachine): number
     return Number(readFileSync(join(folder, 'size'), 'utf8')) * sectorBytes;
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENODEV')) return undefined;
+    throw error;
+  }
+}
+
+/** The whole disk of a partition, or the device itself; `undefined` when there is none of that number. Synchronous as above. */
+export function wholeDeviceOf(deviceNumber: number, machine: Machine = thisMachine): number | undefined {
+  const folder = join(machine.sys, 'dev/block', `${deviceNumber >>> 20}:${deviceNumber & 0xf_ffff}`);
+  try {
+    const real = realpathSync(folder);
+    const disk = existsSync(join(real, 'partition')) ? dirname(real) : real;
+    const [major, minor] = readFileSync(join(disk, 'dev'), 'utf8').trim().split(':').map(Number);
+    return kernelDeviceNumber(major!, minor!);
+  } catch (error) {
+    if (hasCode(error, ...gone)) return undefined;
     throw error;
   }
 }

@@ -437,6 +437,11 @@ export class Stream {
       }
       await this.#place({ type, method: 'freeze', takenAt, frozenMilliseconds });
       isSent = true;
+      this.#parts.log.info('frozen-point', {
+        type,
+        frozenMilliseconds,
+        mountPoints: freeze.mountPoints.join(' '),
+      });
       return { taken: true };
     } finally {
       for (const { loan } of rest) loan.release();

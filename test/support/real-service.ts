@@ -1,0 +1,153 @@
+/**
+ * The mobility service as it is started on a machine (its own process, real trace rings, real disks, TLS) against a
+ * receiver in the test's process. For what can only be judged on a real machine: freezing, resizing, memory, exit codes.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer, type TLSSocket } from 'node:tls';
+import type { ExecutionContext } from 'ava';
+import { systemClock, until } from '../../src/platform/clock.ts';
+import { tryRun } from '../../src/platform/exec.ts';
+import type { Link } from '../../src/protocol/replication/link.ts';
+import { acceptLink } from '../../src/protocol/replication/tls-link.ts';
+import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
+import { testCertificates } from './test-certificates.ts';
+
+export interface RealServiceOptions {
+  readonly paths: readonly string[];
+  readonly serve: (link: Link) => Promise<void>;
+  readonly policy?: Partial<{
+    crashConsistentSeconds: number;
+    applicationConsistentSeconds: number;
+    freezeMillisecondsMax: number;
+  }>;
+  /** The program and its first arguments; default: this tree's, under this Node. */
+  readonly command?: readonly string[];
+}
+
+export interface StartedService {
+  readonly child: ChildProcess;
+  /** What it logged so far. */
+  said(): string;
+  /** Ends it in good order; answers its exit code. */
+  stop(): Promise<number | null>;
+}
+
+export interface RealService {
+  readonly folder: string;
+  readonly itemId: string;
+  readonly diskIds: readonly string[];
+  start(): StartedService;
+  status(): Promise<Record<string, unknown> & { readonly residentBytes: number }>;
+}
+
+export async function makeRealService(
+  t: ExecutionContext<unknown>,
+  options: RealServiceOptions,
+): Promise<RealService> {
+  const itemId = crypto.randomUUID();
+  const diskIds = options.paths.map(() => crypto.randomUUID());
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-real-service-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  // A clean stop leaves the kernel recording, on purpose.
+  t.teardown(() =>
+    tryRun('rmdir', [`/sys/kernel/tracing/instances/leeward-${itemId.slice(0, 8)}`], {
+      timeoutMilliseconds: 10_000,
+    }),
+  );
+  const certificates = await testCertificates(['process-server/test', itemId]);
+  t.teardown(() => certificates.remove());
+  const server = createServer({
+    ...certificates.of('process-server/test'),
+    requestCert: true,
+    rejectUnauthorized: true,
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    options.serve(acceptLink(socket, systemClock)).catch((error: { code?: string }) => {
+      if (error.code !== 'LinkBroken') t.log(error);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  await writeFile(
+    join(folder, 'assignment.json'),
+    JSON.stringify({
+      itemId,
+      name: 'test',
+      processServer: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+      tls: certificates.filesOf(itemId),
+      disks: options.paths.map((path, index) => ({ diskId: diskIds[index], path })),
+      policy: {
+        crashConsistentSeconds: 1,
+        applicationConsistentSeconds: 0,
+        freezeMillisecondsMax: 1000,
+        ...options.policy,
+      },
+    }),
+  );
+  const start = (): StartedService => {
+    const [program, ...first] = options.command ?? [process.execPath, 'src/bin/mobility-service.ts'];
+    const child = spawn(
+      program!,
+      [
+        ...first,
+        ...['--settings', folder, '--state', join(folder, 'state'), '--runtime', join(folder, 'run')],
+        ...['--thaw-helper', localThawHelper()],
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let said = '';
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on('data', (chunk: Buffer) => {
+        said = (said + chunk.toString()).slice(-1 << 20);
+      });
+    const exited = once(child, 'exit');
+    t.teardown(async () => {
+      child.kill('SIGKILL');
+      await exited;
+    });
+    return {
+      child,
+      said: () => said,
+      stop: async () => {
+        child.kill('SIGTERM');
+        await exited;
+        return child.exitCode;
+      },
+    };
+  };
+  return {
+    folder,
+    itemId,
+    diskIds,
+    start,
+    status: async () =>
+      JSON.parse(await readFile(join(folder, 'run', 'status.json'), 'utf8')) as Record<string, unknown> & {
+        residentBytes: number;
+      },
+  };
+}
+
+/** Waits for a condition, and says what the service logged when it does not come. */
+export function awaiting<T>(
+  what: string,
+  service: StartedService,
+  condition: () => Promise<T | undefined> | T | undefined,
+  limitMilliseconds = 30_000,
+): Promise<T> {
+  return until(
+    systemClock,
+    limitMilliseconds,
+    () => {
+      if (service.child.exitCode !== null)
+        throw new Error(`the service ended: ${service.said().slice(-3000)}`);
+      return condition();
+    },
+    () => new Error(`${what}: not within the limit; ${service.said().slice(-3000)}`),
+  );
+}
