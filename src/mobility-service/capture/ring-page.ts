@@ -17,7 +17,7 @@
  * It promises for any bytes whatsoever: it ends, stays inside the page, and what it does not understand is reported as
  * `damaged`, which the caller treats as a loss.
  */
-import type { CompletionLayout, MarkerLayout, PageLayout } from './trace-format.ts';
+import type { CompletionLayout, MarkerLayout, PageLayout, QueueLayout } from './trace-format.ts';
 
 /** What the walk hands over. Methods, not events: an object for each would cost more than the walk. */
 export interface PageVisitor {
@@ -30,6 +30,8 @@ export interface PageVisitor {
     operation: number,
     isCommand: boolean,
   ): void;
+  /** A discard was queued. Its device may be a partition; its sector is the disk's. */
+  discardQueued?(deviceNumber: number, sector: number, sectorCount: number): void;
   /** A line of `trace_marker`, without its line feed. */
   marker(text: string): void;
 }
@@ -49,6 +51,7 @@ export const noSector = Number.POSITIVE_INFINITY;
 /** Longest marker that is looked at; ours are below 64 bytes. */
 const markerBytesMax = 256;
 
+const letterD = 'D'.charCodeAt(0);
 const missedEvents = 0x8000_0000;
 const lengthMask = 0x3fff_ffff;
 
@@ -59,14 +62,16 @@ export class RingPage {
   readonly #page: PageLayout;
   readonly #completion: CompletionLayout;
   readonly #marker: MarkerLayout;
+  readonly #queue: QueueLayout | undefined;
 
-  constructor(page: PageLayout, completion: CompletionLayout, marker: MarkerLayout) {
+  constructor(page: PageLayout, completion: CompletionLayout, marker: MarkerLayout, queue?: QueueLayout) {
     const memory = new ArrayBuffer(page.pageBytes);
     this.bytes = new Uint8Array(memory);
     this.#words = new Uint32Array(memory);
     this.#page = page;
     this.#completion = completion;
     this.#marker = marker;
+    this.#queue = queue;
   }
 
   /** Walks what is in `bytes`, of which `lengthBytes` were read. */
@@ -127,18 +132,25 @@ export class RingPage {
     const layout = this.#completion;
     if (type === layout.id) {
       if (length < layout.bytesMin) return false;
-      const sectorAt = (at + layout.sectorOffset) >>> 2;
-      const low = words[sectorAt]!;
-      const high = layout.sectorBytes === 8 ? words[sectorAt + 1]! : low === 0xffff_ffff ? low : 0;
       visitor.completion(
         words[(at + layout.devOffset) >>> 2]!,
-        // No disk has 2^53 sectors: whatever is above is no place on it.
-        high > 0x1f_ffff ? noSector : high * 0x1_0000_0000 + low,
+        this.#sector(at, layout),
         words[(at + layout.countOffset) >>> 2]!,
         this.bytes[at + layout.rwbsOffset]!,
         // The string of an ordinary request is empty: its length is 1 (the NUL) or 0.
         words[(at + layout.commandOffset) >>> 2]! >>> 16 > 1,
       );
+      return true;
+    }
+    const queue = this.#queue;
+    if (queue !== undefined && type === queue.id) {
+      if (length < queue.bytesMin) return false;
+      if (this.bytes[at + queue.rwbsOffset] === letterD)
+        visitor.discardQueued?.(
+          words[(at + queue.devOffset) >>> 2]!,
+          this.#sector(at, queue),
+          words[(at + queue.countOffset) >>> 2]!,
+        );
       return true;
     }
     if (type === this.#marker.id) {
@@ -148,6 +160,14 @@ export class RingPage {
       visitor.marker(String.fromCharCode(...(stop < 0 ? text : text.subarray(0, stop))));
     }
     return true;
+  }
+
+  #sector(at: number, layout: QueueLayout): number {
+    const sectorAt = (at + layout.sectorOffset) >>> 2;
+    const low = this.#words[sectorAt]!;
+    const high = layout.sectorBytes === 8 ? this.#words[sectorAt + 1]! : low === 0xffff_ffff ? low : 0;
+    // No disk has 2^53 sectors: whatever is above is no place on it.
+    return high > 0x1f_ffff ? noSector : high * 0x1_0000_0000 + low;
   }
 }
 

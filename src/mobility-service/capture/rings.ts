@@ -3,7 +3,7 @@
  * (`trace-capture.ts`, no I/O of its own) and the leaf that talks to tracefs (`tracefs.ts`). Tests and the simulation have
  * their own rings.
  */
-import type { CompletionLayout, MarkerLayout, PageLayout } from './trace-format.ts';
+import type { CompletionLayout, MarkerLayout, PageLayout, QueueLayout } from './trace-format.ts';
 
 /** What a ring lost since it was made; any growth is a loss. */
 export interface RingCounters {
@@ -17,6 +17,8 @@ export interface TraceRings {
     readonly page: PageLayout;
     readonly completion: CompletionLayout;
     readonly marker: MarkerLayout;
+    /** Only where discards are recorded when they are queued, too. */
+    readonly queue?: QueueLayout | undefined;
   };
   /** Processors that have a ring, also those that are switched off. */
   readonly processors: readonly number[];

@@ -31,6 +31,7 @@ import type { Capture, CaptureLoss } from './capture.ts';
 import { type CaptureState, decodeCaptureState, encodeCaptureState, stateBytesMax } from './capture-state.ts';
 import { ChangeMap } from './change-map.ts';
 import { captureErrors } from './errors.ts';
+import { OpenDiscards } from './open-discards.ts';
 import { noSector, type PageVisitor, RingPage } from './ring-page.ts';
 import type { TraceRings } from './rings.ts';
 
@@ -42,10 +43,14 @@ export interface CapturedDisk {
   readonly sizeBytes: number;
   /** The size now; another one than `sizeBytes` is a loss. */
   readonly currentSizeBytes?: () => number;
+  /** See `open-discards.ts`; the rings then have a `queue` layout. */
+  readonly hasRangedDiscards?: boolean;
 }
 
 export interface TraceCaptureOptions {
   readonly disks: readonly CapturedDisk[];
+  /** The whole disk of a partition; for disks with ranged discards. */
+  readonly wholeDeviceOf?: (deviceNumber: number) => number | undefined;
   /** Makes rings that record from now on. Called again after somebody changed them. */
   readonly makeRings: () => TraceRings;
   /** The rings that a clean stop left recording, which were set up for these devices. */
@@ -83,11 +88,14 @@ const canaryPatienceMilliseconds = 2_000;
 /** A person is told after so many in a row. */
 const canaryFailuresMax = 3;
 const barrierMilliseconds = 5_000;
+/** A second at a stop, for discards to settle. */
+const closingBarriersMax = 20;
 /** Beyond this, further losses of one barrier say nothing new. */
 const lossesMax = 100;
 const sectorBytes = 512;
 const letterR = 'R'.charCodeAt(0);
 const letterW = 'W'.charCodeAt(0);
+const letterD = 'D'.charCodeAt(0);
 
 /** A writer of the state file for the canary: overwrites one small file in place, so that it never grows. */
 export function fileCanary(files: Files, path: string, deviceNumbers: readonly number[]): Canary {
@@ -116,6 +124,8 @@ export class TraceCapture implements Capture {
   readonly #indexes: ReadonlyMap<number, number>;
   readonly #canaryDevices: ReadonlySet<number>;
   readonly #visitor: PageVisitor;
+  /** By disk index, of those that have ranged discards. */
+  readonly #discards: ReadonlyMap<number, OpenDiscards>;
   readonly #stopping = new AbortController();
   readonly #marks = new Set<string>();
   readonly #nonce: string;
@@ -165,11 +175,17 @@ export class TraceCapture implements Capture {
     this.#indexes = new Map(options.disks.map((disk, index) => [disk.deviceNumber, index]));
     this.#canaryDevices = new Set(options.canary?.deviceNumbers ?? []);
     this.#nonce = options.random.uuid();
+    this.#discards = new Map(
+      options.disks.flatMap(({ hasRangedDiscards, sizeBytes }, index) =>
+        hasRangedDiscards ? [[index, new OpenDiscards(sizeBytes)]] : [],
+      ),
+    );
     this.#lostEvents = lostEvents ?? lostEventsOf(rings);
     this.#resetProgress();
     this.#visitor = {
       completion: (device, sector, count, operation, isCommand) =>
         this.#completed(device, sector, count, operation, isCommand),
+      discardQueued: (device, sector, count) => this.#discardQueued(device, sector, count),
       marker: (text) => {
         this.#marks.delete(text);
       },
@@ -209,6 +225,7 @@ export class TraceCapture implements Capture {
       await this.#options.clock.sleep(1);
       await this.#readThrough();
       this.#countLosses();
+      for (const [index, discards] of this.#discards) discards.settle(this.#maps[index]!);
     } catch (error) {
       broken = error instanceof Error ? error.message : String(error);
     }
@@ -235,13 +252,33 @@ export class TraceCapture implements Capture {
     await this.#loops;
     try {
       if (this.#options.state === undefined) return this.#rings.remove();
-      const { losses } = await this.barrier();
+      const { losses } = await this.#lastBarrier();
       // What one disk lost is no reason to compare the others; the successor is told.
       const isClean = losses.every(({ diskIndex }) => diskIndex !== undefined);
       await this.#saveState(isClean, new Map(losses.map(({ diskIndex, cause }) => [diskIndex, cause])));
       this.#rings.close();
     } finally {
       this.#closed = true;
+    }
+  }
+
+  /** A discard under way at the stop may complete unseen; most take milliseconds. */
+  async #lastBarrier(): Promise<{ readonly losses: readonly CaptureLoss[] }> {
+    const all: CaptureLoss[] = [];
+    for (let turn = 0; ; turn++) {
+      all.push(...(await this.barrier()).losses);
+      const open = [...this.#discards].filter(([, discards]) => !discards.isEmpty);
+      if (open.length === 0) return { losses: all };
+      if (turn === closingBarriersMax) {
+        const detail = 'discards were under way at the stop';
+        return {
+          losses: [
+            ...all,
+            ...open.map(([diskIndex]) => ({ cause: 'TraceEventsLost' as const, detail, diskIndex })),
+          ],
+        };
+      }
+      await this.#options.clock.sleep(50);
     }
   }
 
@@ -278,6 +315,17 @@ export class TraceCapture implements Capture {
     const lengthBytes = count * sectorBytes;
     this.#writtenBytes += lengthBytes;
     this.#maps[index]!.mark(sector * sectorBytes, lengthBytes);
+    if (operation === letterD) this.#discards.get(index)?.completed(lengthBytes);
+  }
+
+  #discardQueued(device: number, sector: number, count: number): void {
+    if (count === 0) return;
+    const whole = this.#options.wholeDeviceOf?.(device);
+    for (const [index, discards] of this.#discards)
+      if (whole === undefined)
+        this.#lose('TraceEventsLost', `a discard of device ${device}, which is gone`, index);
+      else if (whole === this.#options.disks[index]!.deviceNumber)
+        discards.queued(sector * sectorBytes, count * sectorBytes);
   }
 
   /** Writes a mark and reads until it was seen, again and again while the rings are too full to take it. */
@@ -355,6 +403,7 @@ export class TraceCapture implements Capture {
   }
 
   #lose(cause: ResyncCause, detail: string, diskIndex?: number): void {
+    if (diskIndex === undefined) for (const discards of this.#discards.values()) discards.distrust();
     if (this.#losses.length >= lossesMax) return;
     if (
       this.#losses.some(
@@ -506,7 +555,8 @@ async function adopt(
 }
 
 function pageFor(rings: TraceRings): RingPage {
-  return new RingPage(rings.layouts.page, rings.layouts.completion, rings.layouts.marker);
+  const { page, completion, marker, queue } = rings.layouts;
+  return new RingPage(page, completion, marker, queue);
 }
 
 function lostEventsOf(rings: TraceRings): number {

@@ -38,6 +38,17 @@ export interface CompletionLayout {
   readonly bytesMin: number;
 }
 
+/** `block_bio_queue`: what was asked for, before anything is merged. */
+export interface QueueLayout {
+  readonly id: number;
+  readonly devOffset: number;
+  readonly sectorOffset: number;
+  readonly sectorBytes: 4 | 8;
+  readonly countOffset: number;
+  readonly rwbsOffset: number;
+  readonly bytesMin: number;
+}
+
 /** A line that was written to `trace_marker`. */
 export interface MarkerLayout {
   readonly id: number;
@@ -63,15 +74,24 @@ export function parseEventFormat(text: string, path = 'a format file'): EventFor
 }
 
 export function completionLayout(format: EventFormat): CompletionLayout {
+  const command = field(format, 'cmd', [4]);
+  const { bytesMin, ...layout } = queueLayout(format);
+  if (command.offsetBytes % 4 !== 0) throw unknown(format, 'cmd');
+  return {
+    ...layout,
+    commandOffset: command.offsetBytes,
+    bytesMin: Math.max(bytesMin, command.offsetBytes + command.sizeBytes),
+  };
+}
+
+export function queueLayout(format: EventFormat): QueueLayout {
   const dev = field(format, 'dev', [4]);
   const sector = field(format, 'sector', [4, 8]);
   const count = field(format, 'nr_sector', [4]);
   const rwbs = field(format, 'rwbs');
-  const command = field(format, 'cmd', [4]);
   if (!rwbs.type.startsWith('char[') || rwbs.sizeBytes < 4) throw unknown(format, 'rwbs');
-  const all = [dev, sector, count, rwbs, command];
-  if ([dev, sector, count, command].some((each) => each.offsetBytes % 4 !== 0))
-    throw unknown(format, 'alignment');
+  const all = [dev, sector, count, rwbs];
+  if ([dev, sector, count].some((each) => each.offsetBytes % 4 !== 0)) throw unknown(format, 'alignment');
   return {
     id: format.id,
     devOffset: dev.offsetBytes,
@@ -79,7 +99,6 @@ export function completionLayout(format: EventFormat): CompletionLayout {
     sectorBytes: sector.sizeBytes === 4 ? 4 : 8,
     countOffset: count.offsetBytes,
     rwbsOffset: rwbs.offsetBytes,
-    commandOffset: command.offsetBytes,
     bytesMin: Math.max(...all.map((each) => each.offsetBytes + each.sizeBytes)),
   };
 }

@@ -33,7 +33,13 @@ import { hasCode } from '../../platform/errors.ts';
 import { run } from '../../platform/exec.ts';
 import { captureErrors } from './errors.ts';
 import type { RingCounters, TraceRings } from './rings.ts';
-import { completionLayout, markerLayout, parseEventFormat, parseHeaderPage } from './trace-format.ts';
+import {
+  completionLayout,
+  markerLayout,
+  parseEventFormat,
+  parseHeaderPage,
+  queueLayout,
+} from './trace-format.ts';
 
 export interface TracefsPaths {
   /** Where tracefs is or should be. */
@@ -79,6 +85,8 @@ export interface InstanceOptions {
   readonly deviceNumbers: readonly number[];
   /** Of each processor's ring. */
   readonly ringBytes: number;
+  /** Records discards when they are queued, too, of all devices: on newer kernels they name the partition. */
+  readonly withQueuedDiscards?: boolean;
 }
 
 /** `dev_t` as the kernel has it inside and in its events: not what `stat` answers. */
@@ -111,7 +119,10 @@ export function makeInstance(options: InstanceOptions): TraceRings {
     set('options/overwrite', '0');
     set('buffer_size_kb', String(Math.ceil(options.ringBytes / 1024)));
     setFilter(path, options.deviceNumbers);
+    if (options.withQueuedDiscards) set(queueFilterFile, queueFilter);
     set('tracing_on', '1');
+    // First the queue: a discard that is seen to complete must have been seen before.
+    if (options.withQueuedDiscards) set(queueEnableFile, '1');
     set(enableFile, '1');
   } catch (cause) {
     try {
@@ -135,6 +146,9 @@ export function adoptInstance(options: InstanceOptions): TraceRings | undefined 
 
 const filterFile = 'events/block/block_rq_complete/filter';
 const enableFile = 'events/block/block_rq_complete/enable';
+const queueFilterFile = 'events/block/block_bio_queue/filter';
+const queueEnableFile = 'events/block/block_bio_queue/enable';
+const queueFilter = 'rwbs ~ "D*"';
 
 /** Whoever writes one of these may make us lose events. */
 const controlFiles = [
@@ -156,6 +170,8 @@ const controlFiles = [
   'events/block/filter',
   filterFile,
   enableFile,
+  queueFilterFile,
+  queueEnableFile,
 ];
 
 class TracefsRings implements TraceRings {
@@ -183,6 +199,9 @@ class TracefsRings implements TraceRings {
       marker: markerLayout(
         parseEventFormat(readFileSync(join(formats, 'events/ftrace/print/format'), 'utf8')),
       ),
+      queue: expected.withQueuedDiscards
+        ? queueLayout(parseEventFormat(read('events/block/block_bio_queue/format')))
+        : undefined,
     };
     this.processors = readdirSync(join(path, 'per_cpu'))
       .map((name) => Number(/^cpu(\d+)$/.exec(name)?.[1] ?? -1))
@@ -253,6 +272,10 @@ class TracefsRings implements TraceRings {
     };
     differs('tracing_on', (value) => value === '1');
     differs(enableFile, (value) => value.startsWith('1'));
+    if (this.#expected.withQueuedDiscards) {
+      differs(queueEnableFile, (value) => value.startsWith('1'));
+      differs(queueFilterFile, (value) => value === queueFilter);
+    }
     differs('options/overwrite', (value) => value === '0');
     differs(
       filterFile,

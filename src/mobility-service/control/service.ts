@@ -24,6 +24,7 @@ import {
   sizeNow,
   swapRangesOf,
   type WholeDisk,
+  wholeDeviceOf,
 } from '../capture/inspect.ts';
 import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance } from '../capture/tracefs.ts';
@@ -92,6 +93,7 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
     name: assignment.itemId.slice(0, 8),
     deviceNumbers,
     ringBytes,
+    withQueuedDiscards: found.some((disk) => disk.hasRangedDiscards),
   };
   let freezer: Freezer | undefined;
   let replication: Replication | undefined;
@@ -101,11 +103,13 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
       path: disk.path,
       deviceNumber: disk.deviceNumber,
       sizeBytes: disks[index]!.disk.sizeBytes,
+      hasRangedDiscards: disk.hasRangedDiscards,
       currentSizeBytes: () => sizeNow(disk) ?? disks[index]!.disk.sizeBytes,
     })),
     makeRings: () => makeInstance(instance),
     adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
     report,
+    wholeDeviceOf,
     clock,
     random: systemRandom,
     log,
