@@ -73,6 +73,8 @@ export const processServerErrors = catalogue({
     possibleCauses: 'See the reason.',
     recommendedAction: 'Mend what the reason names, then at the vault: leeward resync ITEM.',
     severity: 'critical' as const,
+    // The machine asks again: nobody should have to go there once it is settled here.
+    retry: 'transient' as const,
     context: { itemId },
     cause,
   }),

@@ -3,95 +3,16 @@
  * Method: the whole process server in this process, links in memory, a real folder for spool and cache; images rebuilt
  * from cache storage are compared at every bookmark.
  */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { type Files, systemFiles } from '../../src/platform/files.ts';
-import { silentLog } from '../../src/platform/log.ts';
-import { Metrics } from '../../src/platform/metrics.ts';
 import { systemRandom } from '../../src/platform/random.ts';
-import { standardLimits } from '../../src/process-server/limits.ts';
-import { ProcessServer } from '../../src/process-server/server.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
-import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
-import { inlineSealer } from '../../src/protocol/cache/segment.ts';
 import { memoryLinkPair } from '../support/memory-link.ts';
+import { bound, drained, MiB, world } from '../support/process-server-world.ts';
 import { replay, ScriptedSender } from '../support/scripted-sender.ts';
-
-const MiB = 1 << 20;
-
-interface World {
-  readonly folder: string;
-  readonly store: FolderStore;
-  start(parts?: { files?: Files; store?: CacheStore; serverBytes?: number }): ProcessServer;
-  assign(server: ProcessServer, sender: ScriptedSender): Promise<void>;
-  connect(server: ProcessServer, sender: ScriptedSender, generation?: number): Promise<void>;
-}
-
-async function world(t: ExecutionContext): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-ps-'));
-  const store = new FolderStore({ files: systemFiles, random: systemRandom, folder: join(folder, 'cache') });
-  await store.prepare();
-  const servers: ProcessServer[] = [];
-  t.teardown(async () => {
-    for (const server of servers) await server[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
-  return {
-    folder,
-    store,
-    start: (parts = {}) => {
-      const server = new ProcessServer({
-        files: parts.files ?? systemFiles,
-        clock: systemClock,
-        random: systemRandom,
-        log: silentLog,
-        store: parts.store ?? store,
-        sealer: inlineSealer,
-        spoolFolder: join(folder, 'spool'),
-        metrics: new Metrics(),
-        limits: {
-          ...standardLimits,
-          partBytesMax: 2 * MiB,
-          partMillisecondsMax: 100,
-          batchBytesMax: MiB / 2,
-          windowBytes: 2 * MiB,
-          fullDiskMilliseconds: 20,
-          digestPollMilliseconds: 20,
-        },
-        quota: { serverBytes: parts.serverBytes ?? 1 << 30, itemBytes: 1 << 30 },
-      });
-      servers.push(server);
-      return server;
-    },
-    assign: (server, sender) =>
-      server.assign(
-        {
-          itemId: sender.itemId,
-          name: 'machine',
-          itemKeyFile: '/unused',
-          disks: sender.diskIds.map((diskId) => ({ diskId })),
-        },
-        sender.itemKey,
-      ),
-    connect: async (server, sender, generation) => {
-      const pair = memoryLinkPair({ senderName: sender.itemId, receiverName: 'process-server/test' });
-      void server.serve(pair.receiver);
-      await sender.connect(pair.sender, generation);
-    },
-  };
-}
-
-async function drained(server: ProcessServer, sender: ScriptedSender): Promise<void> {
-  await until(
-    systemClock,
-    20_000,
-    () => server.item(sender.itemId)?.isDrained || undefined,
-    () => new Error(`not drained: ${JSON.stringify(server.status)}`),
-  );
-}
 
 test('two machines at once: images at every bookmark equal the machines, byte for byte', async (t) => {
   const { start, assign, connect, store } = await world(t);
@@ -348,15 +269,6 @@ test('a damaged journal is compared again, never trusted', async (t) => {
     replayed.manifests.some((manifest) => manifest.health.some((event) => event.code === 'SpoolDamaged')),
   );
 });
-
-function bound(store: CacheStore): CacheStore {
-  return {
-    put: store.put.bind(store),
-    get: store.get.bind(store),
-    list: store.list.bind(store),
-    delete: store.delete.bind(store),
-  };
-}
 
 function unreachable(): CacheStore {
   const fail = () => Promise.reject(new Error('unreachable'));
