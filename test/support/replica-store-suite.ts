@@ -13,8 +13,20 @@ const disk = () => systemRandom.uuid() as ProtectedDiskId;
 const point = () => systemRandom.uuid() as RecoveryPointId;
 const blockBytes = 4096;
 
+/** Changes the data of a head without its sums. */
+export type WriteBehind = (
+  store: ReplicaStore,
+  ids: readonly [ProtectedItemId, ProtectedDiskId],
+  bytes: Uint8Array,
+) => Promise<void>;
+
 /** `open` answers a prepared store over the same folder each time: a second one is the store after a restart. */
-export function replicaStoreSuite(test: TestFn, name: string, open: () => Promise<ReplicaStore>): void {
+export function replicaStoreSuite(
+  test: TestFn,
+  name: string,
+  open: () => Promise<ReplicaStore>,
+  writeBehind: WriteBehind,
+): void {
   const readPoint = async (
     store: ReplicaStore,
     i: ProtectedItemId,
@@ -27,6 +39,33 @@ export function replicaStoreSuite(test: TestFn, name: string, open: () => Promis
       await reader.read(bytes.subarray(at, at + (1 << 20)), at);
     return bytes;
   };
+
+  for (const blocks of [3, 600])
+    test(`${name}: zeroing ${blocks} blocks does not trust sums that a crash left behind the data`, async (t) => {
+      const store = await open();
+      const ids = [item(), disk()] as const;
+      const sizeBytes = 4 << 20;
+      {
+        await using head = await store.openHead(...ids, sizeBytes);
+        await head.flush();
+      }
+      // The data became durable, their sums did not: what a crash between the two leaves.
+      await writeBehind(store, ids, systemRandom.bytes(sizeBytes));
+      const length = blocks * blockBytes;
+      const before = Buffer.alloc(sizeBytes);
+      {
+        await using head = await store.openHead(...ids, sizeBytes);
+        await head.read(before, 0);
+        t.false(before.equals(Buffer.alloc(sizeBytes)));
+        await head.zero(blockBytes, length);
+        await head.flush();
+      }
+      await using head = await store.openHead(...ids, sizeBytes);
+      const after = Buffer.alloc(sizeBytes);
+      await head.read(after, 0);
+      before.fill(0, blockBytes, blockBytes + length);
+      t.true(after.equals(before));
+    });
 
   test(`${name}: points keep the bytes that the heads had, whatever is written later`, async (t) => {
     const store = await open();

@@ -334,27 +334,28 @@ class Head implements ReplicaDisk {
     }
   }
 
+  /**
+   * The sums do not say what is there: a crash may leave new data under old sums, and the manifest that is applied again
+   * (or the first of a new chain) then zeroes what the sums call zero already. So long ranges are punched whatever they
+   * hold, which costs nothing where there is a hole; short ones are read, and what is not zero is overwritten.
+   */
   async zero(offsetBytes: number, lengthBytes: number): Promise<void> {
     this.#inside(offsetBytes, lengthBytes);
+    const end = offsetBytes + lengthBytes;
     try {
-      // 256 MiB at a time bounds the list of sums; runs of blocks that are not zero are zeroed, the others left alone.
+      if (this.#options.punch !== undefined && lengthBytes >= punchBytesMin)
+        await this.#options.punch(this.#path, offsetBytes, lengthBytes);
+      else await this.#zeroWhatIsNot(offsetBytes, end);
+      // 256 MiB at a time bounds the list of sums. Those that are zero already are left alone: they may be a hole.
       const stepBytes = 256 << 20;
-      const end = offsetBytes + lengthBytes;
       for (let at = offsetBytes; at < end; at += stepBytes) {
-        const bytes = Math.min(stepBytes, end - at);
         const first = at / blockBytes;
-        const sums = await this.#sums.get(first, Math.ceil(bytes / blockBytes));
+        const sums = await this.#sums.get(first, Math.ceil(Math.min(stepBytes, end - at) / blockBytes));
         for (let i = 0; i < sums.length; ) {
-          if (sums[i] === 0) {
-            i++;
-            continue;
-          }
           let next = i;
           while (next < sums.length && sums[next] !== 0) next++;
-          const from = at + i * blockBytes;
-          await this.#zeroRun(from, Math.min(at + next * blockBytes, end) - from);
-          await this.#sums.set(first + i, new Uint32Array(next - i));
-          i = next;
+          if (next > i) await this.#sums.set(first + i, new Uint32Array(next - i));
+          i = next + 1;
         }
       }
     } catch (error) {
@@ -362,14 +363,14 @@ class Head implements ReplicaDisk {
     }
   }
 
-  async #zeroRun(offsetBytes: number, lengthBytes: number): Promise<void> {
-    if (this.#options.punch !== undefined && lengthBytes >= punchBytesMin)
-      return this.#options.punch(this.#path, offsetBytes, lengthBytes);
-    for (let done = 0; done < lengthBytes; done += zeroes.byteLength)
-      await this.#data.write(
-        zeroes.subarray(0, Math.min(zeroes.byteLength, lengthBytes - done)),
-        offsetBytes + done,
-      );
+  async #zeroWhatIsNot(offsetBytes: number, end: number): Promise<void> {
+    const buffer = Buffer.allocUnsafe(Math.min(zeroes.byteLength, end - offsetBytes));
+    for (let at = offsetBytes; at < end; at += buffer.byteLength) {
+      const part = buffer.subarray(0, Math.min(buffer.byteLength, end - at));
+      await this.read(part, at);
+      const same = zeroes.subarray(0, part.byteLength);
+      if (!part.equals(same)) await this.#data.write(same, at);
+    }
   }
 
   /** Computes the sums of a range anew from what is really there. */

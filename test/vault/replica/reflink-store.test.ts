@@ -35,15 +35,24 @@ const storeAt = (folder: string) =>
 
 for (const kind of ['xfs', 'btrfs'] as const) {
   let volume: Promise<TestVolume> | undefined;
-  replicaStoreSuite(test as never, kind, async () => {
+  const folder = async () => {
     volume ??= makeTestVolume(kind).then((made) => {
       volumes.push(made);
       return made;
     });
-    const store = storeAt(join((await volume).path, 'replica'));
-    await store.prepare();
-    return store;
-  });
+    return join((await volume).path, 'replica');
+  };
+  replicaStoreSuite(
+    test as never,
+    kind,
+    async () => {
+      const store = storeAt(await folder());
+      await store.prepare();
+      return store;
+    },
+    async (_, [itemId, diskId], bytes) =>
+      writeFile(join(await folder(), itemId, 'heads', `${diskId}.raw`), bytes, { flag: 'r+' }),
+  );
 }
 
 test('a folder on ext4 is refused with the way out', async (t) => {
