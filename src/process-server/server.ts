@@ -40,6 +40,7 @@ export class ProcessServer implements AsyncDisposable {
       batches: new Gate(limits.batchesMax),
       freeBatches: [],
       refines: new Gate(limits.refinesMax),
+      freeParts: [],
       uploads: new Gate(limits.uploadsMax),
     };
   }

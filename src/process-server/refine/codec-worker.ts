@@ -4,6 +4,7 @@ import { type FrameJob, sealFrame } from '../../protocol/cache/segment.ts';
 
 parentPort!.on('message', ({ id, job }: { id: number; job: FrameJob }) => {
   const sealed = sealFrame(job);
-  // The buffer goes over without a copy.
-  parentPort!.postMessage({ id, sealed }, [sealed.buffer]);
+  const room = job.plain.buffer;
+  // The buffers go over without a copy.
+  parentPort!.postMessage({ id, sealed, room }, [sealed.buffer, room]);
 });

@@ -41,6 +41,9 @@ export interface RefineParts {
   /** Of this process server, for the manifest. */
   readonly health: readonly HealthEvent[];
   readonly healthEventsMax: number;
+  /** Memory for parts that nobody refines just now, each of `partBytesMax`; never more than parts refined at once. */
+  readonly rooms?: Buffer[];
+  readonly partBytesMax?: number;
 }
 
 export interface Refined {
@@ -51,9 +54,22 @@ export interface Refined {
 }
 
 export async function refinePart(parts: RefineParts, part: ClosedPart): Promise<Refined> {
+  const room = takeRoom(parts, part.sizeBytes);
+  try {
+    return await refineContent(parts, part, room.subarray(0, part.sizeBytes));
+  } finally {
+    if (parts.rooms && room.byteLength === parts.partBytesMax) parts.rooms.push(room);
+  }
+}
+
+function takeRoom({ rooms, partBytesMax }: RefineParts, sizeBytes: number): Buffer {
+  if (partBytesMax === undefined || sizeBytes > partBytesMax) return Buffer.allocUnsafeSlow(sizeBytes);
+  return rooms?.pop() ?? Buffer.allocUnsafeSlow(partBytesMax);
+}
+
+async function refineContent(parts: RefineParts, part: ClosedPart, content: Buffer): Promise<Refined> {
   const { spool } = parts;
   const state = spool.state;
-  const content = Buffer.allocUnsafeSlow(part.sizeBytes);
   {
     await using file = await parts.files.open(part.path, 'read');
     const count = await file.read(content, 0);

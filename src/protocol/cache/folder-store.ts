@@ -21,6 +21,8 @@ import { cacheErrors } from './errors.ts';
 
 /** One read of a stored object; four of them keep a disk busy. */
 const readBytes = 256 << 10;
+/** One write of an object that arrives; 200 at once are 200 MiB. */
+const writeBytes = 1 << 20;
 /** Objects a listing may ask for at once. */
 const listLimitMax = 1000;
 
@@ -99,14 +101,25 @@ export class FolderStore implements CacheStore {
 
   async #receive(key: string, body: ObjectBody, file: OpenFile, signal: AbortSignal): Promise<void> {
     const hash = createHash('sha256');
+    // TLS gives 16 KiB at a time: a write for each would cost more than everything else here.
+    const batch = Buffer.allocUnsafeSlow(Math.max(1, Math.min(writeBytes, body.sizeBytes)));
+    let heldBytes = 0;
     let positionBytes = 0;
     const stream = addAbortSignal(signal, body.open());
     try {
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         if (positionBytes + chunk.byteLength > body.sizeBytes) throw cacheErrors.ObjectDigestMismatch(key);
-        hash.update(chunk);
-        await file.write(chunk, positionBytes);
-        positionBytes += chunk.byteLength;
+        for (let done = 0; done < chunk.byteLength; ) {
+          const count = Math.min(chunk.byteLength - done, batch.byteLength - heldBytes);
+          batch.set(chunk.subarray(done, done + count), heldBytes);
+          done += count;
+          heldBytes += count;
+          positionBytes += count;
+          if (heldBytes < batch.byteLength && positionBytes < body.sizeBytes) continue;
+          hash.update(batch.subarray(0, heldBytes));
+          await file.write(batch.subarray(0, heldBytes), positionBytes - heldBytes);
+          heldBytes = 0;
+        }
       }
     } finally {
       stream.destroy();

@@ -64,9 +64,12 @@ export interface Frame {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   readonly payload: Uint8Array;
+  /** CRC-32 of the payload, where it is known: of frames that were read. Passed on as it came, it covers the payload from
+   * the sender's memory to the journal, and is not computed anew on the way. */
+  readonly payloadCrc?: number;
 }
 
-export interface FrameHeader extends Omit<Frame, 'payload'> {
+export interface FrameHeader extends Omit<Frame, 'payload' | 'payloadCrc'> {
   readonly payloadBytes: number;
   readonly payloadCrc: number;
 }
@@ -108,7 +111,7 @@ export function encodeHeader(frame: Frame): Buffer {
   header.writeUInt16LE(protocolVersion, 4);
   header.writeUInt8(frame.type, 6);
   header.writeUInt8(frame.flags, 7);
-  header.writeUInt32LE(crc32(frame.payload), 12);
+  header.writeUInt32LE(frame.payloadCrc ?? crc32(frame.payload), 12);
   header.writeUInt32LE(frame.payload.byteLength, 16);
   header.writeUInt32LE(frame.diskIndex, 20);
   header.writeBigUInt64LE(BigInt(frame.generation), 24);
@@ -174,30 +177,53 @@ export function decodeHeader(bytes: Buffer): FrameHeader {
 /** Joins a header with its payload after checking the payload's checksum. Throws `CorruptFrame`. */
 export function completeFrame(header: FrameHeader, payload: Uint8Array): Frame {
   if (crc32(payload) !== header.payloadCrc) throw corruptFrame('the payload checksum is wrong');
-  const { payloadBytes: _, payloadCrc: __, ...rest } = header;
+  const { payloadBytes: _, ...rest } = header;
   return { ...rest, payload };
 }
 
+/** Buffers of `payloadBytesMax` that no splitter uses just now. 16: what the sessions that receive at one moment need. */
+const assemblies: Buffer[] = [];
+const assembliesMax = 16;
+
 /**
- * Cuts a byte stream into frames. Pure: `push` takes what arrived and answers the frames it completes. Payloads are
- * views of the pushed chunk where they lie in one chunk, copies otherwise; a consumer that keeps one must copy it.
+ * Cuts a byte stream into frames: `push` takes what arrived and answers the frames it completes. A payload is a view of
+ * the pushed chunk where it lies in one chunk; one that came in several is put together, copied once, in a buffer that is
+ * used again after the next `push`. Either way it is valid until then: a consumer that keeps one must copy it.
  */
 export class FrameSplitter {
-  #pieces: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #headerBuffer = Buffer.alloc(headerBytes);
+  /** Of the payload that is being put together. */
+  #assembly: Buffer | undefined;
+  /** Of the payload that the last push handed out. */
+  #handedOut: Buffer | undefined;
   #header: FrameHeader | undefined;
+  /** Of the header, or of the payload once the header is known. */
+  #filledBytes = 0;
 
   push(chunk: Buffer): Frame[] {
-    this.#pieces.push(chunk);
-    this.#heldBytes += chunk.byteLength;
     const frames: Frame[] = [];
+    if (this.#handedOut && assemblies.length < assembliesMax) assemblies.push(this.#handedOut);
+    this.#handedOut = undefined;
+    let at = 0;
     for (;;) {
       if (!this.#header) {
-        if (this.#heldBytes < headerBytes) break;
-        this.#header = decodeHeader(this.#take(headerBytes));
+        const taken = this.#gather(this.#headerBuffer, headerBytes, chunk, at);
+        if (!taken.whole) break;
+        at = taken.at;
+        this.#header = decodeHeader(taken.whole);
       }
-      if (this.#heldBytes < this.#header.payloadBytes) break;
-      frames.push(completeFrame(this.#header, this.#take(this.#header.payloadBytes)));
+      const { payloadBytes } = this.#header;
+      const isWithin = this.#filledBytes === 0 && chunk.byteLength - at >= payloadBytes;
+      if (!isWithin) this.#assembly ??= assemblies.pop() ?? Buffer.allocUnsafeSlow(payloadBytesMax);
+      const taken = this.#gather(this.#assembly, payloadBytes, chunk, at);
+      if (!taken.whole) break;
+      at = taken.at;
+      // At most one payload of a push began in an earlier one. The next may begin in this one: in a buffer of its own.
+      if (!isWithin) {
+        this.#handedOut = this.#assembly;
+        this.#assembly = undefined;
+      }
+      frames.push(completeFrame(this.#header, taken.whole));
       this.#header = undefined;
     }
     return frames;
@@ -205,27 +231,27 @@ export class FrameSplitter {
 
   /** True in the middle of a frame: an end of the stream here means that it was cut. */
   get isInsideFrame(): boolean {
-    return this.#header !== undefined || this.#heldBytes > 0;
+    return this.#header !== undefined || this.#filledBytes > 0;
   }
 
-  #take(count: number): Buffer {
-    this.#heldBytes -= count;
-    const first = this.#pieces[0];
-    if (count === 0) return Buffer.alloc(0);
-    if (first && first.byteLength >= count) {
-      if (first.byteLength === count) this.#pieces.shift();
-      else this.#pieces[0] = first.subarray(count);
-      return first.subarray(0, count);
-    }
-    const whole = Buffer.allocUnsafe(count);
-    let filled = 0;
-    while (filled < count) {
-      const piece = this.#pieces[0]!;
-      const used = piece.copy(whole, filled, 0, count - filled);
-      filled += used;
-      if (used === piece.byteLength) this.#pieces.shift();
-      else this.#pieces[0] = piece.subarray(used);
-    }
-    return whole;
+  /** `count` bytes from earlier chunks and this one; `whole` is undefined until all of them are there. */
+  #gather(
+    room: Buffer | undefined,
+    count: number,
+    chunk: Buffer,
+    at: number,
+  ): { readonly whole?: Buffer; readonly at: number } {
+    if (this.#filledBytes === 0 && chunk.byteLength - at >= count)
+      return { whole: chunk.subarray(at, at + count), at: at + count };
+    const used = chunk.copy(
+      room!,
+      this.#filledBytes,
+      at,
+      Math.min(chunk.byteLength, at + count - this.#filledBytes),
+    );
+    this.#filledBytes += used;
+    if (this.#filledBytes < count) return { at: at + used };
+    this.#filledBytes = 0;
+    return { whole: room!.subarray(0, count), at: at + used };
   }
 }

@@ -28,6 +28,7 @@ export function sumOf(block: Uint8Array): number {
     whole.set(block);
   }
   const mixed = (crc32(whole) ^ zeroCrc) >>> 0;
+  // Only a block that has the checksum of zeroes is looked at.
   if (mixed !== 0) return mixed;
   return Buffer.compare(whole, zeroBlock) === 0 ? 0 : 1;
 }

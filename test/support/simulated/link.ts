@@ -233,7 +233,9 @@ class End implements Link {
   #arrive(bytes: Buffer): void {
     if (this.#connection.isMuted || this.life.hasEnded || this.#state !== 'open') return;
     try {
-      this.#inbox.push(...this.#splitter.push(bytes));
+      // Copied: a payload is the splitter's own again at its next push, and the inbox holds several.
+      for (const frame of this.#splitter.push(bytes))
+        this.#inbox.push({ ...frame, payload: Uint8Array.from(frame.payload) });
     } catch (error) {
       this.close(error as Error);
       return;
