@@ -60,7 +60,7 @@ function ask(
             else {
               isAnswered = true;
               if (line.kind === 'result') resolve(line.value);
-              else reject(new LeewardError(AdminError.parse(line.error)));
+              else reject(refusal(AdminError.parse(line.error)));
             }
           } catch (error) {
             isAnswered = true;
@@ -78,6 +78,14 @@ function ask(
     );
     outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+function refusal({ because, ...fields }: AdminError): LeewardError {
+  const cause = because.reduceRight<Error | undefined>(
+    (under, message) => new Error(message, under ? { cause: under } : {}),
+    undefined,
+  );
+  return new LeewardError({ ...fields, cause });
 }
 
 function silent(how: string, cause: unknown): LeewardError {

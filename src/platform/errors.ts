@@ -85,11 +85,18 @@ export function renderError(error: unknown): string {
   } else {
     lines.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
+  for (const cause of causesOf(error)) lines.push(`  because: ${cause}`);
+  return lines.join('\n');
+}
+
+/** The messages of the chain under an error, outermost first. */
+export function causesOf(error: unknown): string[] {
+  const found: string[] = [];
   let cause = error instanceof Error ? error.cause : undefined;
   // Eight levels: deeper chains are loops or noise.
-  for (let depth = 0; cause !== undefined && depth < 8; depth++) {
-    lines.push(`  because: ${cause instanceof Error ? cause.message : String(cause)}`);
+  while (cause !== undefined && found.length < 8) {
+    found.push(cause instanceof Error ? cause.message : String(cause));
     cause = cause instanceof Error ? cause.cause : undefined;
   }
-  return lines.join('\n');
+  return found;
 }

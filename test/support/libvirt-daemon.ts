@@ -19,6 +19,10 @@ export interface LibvirtDaemon extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Where a daemon of this folder answers, before and after it is started. */
+export const libvirtUri = (folder: string) =>
+  `qemu+unix:///system?socket=${join(folder, 'run/libvirt-sock')}`;
+
 /** @param folder short and private; default: a new one under the temporary folder, removed with the daemon. */
 export async function startLibvirt(site: Site, folder?: string): Promise<LibvirtDaemon> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'lw-')));
@@ -35,7 +39,7 @@ exec libvirtd --config "$1/etc/libvirtd.conf" --pid-file "$1/libvirtd.pid"`;
     stdio: ['ignore', log, log],
   });
   child.unref();
-  const uri = `qemu+unix:///system?socket=${join(own, 'run/libvirt-sock')}`;
+  const uri = libvirtUri(own);
   const stop = async () => {
     // Machines first: QEMU outlives its libvirtd.
     const names = (

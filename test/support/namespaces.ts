@@ -8,8 +8,10 @@ import { run, tryRun } from '../../src/platform/exec.ts';
 
 export interface Site extends AsyncDisposable {
   readonly name: string;
-  /** Before a command that must run there. */
+  /** Before a command that must run there; it gets a mount namespace of its own, with the site's /sys. */
   readonly prefix: readonly string[];
+  /** The same for a command whose mounts others must see: it only changes the network. */
+  readonly networkPrefix: readonly string[];
   run(program: string, args: readonly string[], timeoutMilliseconds?: number): Promise<string>;
   /** Ends what still runs there and deletes the namespace. Silent when it is gone. */
   remove(): Promise<void>;
@@ -43,6 +45,7 @@ export function siteNamed(name: string): Site {
   return {
     name,
     prefix,
+    networkPrefix: ['nsenter', `--net=/run/netns/${name}`],
     run: (program, args, timeoutMilliseconds = 30_000) =>
       run('ip', ['netns', 'exec', name, program, ...args], { timeoutMilliseconds }),
     remove,

@@ -7,11 +7,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, open, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bytes, duration } from '../../src/cli/output.ts';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
+import { FailoverView, ItemView, PointView } from '../../src/protocol/control/vault-admin.ts';
 import { guestImage } from '../../test/support/guest-image.ts';
-import { startLibvirt } from '../../test/support/libvirt-daemon.ts';
-import { step } from './parts/progress.ts';
+import { libvirtUri, startLibvirt } from '../../test/support/libvirt-daemon.ts';
+import { note, step } from './parts/progress.ts';
 import {
   background,
   guestAddress,
@@ -63,21 +65,25 @@ await step('the guest boots, and writes to its database', async (say) => {
     1000,
   );
 });
-const daemon = await step('a hypervisor at the vault’s site', async () => {
-  await mkdir(at('lv'));
-  return startLibvirt(vaultSite, at('lv'));
-});
 const node = process.execPath;
 await step('a vault', async () => {
   await run(
     node,
     [
       ...[join(root, 'src/bin/vault.ts'), 'init', '--data', at('vault'), '--host', vaultAddress],
-      ...['--listen', vaultAddress, '--make-volume', '6', '--libvirt', daemon.uri],
+      ...['--listen', vaultAddress, '--make-volume', '6', '--libvirt', libvirtUri(at('lv'))],
     ],
     { timeoutMilliseconds: 120_000 },
   );
-  background(state, vaultSite, 'vault', node, [join(root, 'src/bin/vault.ts'), 'run', '--data', at('vault')]);
+  // In this machine's mount namespace: the hypervisor must see the replica volume that the vault mounts.
+  background(
+    state,
+    vaultSite,
+    'vault',
+    node,
+    [join(root, 'src/bin/vault.ts'), 'run', '--data', at('vault')],
+    vaultSite.networkPrefix,
+  );
   await until(
     systemClock,
     60_000,
@@ -93,6 +99,10 @@ await step('a vault', async () => {
     500,
   );
 });
+await step('a hypervisor at the vault’s site', async () => {
+  await mkdir(at('lv'));
+  await startLibvirt(vaultSite, at('lv'));
+});
 const leeward = async (args: readonly string[], timeoutMilliseconds = 60_000) =>
   run(node, [join(root, 'src/bin/leeward.ts'), '--data', at('vault'), '--output', 'json', ...args], {
     timeoutMilliseconds,
@@ -104,7 +114,8 @@ await step('a process server at the protected site, and protection enabled', asy
   ]);
   await leeward([
     ...['protect', 'guest', '--disk', '/dev/vda', '/dev/vdb', '--process-server', 'ps1'],
-    ...['--out', at('protect'), '--every', '20', '--process-server-at', at('ps')],
+    ...['--out', at('protect'), '--every', '15', '--application-every', '45'],
+    ...['--process-server-at', at('ps')],
   ]);
   await cp(at('protect/process-server'), at('ps'), { recursive: true });
   await mkdir(at('spool'));
@@ -153,38 +164,72 @@ await step('the mobility service, installed in the guest', async (say) => {
   );
 });
 const protectedAt = seconds();
+const item = async () => ItemView.parse(JSON.parse(await leeward(['item', 'guest'])));
+const listPoints = async () => PointView.array().parse(JSON.parse(await leeward(['points', 'guest'])));
+/** The last figures of the walk, which are gone from the item once it is in sync. */
+let sentBytes = 0;
 await step('initial replication, up to the first recovery point', async (say) => {
   await until(
     systemClock,
     480_000,
     async () => {
-      say(
-        (
-          await run(node, [join(root, 'src/bin/leeward.ts'), '--data', at('vault'), 'items'], {
-            timeoutMilliseconds: 60_000,
-          })
-        )
-          .split('\n')[1]
-          ?.trim() ?? '',
-      );
-      return JSON.parse(await leeward(['points', 'guest'])).length > 0 ? true : undefined;
+      const { progress, latestPoint, disks } = await item();
+      const total = (key: 'doneBytes' | 'totalBytes' | 'sentBytes') =>
+        progress.reduce((sum, disk) => sum + disk[key], 0);
+      sentBytes = Math.max(sentBytes, total('sentBytes'));
+      const eta = Math.max(0, ...progress.map(({ etaSeconds }) => etaSeconds ?? 0));
+      if (progress.length > 0)
+        say(
+          `${Math.round((100 * total('doneBytes')) / total('totalBytes'))} % of ${bytes(total('totalBytes'))} read, ` +
+            `${bytes(total('sentBytes'))} sent${eta > 0 ? `, about ${duration(eta)} to go` : ''}`,
+        );
+      else
+        say(
+          disks.every(({ state }) => state === 'empty') ? 'waiting for the machine' : 'waiting for a point',
+        );
+      return latestPoint === undefined ? undefined : true;
     },
-    () => new Error(`no recovery point; see the logs in ${state.folder}`),
-    3000,
+    () => new Error(`no recovery point; the logs are in ${state.folder}`),
+    2000,
   );
 });
 const firstPointAt = seconds();
-const points = JSON.parse(await leeward(['points', 'guest']));
-const failover = await step('a test failover', async (say) => {
-  say('until the database has passed its own check on the console');
-  const text = await leeward(
-    [
-      ...['test-failover', 'guest', '--wait-for-console', 'LEEWARD-CHECK OK'],
-      ...['--timeout', '240', '--memory', '768'],
-    ],
-    300_000,
+await step('recovery points, crash-consistent and application-consistent', async (say) => {
+  const seen = new Set<string>();
+  await until(
+    systemClock,
+    180_000,
+    async () => {
+      for (const point of (await listPoints()).reverse())
+        if (!seen.has(point.pointId)) {
+          seen.add(point.pointId);
+          note(`${point.takenAt}  ${point.type} (${point.method}), ${bytes(point.changedBytes)} changed`);
+        }
+      say(`${seen.size} so far`);
+      const points = await listPoints();
+      return points.length >= 3 && points.some(({ type }) => type === 'ApplicationConsistent')
+        ? true
+        : undefined;
+    },
+    () => new Error(`not three points within three minutes; the logs are in ${state.folder}`),
+    2000,
   );
-  return JSON.parse(text);
+});
+/** Measured now, as if the machine were lost at this moment. */
+const { rpoSeconds } = await item();
+const failover = await step('a test failover', async (say) => {
+  say('until the database has passed its own check on the console, about 40 s under emulation');
+  return FailoverView.parse(
+    JSON.parse(
+      await leeward(
+        [
+          ...['test-failover', 'guest', '--wait-for-console', 'LEEWARD-CHECK OK'],
+          ...['--timeout', '240', '--memory', '768'],
+        ],
+        300_000,
+      ),
+    ),
+  );
 });
 const there = await step('its page and database, asked from the isolated network', async () => ({
   page: await vaultSite.run('curl', ['-s', '-m', '15', `http://${failover.address}/`]),
@@ -192,23 +237,57 @@ const there = await step('its page and database, asked from the isolated network
 }));
 if (!there.check.startsWith('LEEWARD-CHECK OK')) throw new Error(`the database says: ${there.check}`);
 const here = await protectedSite.run('curl', ['-s', '-m', '15', `http://${guestAddress}/`]);
+const points = await listPoints();
+const { usedBytes, disks } = await item();
 const measured = {
-  initialReplicationSeconds: Math.round(firstPointAt - protectedAt),
-  points,
-  failover,
+  rpoSeconds: round(rpoSeconds ?? Number.NaN),
+  powerOnSeconds: round(failover.powerOnSeconds ?? Number.NaN),
+  readySeconds: round(failover.readySeconds ?? Number.NaN),
+  accelerator: failover.accelerator,
+  initialReplicationSeconds: round(firstPointAt - protectedAt),
+  diskBytes: disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  initialSentBytes: sentBytes,
+  replicaBytes: usedBytes,
+  points: points.map(({ takenAt, type, method, frozenMilliseconds, changedBytes }) => ({
+    takenAt,
+    type,
+    method,
+    frozenMilliseconds,
+    changedBytes,
+  })),
   database: there.check.trim(),
-  totalSeconds: Math.round(seconds()),
+  failoverId: failover.failoverId,
+  screenshot: failover.screenshot,
+  totalSeconds: round(seconds()),
   folder: state.folder,
 };
 writeFileSync(join(runFolder, 'demo.json'), `${JSON.stringify(measured, null, 2)}\n`);
 console.log(`
-protected machine:\n${here}
-test failover at ${failover.address}:\n${there.page}${there.check}
-power-on after ${failover.powerOnSeconds} s, database checked after ${failover.readySeconds} s, the whole demo ${measured.totalSeconds} s
-everything keeps running. Try:
-  ip netns exec ${protectedSite.name} curl http://${guestAddress}/
-  ip netns exec ${vaultSite.name} curl http://${failover.address}/cgi-bin/check
-  .tools/bin/node src/bin/leeward.ts --data ${at('vault')} points guest
-  .tools/bin/node src/bin/leeward.ts --data ${at('vault')} cleanup ${failover.failoverId} --notes 'all well'
-  make demo-down`);
+the protected machine says:
+${indent(here)}
+the test failover at ${failover.address} says:
+${indent(there.page)}
+${indent(there.check)}
+  RPO                  ${measured.rpoSeconds} s
+  time to power-on     ${measured.powerOnSeconds} s
+  database checked     ${measured.readySeconds} s after the request (${measured.accelerator})
+  initial replication  ${measured.initialReplicationSeconds} s, ${bytes(sentBytes)} of ${bytes(measured.diskBytes)} sent
+  screen of the proof  ${failover.screenshot}
+  measured, in full    .run/demo.json
+
+Everything keeps running. Try:
+  sudo ip netns exec ${protectedSite.name} curl http://${guestAddress}/
+  sudo ip netns exec ${vaultSite.name} curl http://${failover.address}/cgi-bin/check
+  sudo .tools/bin/node src/bin/leeward.ts --data ${at('vault')} points guest
+  sudo .tools/bin/node src/bin/leeward.ts --data ${at('vault')} verify guest
+  sudo .tools/bin/node src/bin/leeward.ts --data ${at('vault')} cleanup ${failover.failoverId} --notes 'all well'
+  sudo make demo-down`);
 process.exit(0);
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+function indent(text: string): string {
+  return text.trim().replaceAll(/^/gm, '    ');
+}

@@ -144,6 +144,8 @@ export const AdminError = z.object({
   summary: z.string(),
   possibleCauses: z.string(),
   recommendedAction: z.string(),
+  /** What lies under it, outermost first. */
+  because: z.array(z.string()).default([]),
 });
 export type AdminError = z.infer<typeof AdminError>;
 

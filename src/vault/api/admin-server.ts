@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { PassThrough } from 'node:stream';
 import Koa from 'koa';
 import { z } from 'zod';
-import { LeewardError } from '../../platform/errors.ts';
+import { causesOf, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import { parse, parseJson } from '../../platform/settings.ts';
 import {
@@ -101,7 +101,10 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Asy
         const known = error instanceof LeewardError ? error : internal(error);
         if (!(error instanceof LeewardError)) log.error('admin-request-failed', { error });
         const { code, summary, possibleCauses, recommendedAction } = known;
-        say({ kind: 'error', error: { code, summary, possibleCauses, recommendedAction } });
+        say({
+          kind: 'error',
+          error: { code, summary, possibleCauses, recommendedAction, because: causesOf(known) },
+        });
         lines.end();
       },
     );

@@ -29,3 +29,8 @@ export async function step<T>(
     clearInterval(timer);
   }
 }
+
+/** A line of its own between the renewed ones. */
+export function note(text: string): void {
+  process.stdout.write(`${process.stdout.isTTY ? '\r\u001b[2K' : ''}    ${text}\n`);
+}

@@ -48,9 +48,10 @@ export function background(
   name: string,
   program: string,
   args: readonly string[],
+  prefix = site.prefix,
 ): void {
   const log = openSync(join(state.folder, `${name}.log`), 'a', 0o600);
-  const [first, ...rest] = [...site.prefix, program, ...args];
+  const [first, ...rest] = [...prefix, program, ...args];
   spawn(first!, rest, { detached: true, stdio: ['ignore', log, log] }).unref();
 }
 
