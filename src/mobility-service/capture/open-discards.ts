@@ -4,14 +4,14 @@
  * them together, so that completions alone would leave the other ranges unmarked.
  *
  *     queued [a), [c) ─▶ merged ─▶ completed "at a, a + c bytes"  ─▶ next two barriers: everything that is open is marked
- *     nothing seen between two barriers, and no byte outstanding  ─▶ nothing is open any more
+ *     no completion for two barriers, and no byte outstanding      ─▶ nothing is open any more
  *
  * So a discard marks too much (others that are under way, marked again when they complete) and never too little:
  * - a discard that completed before a barrier was queued before it too, so that both events are read by that barrier;
  * - a completion that is read by chance, while its queue event is still in another processor's ring, is kept in mind for one
  *   barrier more, which reads that ring;
- * - what is queued and what is completed is only compared when neither moved from one barrier to the next: then no event of
- *   either kind was on its way, and the sums are of one moment.
+ * - what is open is only forgotten when no completion was read for two barriers: the queue events of all that completed have
+ *   then been read, so that the bytes that are outstanding are no fewer than those under way.
  */
 import { ChangeMap } from './change-map.ts';
 
@@ -21,7 +21,6 @@ const heldBarriers = 60;
 export class OpenDiscards {
   #open: ChangeMap;
   #outstandingBytes = 0;
-  #isDisturbed = false;
   #held = 0;
   /** For so many barriers what is open is still to be marked. */
   #markings = 0;
@@ -37,12 +36,10 @@ export class OpenDiscards {
   queued(offsetBytes: number, lengthBytes: number): void {
     this.#open.mark(offsetBytes, lengthBytes);
     this.#outstandingBytes += lengthBytes;
-    this.#isDisturbed = true;
   }
 
   completed(lengthBytes: number): void {
     this.#outstandingBytes -= lengthBytes;
-    this.#isDisturbed = true;
     this.#markings = 2;
   }
 
@@ -57,11 +54,9 @@ export class OpenDiscards {
     if (this.#markings > 0) {
       this.#markings--;
       map.merge(this.#open);
-    }
-    // Below zero: what was queued before the recording began has completed.
-    if (this.#isDisturbed || this.#markings > 0) this.#isDisturbed = false;
-    else if (this.#held > 0) this.#held--;
+    } else if (this.#held > 0) this.#held--;
     else if (this.#outstandingBytes <= 0) {
+      // Below zero: what was queued before the recording began has completed.
       this.#outstandingBytes = 0;
       if (!this.#open.isEmpty) this.#open = new ChangeMap(this.#open.sizeBytes);
     }
