@@ -15,6 +15,7 @@ import { guestImage } from '../../test/support/guest-image.ts';
 import { libvirtUri, startLibvirt } from '../../test/support/libvirt-daemon.ts';
 import { note, step } from './parts/progress.ts';
 import {
+  assertAllRunning,
   background,
   guestAddress,
   makeSites,
@@ -49,6 +50,7 @@ await step('the guest boots, and writes to its database', async (say) => {
     systemClock,
     240_000,
     async () => {
+      assertAllRunning();
       const page = await tryRun(
         'ip',
         ['netns', 'exec', protectedSite.name, 'curl', '-s', '-m', '3', `http://${guestAddress}/`],
@@ -173,6 +175,7 @@ await step('initial replication, up to the first recovery point', async (say) =>
     systemClock,
     480_000,
     async () => {
+      assertAllRunning();
       const { progress, latestPoint, disks } = await item();
       const total = (key: 'doneBytes' | 'totalBytes' | 'sentBytes') =>
         progress.reduce((sum, disk) => sum + disk[key], 0);
@@ -200,6 +203,7 @@ await step('recovery points, crash-consistent and application-consistent', async
     systemClock,
     180_000,
     async () => {
+      assertAllRunning();
       for (const point of (await listPoints()).reverse())
         if (!seen.has(point.pointId)) {
           seen.add(point.pointId);

@@ -5,7 +5,7 @@
  *                process server                                                    vault, libvirtd, test networks
  */
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { joinSites, makeSite, type Site } from '../../../test/support/namespaces.ts';
 import { type DemoState, protectedSiteOf, vaultSiteOf } from './state.ts';
@@ -52,7 +52,24 @@ export function background(
 ): void {
   const log = openSync(join(state.folder, `${name}.log`), 'a', 0o600);
   const [first, ...rest] = [...prefix, program, ...args];
-  spawn(first!, rest, { detached: true, stdio: ['ignore', log, log] }).unref();
+  const child = spawn(first!, rest, { detached: true, stdio: ['ignore', log, log] });
+  child.unref();
+  child.once('exit', (code, signal) => {
+    ended.push(
+      `${name} ended with ${code ?? signal}; it said:\n${lastLines(join(state.folder, `${name}.log`))}`,
+    );
+  });
+}
+
+const ended: string[] = [];
+
+/** Throws when something that was started in the background has ended: waiting for it any longer is in vain. */
+export function assertAllRunning(): void {
+  if (ended.length > 0) throw new Error(ended.join('\n'));
+}
+
+function lastLines(path: string): string {
+  return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
 }
 
 export function startGuest(
