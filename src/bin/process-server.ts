@@ -8,7 +8,7 @@ import { renderError } from '../platform/errors.ts';
 import { readSettings } from '../platform/settings.ts';
 import { startDaemon } from '../process-server/control/daemon.ts';
 import { openStore } from '../process-server/outlet/open-store.ts';
-import { ProcessServerSettings } from '../process-server/settings.ts';
+import { ProcessServerSettings } from '../protocol/control/process-server-settings.ts';
 
 try {
   const { values, positionals } = parseArgs({

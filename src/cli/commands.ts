@@ -13,7 +13,9 @@ import {
   FailoverView,
   ItemView,
   PointView,
+  ProcessServerView,
   ResourceName,
+  ResyncView,
   VerifyView,
 } from '../protocol/control/vault-admin.ts';
 import { type AdminClient, adminClient } from './admin-client.ts';
@@ -62,24 +64,29 @@ export function commands({ clock, signal, runVault }: CommandsOptions): Command 
   const processServer = program.command('process-server').description('process servers');
   processServer
     .command('add')
-    .description('register a process server; writes its certificate and cache settings')
+    .description('register a process server; writes its certificate and settings')
     .argument('<name>')
     .requiredOption('--host <host>', 'address that mobility services reach it by')
     .option('--port <port>', 'port', Number, 9443)
     .requiredOption('--out <folder>', 'where to write what it needs')
+    .option('--spool-gib <count>', 'how much may wait there while the vault is away', Number, 100)
     .option(
       '--installed-at <folder>',
       'where that folder will be on its machine',
       '/etc/leeward/process-server',
     )
     .action(
-      async (name: string, options: { host: string; port: number; out: string; installedAt: string }) => {
+      async (
+        name: string,
+        options: { host: string; port: number; out: string; spoolGib: number; installedAt: string },
+      ) => {
         const outFolder = resolve(options.out);
         await vault().call(z.unknown(), 'POST', '/process-servers', {
           name,
           host: options.host,
           port: options.port,
           outFolder,
+          spoolBytes: Math.round(options.spoolGib * 2 ** 30),
           installedAt: options.installedAt,
         });
         print(
@@ -90,6 +97,32 @@ export function commands({ clock, signal, runVault }: CommandsOptions): Command 
         );
       },
     );
+
+  processServer
+    .command('list')
+    .description('process servers and how many machines they serve')
+    .action(async () => {
+      const views = await vault().call(z.array(ProcessServerView), 'GET', '/process-servers');
+      print(
+        shared().output,
+        views,
+        () =>
+          views.length === 0
+            ? 'no process server is registered yet'
+            : renderTable(
+                ['NAME', 'ADDRESS', 'ITEMS', 'SINCE'],
+                views.map((view) => [
+                  view.name,
+                  `${view.host}:${view.port}`,
+                  String(view.itemCount),
+                  view.createdAt,
+                ]),
+              ),
+        views.length === 0
+          ? fileOfVault('process-server add <name> --host <host> --out <folder>')
+          : fileOfVault('items'),
+      );
+    });
 
   program
     .command('protect')
@@ -280,6 +313,23 @@ export function commands({ clock, signal, runVault }: CommandsOptions): Command 
     });
 
   program
+    .command('resync')
+    .description('have all disks of an item compared with their replica; only what differs is sent')
+    .argument('<item>', 'name or id')
+    .action(async (name: string) => {
+      const view = await vault().call(ResyncView, 'POST', `${item(name)}/resync`, {});
+      print(
+        shared().output,
+        view,
+        () =>
+          view.isNew
+            ? `${view.name} is compared as soon as its process server sees the request and the machine is connected`
+            : `a resync of ${view.name} was ordered before; it begins when the machine is connected`,
+        fileOfVault(`item ${view.name}`),
+      );
+    });
+
+  program
     .command('verify')
     .description('read everything back and check chains and digests')
     .argument('[item]', 'name or id; default: all')
@@ -301,7 +351,7 @@ export function commands({ clock, signal, runVault }: CommandsOptions): Command 
           ].join('\n'),
         findings.length === 0
           ? undefined
-          : 'use an older point that is not named above, and resynchronize the item',
+          : `use an older point that is not named above, and: ${fileOfVault('resync <item>')}`,
       );
       if (findings.length > 0) process.exitCode = 2;
     });

@@ -6,7 +6,7 @@ export const errors = catalogue({
     summary: `the replica folder ${path} is on ${fileSystem}, which cannot clone files (reflink)`,
     possibleCauses: 'Recovery points are clones of the replica disks; ext4 and older XFS have no reflinks.',
     recommendedAction:
-      'Put the folder on XFS (reflink=1) or btrfs, or let set-up make a volume: leeward vault init --make-volume SIZE.',
+      'Put the folder on XFS (reflink=1) or btrfs, or let set-up make a volume: leeward --data FOLDER vault init --make-volume GIB.',
     context: { path, fileSystem },
     cause,
   }),
@@ -31,7 +31,7 @@ export const errors = catalogue({
   RecoveryPointGone: (pointId: string) => ({
     summary: `recovery point ${pointId} is not there`,
     possibleCauses: 'Retention removed it, or the id is wrong.',
-    recommendedAction: 'Choose one from: leeward points <item>.',
+    recommendedAction: 'Choose one from: leeward points ITEM.',
     context: { pointId },
   }),
   PointDiskMissing: (pointId: string, diskId: string) => ({
@@ -43,7 +43,7 @@ export const errors = catalogue({
   ReplicaRangeOutside: (diskId: string, offsetBytes: number, lengthBytes: number, sizeBytes: number) => ({
     summary: `bytes ${offsetBytes}+${lengthBytes} lie outside replica disk ${diskId} of ${sizeBytes} bytes`,
     possibleCauses: 'The segment belongs to another disk or was made for another size.',
-    recommendedAction: 'Resynchronize the item.',
+    recommendedAction: 'It is resynchronized by itself; if that does not begin: leeward resync ITEM.',
     severity: 'critical' as const,
     context: { diskId, offsetBytes, lengthBytes, sizeBytes },
   }),
@@ -52,7 +52,7 @@ export const errors = catalogue({
     summary: `the object ${key} is named by a manifest but is not in cache storage`,
     possibleCauses: 'Somebody removed it, or the storage lost it.',
     recommendedAction:
-      'Nothing was applied. The item must be resynchronized; earlier recovery points are not touched.',
+      'Nothing was applied. All disks are compared anew by themselves, in a new chain; earlier recovery points are not touched.',
     severity: 'critical' as const,
     context: { key },
   }),
@@ -60,7 +60,7 @@ export const errors = catalogue({
     summary: `the object ${key} does not have the content that its manifest promises`,
     possibleCauses: 'The storage flipped bits, or somebody altered the object.',
     recommendedAction:
-      'Nothing was applied. Check the storage; the item must be resynchronized. Earlier recovery points are not touched.',
+      'Nothing was applied. Check the storage. All disks are compared anew by themselves, in a new chain; earlier recovery points are not touched.',
     severity: 'critical' as const,
     context: { key },
     cause,
@@ -69,14 +69,14 @@ export const errors = catalogue({
     summary: `the manifest ${key} does not follow the one before it: ${why}`,
     possibleCauses: 'A manifest was removed, reordered or replaced in cache storage.',
     recommendedAction:
-      'Nothing was applied. Find out who can write to cache storage; the item must be resynchronized. Earlier recovery points are not touched.',
+      'Nothing was applied. Find out who can write to cache storage. All disks are compared anew by themselves, in a new chain; earlier recovery points are not touched.',
     severity: 'critical' as const,
     context: { key },
   }),
   BookmarkNotInSync: (key: string) => ({
     summary: `the manifest ${key} asks for a recovery point while a disk is not in sync`,
     possibleCauses: 'The process server is of a broken version.',
-    recommendedAction: 'Update the process server and resynchronize the item.',
+    recommendedAction: 'Update the process server; the disks are compared anew by themselves.',
     severity: 'critical' as const,
     context: { key },
   }),
@@ -84,7 +84,7 @@ export const errors = catalogue({
   ItemAlreadyProtected: (what: string, name: string) => ({
     summary: `${what} is already protected as ${name}`,
     possibleCauses: 'It was protected before, here or by somebody else.',
-    recommendedAction: `Look at it with: leeward item show ${name}. To begin anew: leeward unprotect ${name} --yes.`,
+    recommendedAction: `Look at it with: leeward item ${name}. To begin anew: leeward unprotect ${name} --yes.`,
     context: { name },
   }),
   ItemUnknown: (item: string) => ({
@@ -93,17 +93,23 @@ export const errors = catalogue({
     recommendedAction: 'List them with: leeward items.',
     context: { item },
   }),
-  ProcessServerUnknown: (address: string) => ({
-    summary: `no process server is registered at ${address}`,
-    possibleCauses: 'It was not registered at this vault, or at another address.',
+  ProcessServerUnknown: (name: string) => ({
+    summary: `there is no process server ${name} at this vault`,
+    possibleCauses: 'The name is misspelt, or it was not registered here.',
     recommendedAction:
-      'Register it: leeward process-server add --name NAME --address HOST:PORT --out FOLDER.',
-    context: { address },
+      'See: leeward process-server list. To register one: leeward process-server add NAME --host HOST --port PORT --out FOLDER.',
+    context: { name },
   }),
   ProcessServerExists: (name: string) => ({
     summary: `a process server ${name} is already registered`,
-    possibleCauses: 'The name or the address is in use.',
+    possibleCauses: 'It was registered before, or two were given one name.',
     recommendedAction: 'Choose another name, or list them with: leeward process-server list.',
+    context: { name },
+  }),
+  NothingToResync: (name: string) => ({
+    summary: `nothing of ${name} has arrived yet, so there is nothing to compare`,
+    possibleCauses: 'The first copy has not begun: the machine or its process server is not connected.',
+    recommendedAction: `Start the mobility service, then: leeward watch ${name}.`,
     context: { name },
   }),
   RequestInvalid: (what: string) => ({
@@ -142,8 +148,7 @@ export const errors = catalogue({
   VaultFolderInUse: (folder: string) => ({
     summary: `${folder} already holds a vault`,
     possibleCauses: 'leeward vault init was run here before.',
-    recommendedAction:
-      'Start it with: leeward vault run --settings <folder>/vault.json, or choose another folder.',
+    recommendedAction: `Start it with: leeward --data ${folder} vault run; or choose another folder.`,
     context: { folder },
   }),
 });

@@ -29,6 +29,7 @@ import { cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
+import { orderResync } from './log-processor/resync-order.ts';
 import { Retention } from './reconcilers/retention.ts';
 import { ReflinkStore } from './replica/reflink-store.ts';
 import {
@@ -237,6 +238,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     masterKey,
     cacheUrl,
     releaseItem: (itemId) => processor.release(itemId),
+    orderResync: async (item, chain, cause) =>
+      orderResync({ itemId: item.itemId, itemKey: await keyOf(item), cache }, chain, cause, stopping.signal),
     verifyItem: async (item, report) => {
       const result = await verifyItem(
         { item, itemKey: await keyOf(item), store, replica, archive },

@@ -181,22 +181,17 @@ export class Site implements AsyncDisposable {
       host: '127.0.0.1',
       port: site.processServerPort,
       outFolder: home,
+      spoolBytes: options.spoolBytes ?? 2 * 2 ** 30,
       installedAt: home,
     });
-    mkdirSync(join(home, 'items'), { recursive: true });
+    const settingsPath = join(home, 'process-server.json');
+    const written = JSON.parse(readFileSync(settingsPath, 'utf8')) as Record<string, unknown>;
     writeFileSync(
-      join(home, 'process-server.json'),
+      settingsPath,
       JSON.stringify({
+        ...written,
         listen: { host: '127.0.0.1', port: site.processServerPort },
         statusPort,
-        tls: {
-          caFile: join(home, 'tls/ca.pem'),
-          certificateFile: join(home, 'tls/certificate.pem'),
-          keyFile: join(home, 'tls/key.pem'),
-        },
-        spool: { folder: join(home, 'spool'), quotaBytes: options.spoolBytes ?? 2 * 2 ** 30 },
-        cache: JSON.parse(readFileSync(join(home, 'cache.json'), 'utf8')) as unknown,
-        itemsFolder: join(home, 'items'),
         partSeconds: options.partSeconds ?? 1,
       }),
     );

@@ -131,7 +131,7 @@ await step('a process server at the protected site, and protection enabled', asy
         keyFile: at('ps/tls/key.pem'),
       },
       spool: { folder: at('spool'), quotaBytes: 4 * 2 ** 30 },
-      cache: JSON.parse(readFileSync(at('ps/cache.json'), 'utf8')),
+      cache: JSON.parse(readFileSync(at('ps/process-server.json'), 'utf8')).cache,
       itemsFolder: at('ps/items'),
     }),
   );

@@ -16,12 +16,12 @@ import { tlsOptions } from '../../platform/tls.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
 import { itemKeyBytes } from '../../protocol/cache/keys.ts';
 import { ProcessServerAssignment } from '../../protocol/control/assignment.ts';
+import type { ProcessServerSettings } from '../../protocol/control/process-server-settings.ts';
 import { acceptLink } from '../../protocol/replication/tls-link.ts';
 import { processServerErrors } from '../errors.ts';
 import { standardLimits } from '../limits.ts';
 import { CodecPool } from '../refine/codec-pool.ts';
 import { ProcessServer } from '../server.ts';
-import type { ProcessServerSettings } from '../settings.ts';
 
 /** Handshakes under way and machines connected: 1,000 machines, and as many again that reconnect at once. */
 const connectionsMax = 2_000;

@@ -5,7 +5,7 @@ import { tlsOptions } from '../../platform/tls.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
 import { FolderStore } from '../../protocol/cache/folder-store.ts';
 import { HttpsStore } from '../../protocol/cache/https-store.ts';
-import type { ProcessServerSettings } from '../settings.ts';
+import type { ProcessServerSettings } from '../../protocol/control/process-server-settings.ts';
 
 export async function openStore(target: ProcessServerSettings['cache']): Promise<CacheStore> {
   if (target.type === 'folder') {

@@ -29,12 +29,23 @@ export const AddProcessServer = z.strictObject({
   name: ResourceName.max(40),
   host: z.string().min(1).max(255),
   port: z.number().int().min(1).max(65535),
-  /** Gets `tls/` and `cache.json`; made when missing. */
+  /** Gets `tls/` and `process-server.json`; made when missing. */
   outFolder: absolute,
+  /** Of its spool; what it cannot deliver waits there. */
+  spoolBytes: z.number().int().positive(),
   /** Where the folder will be on the process server's machine; paths in what is written begin with it. */
   installedAt: absolute,
 });
 export type AddProcessServer = z.infer<typeof AddProcessServer>;
+
+export const ProcessServerView = z.object({
+  name: z.string(),
+  host: z.string(),
+  port: z.number(),
+  createdAt: z.string(),
+  itemCount: z.number(),
+});
+export type ProcessServerView = z.infer<typeof ProcessServerView>;
 
 export const ProtectRequest = z.strictObject({
   name: ResourceName,
@@ -73,6 +84,15 @@ export const ItemView = z.object({
   usedBytes: z.number(),
 });
 export type ItemView = z.infer<typeof ItemView>;
+
+/** `chain`: the one that ends. `isNew`: false when it was ordered to end before. */
+export const ResyncView = z.object({
+  itemId: ProtectedItemId,
+  name: z.string(),
+  chain: z.number(),
+  isNew: z.boolean(),
+});
+export type ResyncView = z.infer<typeof ResyncView>;
 
 export const PointView = z.object({
   pointId: RecoveryPointId,

@@ -12,18 +12,17 @@ import type { Random } from '../../platform/random.ts';
 import { seal } from '../../platform/seal.ts';
 import { type Authority, issueCertificate } from '../../platform/tls.ts';
 import { itemKeyBytes } from '../../protocol/cache/keys.ts';
-import type {
-  CacheTarget,
-  MobilityAssignment,
-  ProcessServerAssignment,
-} from '../../protocol/control/assignment.ts';
+import type { MobilityAssignment, ProcessServerAssignment } from '../../protocol/control/assignment.ts';
+import type { ProcessServerSettings } from '../../protocol/control/process-server-settings.ts';
 import type {
   AddProcessServer,
   EventView,
   FailoverView,
   ItemView,
   PointView,
+  ProcessServerView,
   ProtectRequest,
+  ResyncView,
   TestFailoverRequest,
   VerifyView,
 } from '../../protocol/control/vault-admin.ts';
@@ -37,6 +36,8 @@ export type Report = (text: string, fraction?: number) => void;
 
 /** Certificates outlive a year's holidays; renewal comes with the configuration server. */
 const certificateDays = 825;
+/** Of a process server's status and metrics, on its own loopback. */
+const defaultStatusPort = 9444;
 
 export interface AdminOperationsOptions {
   readonly store: VaultStore;
@@ -50,6 +51,12 @@ export interface AdminOperationsOptions {
   readonly cacheUrl: string;
   /** Waits until the log processor has let go of the item. */
   readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
+  /** Puts the request where the item's process server looks; false when that was done before. */
+  readonly orderResync: (
+    item: ProtectedItem,
+    chain: number,
+    cause: 'ReplicaInvalid' | 'Requested',
+  ) => Promise<boolean>;
   readonly verifyItem: (item: ProtectedItem, report: Report) => Promise<VerifyView>;
   /** Undefined: no failover provider is set up. */
   readonly failover: FailoverOperations | undefined;
@@ -82,12 +89,24 @@ export class AdminOperations {
       random,
     });
     const at = (name: string) => join(request.installedAt, 'tls', name);
-    const cache: CacheTarget = {
-      type: 'vault',
+    const cache = {
+      type: 'vault' as const,
       url: cacheUrl,
       tls: { caFile: at('ca.pem'), certificateFile: at('certificate.pem'), keyFile: at('key.pem') },
     };
-    await writeJson(files, join(request.outFolder, 'cache.json'), cache);
+    const settings: ProcessServerSettings = {
+      listen: { host: '0.0.0.0', port: request.port },
+      statusPort: defaultStatusPort,
+      tls: cache.tls,
+      spool: { folder: join(request.installedAt, 'spool'), quotaBytes: request.spoolBytes },
+      cache,
+      itemsFolder: join(request.installedAt, 'items'),
+      codecWorkers: 2,
+      partSeconds: 5,
+      logLevel: 'info',
+    };
+    await files.makeFolder(join(request.outFolder, 'items'));
+    await writeJson(files, join(request.outFolder, 'process-server.json'), settings);
     await store.addProcessServer({
       name: request.name,
       host: request.host,
@@ -95,6 +114,14 @@ export class AdminOperations {
       createdAt: new Date(clock.now()).toISOString(),
     });
     return { name: request.name };
+  }
+
+  async listProcessServers(): Promise<ProcessServerView[]> {
+    const counts = new Map<string, number>();
+    for await (const { processServer } of this.#items())
+      counts.set(processServer, (counts.get(processServer) ?? 0) + 1);
+    const servers = await this.#options.store.listProcessServers();
+    return servers.map((server) => ({ ...server, itemCount: counts.get(server.name) ?? 0 }));
   }
 
   async protect(request: ProtectRequest): Promise<ItemView> {
@@ -168,6 +195,35 @@ export class AdminOperations {
     await this.#options.releaseItem(item.itemId);
     await this.#options.store.removeItem(item.itemId);
     await this.#options.replica.dropItem(item.itemId);
+  }
+
+  /**
+   * Has every disk compared with its replica, in a new chain. The process server acts when the machine is connected; until
+   * then the request waits.
+   */
+  async resync(nameOrId: string): Promise<ResyncView> {
+    const { store, clock } = this.#options;
+    const item = await this.#find(nameOrId);
+    const state = await store.state(item.itemId);
+    const chain = Math.max(state.position?.chain ?? 0, state.blocked?.chain ?? 0);
+    if (chain === 0) throw errors.NothingToResync(item.name);
+    const isNew = await this.#options.orderResync(
+      item,
+      chain,
+      state.blocked === undefined ? 'Requested' : 'ReplicaInvalid',
+    );
+    await store.addEvents(item.itemId, [
+      {
+        code: 'ResyncRequested',
+        severity: 'information',
+        summary: `a comparison of all disks with their replica was asked for (chain ${chain} ends)`,
+        possibleCauses: 'Somebody said leeward resync.',
+        recommendedAction: 'Nothing: it begins when the machine is connected, and only what differs is sent.',
+        raisedAt: new Date(clock.now()).toISOString(),
+        context: { chain },
+      },
+    ]);
+    return { itemId: item.itemId, name: item.name, chain, isNew };
   }
 
   async listItems(): Promise<ItemView[]> {

@@ -38,6 +38,7 @@ const named = (match: RegExpMatchArray) => decodeURIComponent(match[1]!);
 
 const routes = [
   route('POST', /^\/process-servers$/, (o, { body: b }) => o.addProcessServer(body(AddProcessServer, b))),
+  route('GET', /^\/process-servers$/, (o) => o.listProcessServers()),
   route('GET', /^\/items$/, (o) => o.listItems()),
   route('POST', /^\/items$/, (o, { body: b }) => o.protect(body(ProtectRequest, b))),
   route('GET', /^\/items\/([^/]+)$/, (o, { match }) => o.showItem(named(match))),
@@ -45,6 +46,7 @@ const routes = [
   route('GET', /^\/items\/([^/]+)\/points$/, (o, { match, query }) =>
     o.listPoints(named(match), limitOf(query)),
   ),
+  route('POST', /^\/items\/([^/]+)\/resync$/, (o, { match }) => o.resync(named(match))),
   route('POST', /^\/items\/([^/]+)\/verify$/, (o, { match }, report) => o.verify(named(match), report)),
   route('POST', /^\/verify$/, (o, _, report) => o.verify(undefined, report)),
   route('GET', /^\/events$/, (o, { query }) => o.listEvents(query.get('item') ?? undefined, limitOf(query))),

@@ -8,13 +8,26 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import anyTest from 'ava';
 import type { RecoveryPointId } from '../../../src/model/ids.ts';
-import { systemClock } from '../../../src/platform/clock.ts';
+import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { decodeDigestPart } from '../../../src/protocol/cache/digest-part.ts';
 import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
+import { requestMacKey } from '../../../src/protocol/cache/keys.ts';
 import { digestKey } from '../../../src/protocol/cache/manifest.ts';
+import {
+  decodeSigned,
+  encodeSigned,
+  getSigned,
+  HaltNotice,
+  haltNoticeKey,
+  noticePrefix,
+  putSigned,
+  ResyncRequest,
+  requestPrefix,
+  resyncRequestKey,
+} from '../../../src/protocol/cache/request.ts';
 import { openObject } from '../../../src/protocol/cache/segment.ts';
 import { Archive } from '../../../src/vault/log-processor/archive.ts';
 import { ItemProcessor } from '../../../src/vault/log-processor/item-processor.ts';
@@ -55,7 +68,7 @@ async function house(sizes: readonly number[]) {
     createdAt: '2026-01-01T00:00:00.000Z',
   };
   await store.addItem(item, Buffer.alloc(1));
-  const open = () =>
+  const open = (other: { clock?: Clock } = {}) =>
     new ItemProcessor({
       item,
       itemKey: writer.itemKey,
@@ -66,6 +79,7 @@ async function house(sizes: readonly number[]) {
       clock: systemClock,
       random: systemRandom,
       log: silentLog,
+      ...other,
     });
   const drain = async (processor = open()) => {
     for (let n = 0; n < 1000; n++) {
@@ -172,6 +186,12 @@ for (const [title, harm, code] of [
     t.is(event?.event.severity, 'critical');
     t.true((event?.event.recommendedAction.length ?? 0) > 20);
     t.deepEqual(await h.wrongPoints(), []);
+    const key = resyncRequestKey(h.item.itemId, 1);
+    const object = (await getSigned(h.cache, key, never))!;
+    t.like(decodeSigned(ResyncRequest, object, requestMacKey(h.writer.itemKey), key), {
+      chain: 1,
+      cause: 'ReplicaInvalid',
+    });
     // The process server starts a new chain: the disk is compared and sent where it differs.
     h.writer.newChain();
     for (const { content } of h.writer.disks) content.fill(0);
@@ -183,6 +203,93 @@ for (const [title, harm, code] of [
     t.deepEqual(await h.wrongPoints(), []);
     t.deepEqual((await h.verify()).findings, []);
   });
+
+test('a new chain that begins broken is ordered to end as the one before it', async (t) => {
+  const h = await house([1 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.drain();
+  h.writer.newChain();
+  const put = await h.writer.put({ state: 'initial' });
+  const content = await readFile(h.objectPath(put.key));
+  content[30]! ^= 1;
+  await writeFile(h.objectPath(put.key), content);
+  t.is(await h.drain(), 'blocked');
+  t.is((await h.store.state(h.item.itemId)).blocked?.chain, 2);
+  t.is(await h.drain(), 'blocked');
+  const requests = await h.cache.list(requestPrefix(h.item.itemId), { limit: 10 }, never);
+  t.deepEqual(
+    requests.map(({ key }) => key),
+    [resyncRequestKey(h.item.itemId, 2)],
+  );
+});
+
+test('chains that break one after the other are ordered anew ever more slowly, until there is a point', async (t) => {
+  const h = await house([1 << 20]);
+  let now = 0;
+  const clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };
+  const processor = h.open({ clock });
+  const waits: number[] = [];
+  const breakOnce = async () => {
+    h.writer.newChain();
+    const put = await h.writer.put({ state: 'initial' });
+    await h.cache.delete(put.segments[0]!.key, never);
+    const began = now;
+    const key = resyncRequestKey(h.item.itemId, h.writer.chain);
+    for (;;) {
+      t.is(await processor.step(never), 'blocked');
+      if ((await getSigned(h.cache, key, never)) !== undefined) break;
+      now += 30_000;
+    }
+    waits.push((now - began) / 60_000);
+    await h.cache.delete(key, never);
+  };
+  for (let n = 0; n < 8; n++) await breakOnce();
+  t.deepEqual(waits, [0, 1, 2, 4, 8, 10, 30, 30]);
+  // Nothing came of it: it is said again.
+  now += 10 * 60_000;
+  t.is(await processor.step(never), 'blocked');
+  t.not(await getSigned(h.cache, resyncRequestKey(h.item.itemId, h.writer.chain), never), undefined);
+  h.writer.newChain();
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(processor), 'idle');
+  waits.length = 0;
+  await breakOnce();
+  t.deepEqual(waits, [0]);
+});
+
+test('a process server that stands still blocks its item with its own words, and nothing is ordered', async (t) => {
+  const h = await house([1 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.drain();
+  const { itemId } = h.item;
+  const event = {
+    code: 'ItemHalted',
+    severity: 'critical' as const,
+    summary: 'replication of this machine stands still: other content',
+    possibleCauses: 'Two process servers.',
+    recommendedAction: 'leeward resync ITEM',
+    raisedAt: '2026-01-01T00:00:00.000Z',
+    context: {},
+  };
+  const say = (key: string, macKey: Buffer) =>
+    putSigned(
+      h.cache,
+      key,
+      encodeSigned(HaltNotice, { format: 'leeward-halt-notice/1', itemId, chain: 1, event }, macKey, key),
+      never,
+    );
+  await say(haltNoticeKey(itemId, 1), Buffer.alloc(32));
+  t.is(await h.drain(), 'idle', 'nobody else can stop an item');
+  const [forged] = await h.store.listEvents({ limit: 1 });
+  t.is(forged?.event.code, 'RequestTampered');
+  await say(haltNoticeKey(itemId, 1), requestMacKey(h.writer.itemKey));
+  t.is(await h.drain(), 'blocked');
+  t.is((await h.store.state(itemId)).blocked?.event.summary, event.summary);
+  t.is(await h.drain(), 'blocked');
+  t.deepEqual(await h.cache.list(requestPrefix(itemId), { limit: 10 }, never), []);
+  t.deepEqual(await h.cache.list(noticePrefix(itemId), { limit: 10 }, never), []);
+});
 
 test('a bookmark while a disk is not in sync is refused', async (t) => {
   const h = await house([1 << 20]);

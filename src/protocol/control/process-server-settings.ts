@@ -1,6 +1,9 @@
-/** The process server's settings file. */
+/**
+ * The process server's settings file, `process-server.json`: written whole by `leeward process-server add`, read by the
+ * process server at start.
+ */
 import { z } from 'zod';
-import { CacheTarget, TlsFiles } from '../protocol/control/assignment.ts';
+import { CacheTarget, TlsFiles } from './assignment.ts';
 
 export const ProcessServerSettings = z.strictObject({
   listen: z.strictObject({
