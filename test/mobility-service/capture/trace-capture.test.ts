@@ -28,6 +28,7 @@ import {
   removeInstance,
 } from '../../../src/mobility-service/capture/tracefs.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
+import type { LeewardError } from '../../../src/platform/errors.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
@@ -276,6 +277,30 @@ test(`a canary that is not heard is a loss${because}`, async (t) => {
     () => new Error('it was not noticed'),
   );
   t.is(losses[0]!.cause, 'CanaryMissing');
+});
+
+test(`a canary that cannot be written is told, and is no loss${because}`, async (t) => {
+  const device = await makeLoop(t, 16 * mib);
+  const { options } = await setUp(t, device, {
+    canary: {
+      path: '/full/canary',
+      deviceNumbers: [],
+      write: async () => {
+        throw new Error('ENOSPC: no space left on device');
+      },
+    },
+  });
+  const told: LeewardError[] = [];
+  const capture = await open(t, { ...options, canaryMilliseconds: 5, report: (error) => told.push(error) });
+  await until(
+    systemClock,
+    10_000,
+    () => (told.length > 0 ? true : undefined),
+    () => new Error('nobody was told'),
+  );
+  t.is(told[0]!.code, 'CanaryUnwritable');
+  t.regex(told[0]!.summary, /\/full\/canary/);
+  t.deepEqual((await capture.barrier()).losses, []);
 });
 
 test(`a clean restart keeps the maps and what was written meanwhile; each other end is a loss${because}`, async (t) => {
