@@ -70,13 +70,6 @@ export const errors = catalogue({
     severity: 'warning' as const,
     retry: 'transient' as const,
   }),
-  DiskNotFound: (path: string, cause?: unknown) => ({
-    summary: `there is no disk at ${path}`,
-    possibleCauses: 'The disk was removed or has another name, or the path in the assignment is misspelt.',
-    recommendedAction: 'Correct the assignment, or attach the disk.',
-    context: { path },
-    cause,
-  }),
   StatusUnknown: (path: string, cause?: unknown) => ({
     summary: `there is no status at ${path}`,
     possibleCauses: 'The mobility service does not run, or runs with another settings folder.',
