@@ -52,7 +52,7 @@ test('any cutting of the stream gives the same frames, each whole before the nex
       (sent, cuts) => {
         const stream = Buffer.concat(sent.map(encodeFrame));
         const splitter = new FrameSplitter();
-        const arrived: Frame[] = [];
+        const arrived: ReturnType<typeof plain>[] = [];
         for (let at = 0, turn = 0; at < stream.byteLength; turn++) {
           const end = Math.min(stream.byteLength, at + cuts[turn % cuts.length]!);
           // A chunk of its own, spoilt afterwards: nothing may point into an earlier one.
@@ -76,7 +76,7 @@ test('two streams that are cut in turns do not disturb one another', (t) => {
     );
     return { frames, bytes: Buffer.concat(frames.map(encodeFrame)), splitter: new FrameSplitter() };
   });
-  const arrived: Frame[][] = [[], []];
+  const arrived: ReturnType<typeof plain>[][] = [[], []];
   const longest = Math.max(...streams.map(({ bytes }) => bytes.byteLength));
   for (let at = 0; at < longest; at += 16_381)
     for (const [index, { bytes, splitter }] of streams.entries())
