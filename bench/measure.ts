@@ -70,6 +70,7 @@ export function median(figures: readonly number[]): number {
 export async function sha256Of(path: string, lengthBytes?: number): Promise<string> {
   const hash = createHash('sha256');
   const end = lengthBytes === undefined ? {} : { end: lengthBytes - 1 };
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...end })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...end }))
+    hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

@@ -5,7 +5,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Measured, dropCaches, sha256Of, shell, timed } from './measure.ts';
+import { dropCaches, type Measured, sha256Of, shell, timed } from './measure.ts';
 
 export interface Peer {
   readonly name: string;
@@ -43,12 +43,15 @@ export const peers: readonly Peer[] = [
     encrypts: false,
     compresses: false,
     initial: (device, folder) =>
-      timed(`rsync -W --inplace --copy-devices ${device} ${folder}/rsync.raw; ${syncFile(`${folder}/rsync.raw`)}`),
+      timed(
+        `rsync -W --inplace --copy-devices ${device} ${folder}/rsync.raw; ${syncFile(`${folder}/rsync.raw`)}`,
+      ),
     delta: (device, folder) =>
       timed(
         `rsync --no-whole-file --inplace --copy-devices --ignore-times ${device} ${folder}/rsync.raw; ${syncFile(`${folder}/rsync.raw`)}`,
       ),
-    restore: (folder, target) => timed(`cp --reflink=never ${folder}/rsync.raw ${target}; ${syncFile(target)}`),
+    restore: (folder, target) =>
+      timed(`cp --reflink=never ${folder}/rsync.raw ${target}; ${syncFile(target)}`),
   },
   {
     name: 'nbdcopy',
@@ -90,10 +93,14 @@ export const peers: readonly Peer[] = [
     compresses: true,
     initial: async (device, folder) => {
       await shell(`restic -q --no-cache init -r ${folder}/restic`);
-      return timed(`restic -q --no-cache -r ${folder}/restic backup --stdin --stdin-filename disk < ${device}; sync -f ${folder}`);
+      return timed(
+        `restic -q --no-cache -r ${folder}/restic backup --stdin --stdin-filename disk < ${device}; sync -f ${folder}`,
+      );
     },
     delta: (device, folder) =>
-      timed(`restic -q --no-cache -r ${folder}/restic backup --stdin --stdin-filename disk < ${device}; sync -f ${folder}`),
+      timed(
+        `restic -q --no-cache -r ${folder}/restic backup --stdin --stdin-filename disk < ${device}; sync -f ${folder}`,
+      ),
     restore: (folder, target) =>
       timed(`restic -q --no-cache -r ${folder}/restic dump latest disk > ${target}; ${syncFile(target)}`),
   },
@@ -121,5 +128,7 @@ export const peers: readonly Peer[] = [
 /** One `cp`: the plain copy that shows what the disks themselves can do. */
 export async function plainCopy(device: string, folder: string): Promise<Measured> {
   dropCaches();
-  return timed(`cp --sparse=never ${device} ${folder}/cp.raw; ${syncFile(`${folder}/cp.raw`)}; rm ${folder}/cp.raw`);
+  return timed(
+    `cp --sparse=never ${device} ${folder}/cp.raw; ${syncFile(`${folder}/cp.raw`)}; rm ${folder}/cp.raw`,
+  );
 }

@@ -1,0 +1,213 @@
+/**
+ * Our whole path under measurement: the real daemons of `test/support/site.ts` on this machine, each figure taken from
+ * outside: when a recovery point can be seen at the vault, what /proc says, what the process server counts.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { ProtectedItemId, RecoveryPointId } from '../src/model/ids.ts';
+import { systemFiles } from '../src/platform/files.ts';
+import { EventView, type PointView } from '../src/protocol/control/vault-admin.ts';
+import { ReflinkStore } from '../src/vault/replica/reflink-store.ts';
+import { eventually, type Machine, type Site } from '../test/support/site.ts';
+import { median, sha256Of, shell } from './measure.ts';
+import { cpuSecondsOf, peakMebibytesOf } from './usage.ts';
+
+export interface Copied {
+  /** Until everything was sealed and durable in cache storage. */
+  readonly storedSeconds: number;
+  /** Until the recovery point, a bootable raw disk, could be seen. */
+  readonly pointSeconds: number;
+  readonly cpuSeconds: number;
+  /** From the machine to the process server, and from there to the vault. */
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  readonly point: PointView;
+}
+
+/** Does `begin`, then waits for the first point taken after it. */
+export async function copied(
+  site: Site,
+  machine: Machine,
+  begin: () => void,
+  limitSeconds: number,
+): Promise<Copied> {
+  // A service that is not running yet has used nothing.
+  const usedBefore = used(site, machine);
+  const before = await figures(site);
+  const clock = performance.now();
+  const moment = Date.now();
+  begin();
+  let storedSeconds: number | undefined;
+  let point: PointView | undefined;
+  await eventually(`a recovery point of ${machine.name}`, limitSeconds, async () => {
+    const seconds = (performance.now() - clock) / 1000;
+    const { lastBookmark, isDrained } = await statusOf(site, machine);
+    if (
+      storedSeconds === undefined &&
+      lastBookmark !== null &&
+      Date.parse(lastBookmark) >= moment &&
+      isDrained
+    )
+      storedSeconds = seconds;
+    point = (await machine.points()).find(({ takenAt }) => Date.parse(takenAt) >= moment);
+    return point;
+  });
+  const pointSeconds = (performance.now() - clock) / 1000;
+  const after = await figures(site);
+  return {
+    storedSeconds: Math.min(storedSeconds ?? pointSeconds, pointSeconds),
+    pointSeconds,
+    cpuSeconds: used(site, machine) - usedBefore,
+    receivedBytes: after.received - before.received,
+    sentBytes: after.sent - before.sent,
+    point: point!,
+  };
+}
+
+export function used(site: Site, machine: Machine): number {
+  return [site.vault, site.processServer, machine.service]
+    .filter((daemon) => daemon.isRunning)
+    .reduce((sum, daemon) => sum + cpuSecondsOf(daemon.pid!), 0);
+}
+
+export function peaks(site: Site, machine: Machine): string {
+  return [machine.service, site.processServer, site.vault]
+    .filter((daemon) => daemon.isRunning)
+    .map((daemon) => `${daemon.name} ${Math.round(peakMebibytesOf(daemon.pid!))} MiB`)
+    .join(', ');
+}
+
+/** Whether a point's disk has these bytes. */
+export async function isExact(
+  site: Site,
+  machine: Machine,
+  point: PointView,
+  expected: string,
+): Promise<boolean> {
+  return (await sha256Of(site.pointPath(machine, point))) === expected;
+}
+
+/** A recovery point as a disk that a hypervisor can open: median seconds of `runs`, and whether the loan is the point. */
+export async function lent(
+  site: Site,
+  machine: Machine,
+  point: PointView,
+  runs: number,
+): Promise<{ readonly seconds: number; readonly isExact: boolean }> {
+  const store = new ReflinkStore({ folder: join(site.vaultFolder, 'replica'), files: systemFiles });
+  const itemId = ProtectedItemId.parse(machine.itemId);
+  const pointId = RecoveryPointId.parse(point.pointId);
+  const expected = await sha256Of(site.pointPath(machine, point));
+  const seconds: number[] = [];
+  let isSame = true;
+  for (let run = 0; run < runs; run++) {
+    const began = performance.now();
+    const [disk] = await store.lend(itemId, pointId, `bench-${run}`);
+    seconds.push((performance.now() - began) / 1000);
+    isSame &&= (await sha256Of(disk!.path)) === expected;
+    await store.giveBack(itemId, `bench-${run}`);
+  }
+  return { seconds: median(seconds), isExact: isSame };
+}
+
+export interface Churned {
+  readonly rpoP99Seconds: number;
+  readonly hasLost: boolean;
+  readonly points: readonly PointView[];
+  readonly writtenBytes: number;
+}
+
+/** Writes 64 KiB at random places at this rate; how far behind the newest point was, looked at ten times a second. */
+export async function churned(
+  machine: Machine,
+  site: Site,
+  folder: string,
+  megabytesASecond: number,
+  seconds: number,
+): Promise<Churned> {
+  await machine.pointAfter(Date.now() - 10_000, 120);
+  const began = Date.now();
+  const report = await shell(
+    `fio --name=churn --directory=${folder} --size=512m --rw=randwrite --bs=64k --direct=1 --ioengine=libaio --iodepth=8 --refill_buffers --buffer_compress_percentage=50 --norandommap --rate=${megabytesASecond}m --time_based --runtime=${seconds} --randrepeat=0 --output-format=json`,
+    seconds + 120,
+  );
+  const ended = Date.now();
+  // The points that were on their way at the end tell how late they were.
+  await machine.pointAfter(ended, 180);
+  const points = await machine.points();
+  const late: number[] = [];
+  for (let at = began; at < ended; at += 100) {
+    const newest = Math.max(
+      ...points
+        .filter((point) => Date.parse(point.processedAt) <= at)
+        .map((point) => Date.parse(point.takenAt)),
+    );
+    late.push((at - newest) / 1000);
+  }
+  late.sort((one, other) => one - other);
+  const events = await site.call(z.array(EventView), 'GET', `/events?item=${machine.name}&limit=500`);
+  const losses = events.filter(
+    ({ event }) => event.code === 'ChangesLost' && Date.parse(event.raisedAt) >= began,
+  );
+  const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { io_bytes: number } }[] };
+  return {
+    rpoP99Seconds: late[Math.floor(late.length * 0.99)] ?? Number.NaN,
+    hasLost: losses.length > 0,
+    points: points.filter((point) => Date.parse(point.takenAt) >= began),
+    writtenBytes: parsed.jobs[0]!.write.io_bytes,
+  };
+}
+
+/** IOPS of 4 KiB random writes at depth 16. */
+export async function writeRate(folder: string, seconds: number): Promise<number> {
+  const report = await shell(
+    `fio --name=cost --directory=${folder} --size=256m --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=16 --norandommap --time_based --runtime=${seconds} --output-format=json`,
+    seconds + 60,
+  );
+  const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { iops: number } }[] };
+  return parsed.jobs[0]!.write.iops;
+}
+
+/** Waits until nothing has reached the process server for a second. */
+export async function settled(site: Site, machine: Machine, limitSeconds = 120): Promise<void> {
+  await eventually('everything is at the vault', limitSeconds, async () => {
+    const before = (await figures(site)).received;
+    await sleep(1000);
+    const { isDrained } = await statusOf(site, machine);
+    return isDrained && (await figures(site)).received - before < 1 << 20 ? true : undefined;
+  });
+}
+
+const Status = z.object({
+  items: z.array(
+    z.object({ itemId: z.string(), lastBookmark: z.string().nullable(), backlogBytes: z.number() }),
+  ),
+});
+
+async function statusOf(
+  site: Site,
+  machine: Machine,
+): Promise<{ lastBookmark: string | null; isDrained: boolean }> {
+  const status = Status.parse(JSON.parse(await ask(site, '/status')));
+  const item = status.items.find(({ itemId }) => itemId === machine.itemId);
+  // An open part with a heading and a heartbeat's progress is no backlog.
+  return { lastBookmark: item?.lastBookmark ?? null, isDrained: (item?.backlogBytes ?? 1 << 30) < 64 << 10 };
+}
+
+async function figures(site: Site): Promise<{ received: number; sent: number }> {
+  const text = await ask(site, '/metrics');
+  const value = (name: string) =>
+    Number(new RegExp(`^leeward_process_server_${name}(?:_total)? (\\S+)`, 'm').exec(text)?.[1] ?? 0);
+  return { received: value('received_bytes'), sent: value('sent_bytes') };
+}
+
+async function ask(site: Site, path: string): Promise<string> {
+  const file = join(site.folder, 'process-server', 'process-server.json');
+  const { statusPort } = z.object({ statusPort: z.number() }).parse(JSON.parse(readFileSync(file, 'utf8')));
+  const answer = await fetch(`http://127.0.0.1:${statusPort}${path}`, {
+    signal: AbortSignal.timeout(10_000),
+  });
+  return await answer.text();
+}

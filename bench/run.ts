@@ -1,0 +1,352 @@
+/**
+ * `make bench`: our whole path side by side with its peers, on one machine, in one run, on the same data, each end's bytes
+ * compared. Prints a table and writes `bench/results.json`. `bench/README.md` says how to read it. Root only: it needs
+ * loop devices, tracefs and a replica volume. Nothing else should run on the machine meanwhile.
+ *
+ *     BENCH_GIB=2            size of the disk
+ *     BENCH_RUNS=3           of what is short; medians are shown
+ *     BENCH_CHURN_SECONDS=20 of each rate
+ *     BENCH_PEERS=rsync,…    only these
+ *     BENCH_FOLDER=/var/tmp  where disks and copies go; five times BENCH_GIB
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { canLoop, canTrace } from '../test/support/loop-device.ts';
+import { type Machine, Site } from '../test/support/site.ts';
+import { dropCaches, median, sha256Of, shell } from './measure.ts';
+import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
+import { available, type Peer, peers, plainCopy } from './peers.ts';
+import { type Result, type Row, renderTable, resultOf } from './report.ts';
+
+const gibibytes = Number(process.env.BENCH_GIB ?? 2);
+const runs = Number(process.env.BENCH_RUNS ?? 3);
+const churnSeconds = Number(process.env.BENCH_CHURN_SECONDS ?? 20);
+const only = process.env.BENCH_PEERS?.split(',');
+
+const reason = canLoop() ?? canTrace();
+if (reason !== undefined) {
+  console.error(`the benchmarks cannot run here: ${reason}`);
+  process.exit(1);
+}
+
+const folder = mkdtempSync(join(process.env.BENCH_FOLDER ?? '/var/tmp', 'leeward-bench-'));
+const cleanups: (() => Promise<unknown>)[] = [() => shell(`rm -rf ${folder}`)];
+const results: Result[] = [];
+const started = performance.now();
+
+function say(text: string): void {
+  console.log(`${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${text}`);
+}
+
+/** One row; when it fails, the others are still measured. */
+async function row(
+  plan: Omit<Row, 'ours' | 'peers' | 'verified' | 'error'>,
+  measure: () => Promise<Partial<Row>>,
+) {
+  let result: Result;
+  try {
+    result = resultOf({ ...plan, peers: {}, verified: false, ...(await measure()) });
+  } catch (error) {
+    result = resultOf({
+      ...plan,
+      peers: {},
+      verified: false,
+      error: (error instanceof Error ? error.message : String(error)).split('\n').slice(0, 3).join(' '),
+    });
+  }
+  results.push(result);
+  say(
+    `${result.work}: ${result.ours ?? '-'} ${result.unit} (${result.error ?? `ratio ${result.ratio ?? '-'}`})`,
+  );
+  writeFileSync(join(import.meta.dirname, 'results.json'), `${JSON.stringify(results, null, 2)}\n`);
+}
+
+async function loop(name: string, bytes: number): Promise<string> {
+  const image = join(folder, name);
+  const device = (await shell(`truncate -s ${bytes} ${image}; losetup --find --show ${image}`)).trim();
+  cleanups.unshift(() => shell(`losetup --detach ${device}`));
+  return device;
+}
+
+/** File-system data: an ext4 filled from /usr until it is full, then at rest. */
+async function fill(device: string): Promise<void> {
+  const at = join(folder, 'filling');
+  mkdirSync(at);
+  await shell(
+    `mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0,lazy_journal_init=0 ${device}; mount ${device} ${at};
+     for from in /usr/lib /usr/share /usr/bin /usr/sbin /usr/libexec /usr/include; do cp -a $from ${at}/ 2>/dev/null || true; done;
+     umount ${at}; rmdir ${at}; sync`,
+  );
+}
+
+/** Random 4 KiB blocks, each once, with new content; never compressible. */
+async function dirty(device: string, bytes: number, seed: number): Promise<void> {
+  await shell(
+    `fio --name=dirty --filename=${device} --rw=randwrite --bs=4k --io_size=${bytes} --direct=1 --ioengine=libaio --iodepth=16 --refill_buffers --randseed=${seed} --output=/dev/null; sync`,
+  );
+}
+
+interface Standing {
+  readonly peer: Peer;
+  readonly folder: string;
+  readonly initialSeconds: number;
+  readonly restoreSeconds: number;
+  readonly isExact: boolean;
+}
+
+async function main(): Promise<void> {
+  const bytes = gibibytes * 2 ** 30;
+  const megabytes = bytes / 1e6;
+  say(
+    `${availableParallelism()} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, a disk of ${gibibytes} GiB, in ${folder}`,
+  );
+  const device = await loop('source.img', bytes);
+  await fill(device);
+  const expected = await sha256Of(device);
+  say('the disk is filled');
+
+  // What the machine can do, and each peer: first copy, and back as a disk, whose bytes are compared.
+  const cp = await plainCopy(device, folder);
+  say(`cp: ${(megabytes / cp.wallSeconds).toFixed(0)} MB/s`);
+  const standing: Standing[] = [];
+  for (const peer of peers) {
+    if (only && !only.includes(peer.name)) continue;
+    if (!(await available(peer.name.split('+')[0]!))) {
+      say(`${peer.name} is not installed`);
+      continue;
+    }
+    const home = join(folder, `peer-${peer.name}`);
+    mkdirSync(home);
+    try {
+      const initial = await peer.initial(device, home);
+      const target = join(folder, 'restored.raw');
+      const restore = await peer.restore(home, target);
+      const exact = (await sha256Of(target)) === expected;
+      rmSync(target);
+      standing.push({
+        ...{ peer, folder: home, isExact: exact },
+        ...{ initialSeconds: initial.wallSeconds, restoreSeconds: restore.wallSeconds },
+      });
+      say(
+        `${peer.name}: copies ${(megabytes / initial.wallSeconds).toFixed(0)} MB/s (${initial.cpuSeconds.toFixed(1)} CPU s), restores in ${restore.wallSeconds.toFixed(1)} s, ${exact ? 'exact' : 'NOT EXACT'}`,
+      );
+      // Only those that can bring a copy up to date are needed again.
+      if (!peer.delta) rmSync(home, { recursive: true });
+    } catch (error) {
+      say(`${peer.name} failed: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}`);
+    }
+  }
+  const areExact = standing.every((one) => one.isExact);
+  const fair = standing.filter(({ peer }) => peer.encrypts && peer.compresses).map(({ peer }) => peer.name);
+  const figuresOf = (figure: (one: Standing) => number) =>
+    Object.fromEntries(standing.map((one) => [one.peer.name, figure(one)]));
+
+  await using site = await Site.start({
+    folder: join(folder, 'site'),
+    replicaBytes: Math.max(4 * bytes, 8 * 2 ** 30),
+    spoolBytes: 2 * bytes,
+  });
+  const machine = await site.protect('disk', [device], { crashConsistentSeconds: 2 });
+  const first = (async () => {
+    await shell('sync');
+    dropCaches();
+    return copied(site, machine, () => machine.service.start(), 600);
+  })();
+  first.catch(() => {});
+
+  await row(
+    { work: 'initial replication, sealed in storage', unit: 'MB/s', higherIsBetter: true, fair },
+    async () => {
+      const ours = await first;
+      return {
+        ours: megabytes / ours.storedSeconds,
+        peers: { cp: megabytes / cp.wallSeconds, ...figuresOf((one) => megabytes / one.initialSeconds) },
+        verified: areExact && (await isExact(site, machine, ours.point, expected)),
+        note: `${ours.cpuSeconds.toFixed(1)} CPU s of all daemons, wire ${(ours.sentBytes / 1e6).toFixed(0)} MB to the vault; peak ${peaks(site, machine)}. Ours builds the replica disk at the same time.`,
+      };
+    },
+  );
+  await row(
+    { work: 'initial replication, to a bootable disk', unit: 'MB/s', higherIsBetter: true, fair },
+    async () => {
+      const ours = await first;
+      return {
+        ours: megabytes / ours.pointSeconds,
+        peers: figuresOf((one) => megabytes / (one.initialSeconds + one.restoreSeconds)),
+        verified: areExact && (await isExact(site, machine, ours.point, expected)),
+        note: 'a peer first copies and then restores; ours ends with a recovery point that boots',
+      };
+    },
+  );
+  await row({ work: 'recovery point to a bootable disk', unit: 's', higherIsBetter: false }, async () => {
+    const loan = await lent(site, machine, (await first).point, runs);
+    return {
+      ours: loan.seconds,
+      peers: figuresOf((one) => one.restoreSeconds),
+      verified: loan.isExact && areExact,
+    };
+  });
+
+  const dirtyBytes = Math.floor((bytes * 0.02) / 4096) * 4096;
+  await row({ work: 'delta, 2 % random 4 KiB dirty', unit: 's', higherIsBetter: false }, async () => {
+    await settled(site, machine);
+    // Written while the service stands still, so that all of the work comes after it, as it does for the peers.
+    machine.service.pause();
+    await dirty(device, dirtyBytes, 1);
+    dropCaches();
+    const ours = await copied(site, machine, () => machine.service.resume(), 300);
+    const now = await sha256Of(device);
+    const exact = await isExact(site, machine, ours.point, now);
+    const others = await deltas(standing, device, now);
+    return {
+      ours: ours.pointSeconds,
+      ...others,
+      verified: exact && others.verified,
+      note: `${ours.cpuSeconds.toFixed(1)} CPU s; ${(ours.receivedBytes / dirtyBytes).toFixed(2)} of the dirty bytes to the process server, ${(ours.sentBytes / dirtyBytes).toFixed(2)} to the vault`,
+    };
+  });
+  await row({ work: 'resync by checksum, 0.1 % differing', unit: 'MB/s', higherIsBetter: true }, async () => {
+    await settled(site, machine);
+    await machine.service.kill();
+    await dirty(device, dirtyBytes / 20, 2);
+    dropCaches();
+    const ours = await copied(site, machine, () => machine.service.start(), 600);
+    const now = await sha256Of(device);
+    const exact = await isExact(site, machine, ours.point, now);
+    const others = await deltas(
+      standing.filter(({ peer }) => peer.name === 'rsync'),
+      device,
+      now,
+    );
+    return {
+      ours: megabytes / ours.pointSeconds,
+      peers: Object.fromEntries(
+        Object.entries(others.peers).map(([name, seconds]) => [name, megabytes / seconds]),
+      ),
+      verified: exact && others.verified,
+      note: `after kill -9 of the mobility service, ${ours.cpuSeconds.toFixed(1)} CPU s; ${(ours.receivedBytes / 1e6).toFixed(1)} MB sent for ${(dirtyBytes / 20e6).toFixed(1)} MB that differ; its start and a point are in the time`,
+    };
+  });
+  await machine.service.kill('SIGTERM');
+  for (const one of standing) rmSync(one.folder, { recursive: true, force: true });
+  await underLoad(site);
+}
+
+/** Each peer's update of its copy, in seconds, restored and compared. */
+async function deltas(standing: readonly Standing[], device: string, expected: string) {
+  const figures: Record<string, number> = {};
+  let verified = true;
+  for (const { peer, folder: home } of standing) {
+    if (!peer.delta) continue;
+    figures[peer.name] = (await peer.delta(device, home)).wallSeconds;
+    const target = join(folder, 'restored.raw');
+    await peer.restore(home, target);
+    verified &&= (await sha256Of(target)) === expected;
+    rmSync(target);
+    say(`${peer.name}: ${figures[peer.name]!.toFixed(1)} s`);
+  }
+  return { peers: figures, verified };
+}
+
+/** A mounted ext4 of 2 GiB that is written to. */
+async function underLoad(site: Site): Promise<void> {
+  const device = await loop('load.img', 2 * 2 ** 30);
+  const at = join(folder, 'load');
+  mkdirSync(at);
+  await shell(`mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 ${device}; mount ${device} ${at}`);
+  const unmount = () => shell(`! mountpoint -q ${at} || umount ${at}`);
+  cleanups.unshift(unmount);
+  const machine = await site.protect('load', [device], { crashConsistentSeconds: 5 });
+  const seconds = 5;
+  const untracked: number[] = [];
+  const tracked: number[] = [];
+  const alone: number[] = [];
+  await row({ work: 'fio 4 KiB random writes, tracked', unit: 'IOPS', higherIsBetter: true }, async () => {
+    await writeRate(at, 2); // Lays the file out.
+    for (let run = 0; run < runs; run++) untracked.push(await writeRate(at, seconds));
+    machine.service.start();
+    await machine.pointAfter(0, 120);
+    for (let run = 0; run < runs; run++) {
+      tracked.push(await writeRate(at, seconds));
+      // In life process server and vault are other machines: stopped, they take no processor time from this one.
+      site.processServer.pause();
+      site.vault.pause();
+      try {
+        alone.push(await writeRate(at, seconds));
+      } finally {
+        site.vault.resume();
+        site.processServer.resume();
+      }
+      await settled(site, machine);
+    }
+    return {
+      ours: median(alone),
+      peers: { untracked: median(untracked) },
+      verified: await atRest(machine, site, device, async () => {}),
+      note: `with process server and vault standing still; ${median(tracked).toFixed(0)} IOPS while both work on the same ${availableParallelism()} cores`,
+    };
+  });
+  const frozen: number[] = [];
+  for (const rate of [10, 50, 100])
+    await row(
+      { work: `churn of ${rate} MB/s for ${churnSeconds} s, RPO p99`, unit: 's', higherIsBetter: false },
+      async () => {
+        const churn = await churned(machine, site, at, rate, churnSeconds);
+        frozen.push(...churn.points.map((point) => point.frozenMilliseconds).filter((time) => time > 0));
+        return {
+          ours: churn.rpoP99Seconds,
+          verified: !churn.hasLost && (await atRest(machine, site, device, async () => {})),
+          note: `${(churn.writtenBytes / churnSeconds / 1e6).toFixed(0)} MB/s written, ${churn.points.length} points, ${churn.hasLost ? 'CHANGES WERE LOST, resync' : 'no loss'}; peak ${peaks(site, machine)}`,
+        };
+      },
+    );
+  await row(
+    { work: 'freeze of file systems under that load, p99', unit: 'ms', higherIsBetter: false },
+    async () => {
+      frozen.sort((one, other) => one - other);
+      if (frozen.length === 0) return { verified: true, note: 'no point needed a freeze' };
+      return {
+        ours: frozen[Math.min(frozen.length - 1, Math.floor(frozen.length * 0.99))]!,
+        verified: true,
+        note: `${frozen.length} points with a freeze, the longest ${frozen.at(-1)!.toFixed(0)} ms`,
+      };
+    },
+  );
+  await machine.service.kill('SIGTERM');
+  await unmount();
+}
+
+/** Nothing is written any more: the newest point must be the device. */
+async function atRest(
+  machine: Machine,
+  site: Site,
+  device: string,
+  rest: () => Promise<void>,
+): Promise<boolean> {
+  await rest();
+  await shell('sync');
+  await sleep(1000);
+  const point = await machine.pointAfter(Date.now(), 180);
+  // ext4 writes its superblock now and then: a point taken a moment later then has it.
+  if (await isExact(site, machine, point, await sha256Of(device))) return true;
+  const later = await machine.pointAfter(Date.now(), 60);
+  return isExact(site, machine, later, await sha256Of(device));
+}
+
+try {
+  await main();
+} catch (error) {
+  results.push(
+    resultOf({
+      ...{ work: 'the rest', unit: '-', higherIsBetter: true, peers: {}, verified: false },
+      error: error instanceof Error ? error.message : String(error),
+    }),
+  );
+} finally {
+  for (const cleanup of cleanups) await cleanup().catch((error: unknown) => console.error(String(error)));
+}
+console.log(`\n${renderTable(results)}`);
+writeFileSync(join(import.meta.dirname, 'results.json'), `${JSON.stringify(results, null, 2)}\n`);
+process.exitCode = results.every((result) => result.verified) ? 0 : 1;
