@@ -51,7 +51,8 @@ function ask(
       },
       (response) => {
         let isAnswered = false;
-        const lines = createInterface({ input: response });
+        // Readline repeats its input's errors; a broken answer is told by the close that follows.
+        const lines = createInterface({ input: response }).on('error', () => {});
         lines.on('line', (text) => {
           if (text.trim() === '' || isAnswered) return;
           try {

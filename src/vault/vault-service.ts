@@ -19,6 +19,7 @@ import { masterKeyBytes, unseal } from '../platform/seal.ts';
 import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
+import { readSegment } from '../protocol/cache/segment.ts';
 import { adminSocketName } from '../protocol/control/vault-admin.ts';
 import { AdminOperations } from './api/admin-operations.ts';
 import { startAdminServer } from './api/admin-server.ts';
@@ -29,6 +30,7 @@ import { cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
+import { OpenerPool } from './log-processor/opener-pool.ts';
 import { orderResync } from './log-processor/resync-order.ts';
 import { Retention } from './reconcilers/retention.ts';
 import { ReflinkStore } from './replica/reflink-store.ts';
@@ -166,6 +168,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     if (key === undefined) throw errors.SealBroken();
     return key;
   };
+  const opener = stack.use(new OpenerPool());
   const processor = new LogProcessor({
     store,
     clock,
@@ -181,6 +184,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         clock,
         random,
         log,
+        read: (source, key, expectations) => readSegment(source, key, expectations, opener),
       }),
   });
 
@@ -256,7 +260,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     },
     failover,
   });
-  stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, log }));
+  stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, clock, log }));
 
   const retention = new Retention({ store, replica, clock, log });
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();

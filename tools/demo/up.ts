@@ -228,9 +228,9 @@ const failover = await step('a test failover', async (say) => {
       await leeward(
         [
           ...['test-failover', 'guest', '--wait-for-console', 'LEEWARD-CHECK OK'],
-          ...['--timeout', '240', '--memory', '768'],
+          ...['--timeout', '420', '--memory', '768'],
         ],
-        300_000,
+        480_000,
       ),
     ),
   );

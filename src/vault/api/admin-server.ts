@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { PassThrough } from 'node:stream';
 import Koa from 'koa';
 import { z } from 'zod';
+import { type Clock, pause } from '../../platform/clock.ts';
 import { causesOf, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import { parse, parseJson } from '../../platform/settings.ts';
@@ -66,18 +67,34 @@ const routes = [
 export interface AdminServerOptions {
   readonly socketPath: string;
   readonly operations: AdminOperations;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
+/** Well below the silence after which the command line gives up. */
+const repeatMilliseconds = 10_000;
+
 export async function startAdminServer(options: AdminServerOptions): Promise<AsyncDisposable> {
-  const { socketPath, operations, log } = options;
+  const { socketPath, operations, clock, log } = options;
   const app = new Koa();
   app.use(async (context) => {
     const lines = new PassThrough();
     context.status = 200;
     context.type = 'application/x-ndjson';
     context.body = lines;
-    const say = (line: AdminLine) => lines.write(`${JSON.stringify(line)}\n`);
+    // A caller must be able to tell long work from a vault that hangs: the last thing said is said again.
+    const working = new AbortController();
+    let last: AdminLine = { kind: 'progress', text: 'working' };
+    const say = (line: AdminLine) => {
+      last = line;
+      lines.write(`${JSON.stringify(line)}\n`);
+    };
+    const repeat = async () => {
+      while (!working.signal.aborted) {
+        await pause(clock, repeatMilliseconds, working.signal);
+        if (!working.signal.aborted) say(last);
+      }
+    };
     const work = async () => {
       const [path, query] = context.url.split('?', 2);
       for (const { method, path: pattern, handler } of routes) {
@@ -94,12 +111,15 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Asy
       throw errors.RequestInvalid(`the vault knows no ${context.method} ${path}`);
     };
     // Not awaited here: koa sends the headers when this function returns, and the lines as they come.
+    void repeat();
     void work().then(
       (value) => {
+        working.abort();
         say({ kind: 'result', value: value ?? null });
         lines.end();
       },
       (error: unknown) => {
+        working.abort();
         const known = error instanceof LeewardError ? error : internal(error);
         if (!(error instanceof LeewardError)) log.error('admin-request-failed', { error });
         const { code, summary, possibleCauses, recommendedAction } = known;
