@@ -10,7 +10,17 @@
  *  3. points taken earlier are unchanged by everything that happened later.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -205,7 +215,8 @@ async function checkAtRest(
 
 async function digests(site: Site, machine: Machine): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  for (const point of await machine.points())
+  // Three points show as much as thirty, in a tenth of the time.
+  for (const point of (await machine.points()).slice(0, 3))
     found.set(point.pointId, await sha256Of(site.pointPath(machine, point)));
   return found;
 }
@@ -217,14 +228,17 @@ async function checkUnchanged(
   machine: Machine,
   earlier: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const now = await digests(site, machine);
-  for (const [pointId, digest] of earlier) t.is(now.get(pointId), digest, `point ${pointId} is as it was`);
+  for (const point of await machine.points()) {
+    const digest = earlier.get(point.pointId);
+    if (digest !== undefined)
+      t.is(await sha256Of(site.pointPath(machine, point)), digest, `point of ${point.takenAt} is as it was`);
+  }
 }
 
 for (const type of ['ext4', 'xfs', 'btrfs'] as const)
   test(`recovery points of ${type} under load are what the disk was`, async (t) => {
     const site = await startSite(t);
-    const loop = await makeLoop(t, 400 << 20);
+    const loop = await makeLoop(t, (type === 'xfs' ? 320 : 192) << 20);
     const mount = await makeFileSystem(t, loop, type, ['discard']);
     const machine = await site.protect('m1', [loop.path], {
       crashConsistentSeconds: 2,
@@ -241,7 +255,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const)
         : undefined;
     });
     const earlier = await digests(site, machine);
-    const underLoad = (await machine.points()).slice(0, 4);
+    const underLoad = (await machine.points()).slice(0, 2);
     await load.stop();
     for (const point of underLoad) await checkPoint(t, site, machine, point, type, load.ledger);
     await checkAtRest(t, site, machine, loop, mount);
@@ -254,7 +268,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const)
 for (const house of ['mobility service', 'process server', 'vault'] as const)
   test(`kill -9 of the ${house} under load loses nothing and replication goes on`, async (t) => {
     const site = await startSite(t);
-    const loop = await makeLoop(t, 400 << 20);
+    const loop = await makeLoop(t, 128 << 20);
     const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
     const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
     const load = startLoad(mount);
@@ -335,6 +349,37 @@ class Relay {
     this.#server.close();
   }
 }
+
+test('a trace ring that was made too small loses events, and the resync that follows repairs it', async (t) => {
+  const site = await startSite(t);
+  const loop = await makeLoop(t, 128 << 20);
+  const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
+  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
+  machine.service.start();
+  await machine.pointAfter(0, 90);
+  const instances = '/sys/kernel/tracing/instances';
+  const instance = readdirSync(instances).find((name) => name.includes(machine.itemId.slice(0, 8)));
+  if (instance === undefined) return t.fail(`no trace instance of ${machine.itemId}`);
+  writeFileSync(join(instances, instance, 'buffer_size_kb'), '4');
+  // Nobody reads the ring while thousands of writes complete.
+  machine.service.pause();
+  await run(
+    'fio',
+    [
+      ...['--name=flood', `--directory=${mount.mountPoint}`, '--size=32m', '--rw=randwrite', '--bs=4k'],
+      ...['--direct=1', '--ioengine=psync', '--randrepeat=0'],
+    ],
+    limit,
+  );
+  machine.service.resume();
+  await eventually('the loss is reported with its cause', 60, async () => {
+    const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
+    return events.some(({ event }) => /TraceEventsLost|TracingChanged/.test(JSON.stringify(event)))
+      ? true
+      : undefined;
+  });
+  await checkAtRest(t, site, machine, loop, mount);
+});
 
 test('a link that is cut again and again costs time, not bytes, and no resync', async (t) => {
   const site = await startSite(t);
