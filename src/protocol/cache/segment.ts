@@ -73,6 +73,30 @@ export interface FrameSealer {
   seal(job: FrameJob): Promise<Uint8Array>;
 }
 
+/** What a frame is opened with. Plain and transferable, so that a worker thread can do it. */
+export interface OpenJob {
+  readonly key: Uint8Array;
+  /** The object's header. */
+  readonly header: Uint8Array;
+  readonly frameNumber: number;
+  readonly frameHead: Uint8Array;
+  /** Cipher text and tag, as the head says how long. May be a view of something larger. */
+  readonly sealed: Uint8Array;
+}
+
+export interface FrameOpener {
+  /** How many frames are worth having under way at once. */
+  readonly concurrency: number;
+  /** The plain bytes; the caller's. Rejects with `FrameDamaged`. */
+  open(job: OpenJob): Promise<Uint8Array>;
+}
+
+/** Why a frame is not what was sealed. Its reader knows which object it is and says so. */
+export class FrameDamaged extends Error {}
+
+/** Opens in the calling thread. */
+export const inlineOpener: FrameOpener = { concurrency: 1, open: async (job) => openFrame(job) };
+
 export interface SegmentSource {
   readonly identity: SegmentIdentity;
   readonly itemKey: Uint8Array;
@@ -169,6 +193,7 @@ export async function* readSegment(
   source: AsyncIterable<Uint8Array>,
   itemKey: Uint8Array,
   expectations: SegmentExpectations,
+  opener: FrameOpener = inlineOpener,
 ): AsyncGenerator<SegmentPiece> {
   const facts: ObjectFacts = { ...expectations.identity };
   const input = new ObjectReader(source, facts, expectations.objectBytes, expectations.isVerified !== true);
@@ -209,6 +234,8 @@ export async function* readSegment(
     let plain: Buffer = Buffer.alloc(0);
     let used = 0;
     let remaining = dataBytes;
+    /** Frames are taken ahead and opened a few at a time; they come out in order. */
+    const underWay: Promise<Buffer>[] = [];
     for (const extent of extents) {
       if (extent.kind === 'zero') {
         yield { ...extent, bytes: new Uint8Array(0) };
@@ -216,8 +243,15 @@ export async function* readSegment(
       }
       for (let done = 0; done < extent.lengthBytes; ) {
         if (used === plain.byteLength) {
-          plain = await input.frame(key, Math.min(framePlainBytes, remaining));
-          remaining -= plain.byteLength;
+          while (remaining > 0 && underWay.length < opener.concurrency) {
+            const plainBytes = Math.min(framePlainBytes, remaining);
+            const opened = input.opened(await input.sealed(key, plainBytes), plainBytes, opener);
+            // Looked at later, in order; until then a failure must not count as unhandled.
+            opened.catch(() => {});
+            underWay.push(opened);
+            remaining -= plainBytes;
+          }
+          plain = await underWay.shift()!;
           used = 0;
         }
         const count = Math.min(extent.lengthBytes - done, plain.byteLength - used);
@@ -316,6 +350,38 @@ export function sealFrame(job: FrameJob): Uint8Array<ArrayBuffer> {
   cipher.final();
   cipher.getAuthTag().copy(sealed, frameHeadBytes + body.byteLength);
   return sealed as Uint8Array<ArrayBuffer>;
+}
+
+/** Authenticates, decrypts and decompresses one frame. Throws `FrameDamaged`. Pure; the workers call it. */
+export function openFrame(job: OpenJob): Uint8Array {
+  const head = Buffer.from(job.frameHead.buffer, job.frameHead.byteOffset, job.frameHead.byteLength);
+  const codec = head.readUInt8(4);
+  const plainBytes = head.readUInt32LE(8);
+  const bodyBytes = head.readUInt32LE(12);
+  let body: Buffer;
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', job.key, nonce(job.frameNumber), {
+      authTagLength: tagBytes,
+    });
+    decipher.setAAD(additional(job.header, head));
+    decipher.setAuthTag(job.sealed.subarray(bodyBytes));
+    body = decipher.update(job.sealed.subarray(0, bodyBytes));
+    decipher.final();
+  } catch (cause) {
+    throw new FrameDamaged('does not authenticate', { cause });
+  }
+  if (codec === Codec.stored && bodyBytes === plainBytes) return body;
+  if (codec !== Codec.zstd) throw new FrameDamaged('has an unknown codec');
+  try {
+    const plain = zstdDecompressSync(body, {
+      maxOutputLength: plainBytes,
+      chunkSize: Math.max(zstdChunkBytesMin, plainBytes),
+    });
+    if (plain.byteLength === plainBytes) return plain;
+  } catch (cause) {
+    throw new FrameDamaged('does not decompress', { cause });
+  }
+  throw new FrameDamaged('decompresses to another length');
 }
 
 /** Level 1: 0.4 GB/s a thread on disk data; level 3 halves that for 5 % of size. */
@@ -480,10 +546,14 @@ class ObjectReader {
   }
 
   async frame(key: Uint8Array, plainBytes: number): Promise<Buffer> {
+    return this.opened(await this.sealed(key, plainBytes), plainBytes, inlineOpener);
+  }
+
+  /** The next frame as it is, its head checked. */
+  async sealed(key: Uint8Array, plainBytes: number): Promise<OpenJob> {
     const head = await this.#take(frameHeadBytes);
     this.#pass(head);
     const frameNumber = this.#frameNumber++;
-    const codec = head.readUInt8(4);
     const bodyBytes = head.readUInt32LE(12);
     if (
       head.readUInt32LE(0) !== frameNumber ||
@@ -494,28 +564,18 @@ class ObjectReader {
       this.#fail(`the head of frame ${frameNumber} is wrong`);
     const sealed = await this.#take(bodyBytes + tagBytes);
     this.#pass(sealed);
-    let body: Buffer;
+    return { key, header: this.#header, frameNumber, frameHead: head, sealed };
+  }
+
+  async opened(job: OpenJob, plainBytes: number, opener: FrameOpener): Promise<Buffer> {
     try {
-      const decipher = createDecipheriv('aes-256-gcm', key, nonce(frameNumber), { authTagLength: tagBytes });
-      decipher.setAAD(additional(this.#header, head));
-      decipher.setAuthTag(sealed.subarray(bodyBytes));
-      body = decipher.update(sealed.subarray(0, bodyBytes));
-      decipher.final();
+      const plain = await opener.open(job);
+      if (plain.byteLength !== plainBytes) throw new FrameDamaged('has another length');
+      return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
     } catch (cause) {
-      throw corruptSegment(`frame ${frameNumber} does not authenticate`, this.#facts, cause);
+      if (!(cause instanceof FrameDamaged)) throw cause;
+      throw corruptSegment(`frame ${job.frameNumber} ${cause.message}`, this.#facts, cause);
     }
-    if (codec === Codec.stored && bodyBytes === plainBytes) return body;
-    if (codec !== Codec.zstd) this.#fail(`frame ${frameNumber} has an unknown codec`);
-    try {
-      const plain = zstdDecompressSync(body, {
-        maxOutputLength: plainBytes,
-        chunkSize: Math.max(zstdChunkBytesMin, plainBytes),
-      });
-      if (plain.byteLength === plainBytes) return plain;
-    } catch (cause) {
-      throw corruptSegment(`frame ${frameNumber} does not decompress`, this.#facts, cause);
-    }
-    return this.#fail(`frame ${frameNumber} decompresses to another length`);
   }
 
   async end(sha256: string | undefined): Promise<void> {
