@@ -6,7 +6,7 @@
  * Everything lives in one folder and ends with it. `kill` is kill -9.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -287,7 +287,12 @@ export class Site implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { service } of this.machines) await service.kill('SIGTERM');
+    for (const { service, itemId } of this.machines) {
+      await service.kill('SIGTERM');
+      // A stopped service leaves its rings recording, for its next start; here there is none.
+      const instance = `/sys/kernel/tracing/instances/leeward-${itemId.slice(0, 8)}`;
+      if (existsSync(instance)) rmdirSync(instance);
+    }
     await this.processServer.kill('SIGTERM');
     await this.vault.kill('SIGTERM');
     rmSync(this.folder, { recursive: true, force: true });
