@@ -70,6 +70,14 @@ export const errors = catalogue({
     severity: 'warning' as const,
     retry: 'transient' as const,
   }),
+  MachineCopied: (stateFolder: string, cause: unknown) => ({
+    summary: 'the process server has seen a later session of this machine than this service remembers',
+    possibleCauses:
+      'The machine was reverted to a snapshot or restored from a backup, it is a clone of the protected one, or a clone of it is running.',
+    recommendedAction: `If this machine is the one to protect: stop its clones, then remove what is in ${stateFolder} and start the service. It begins with a new generation and compares its disks with their copies. If this machine is the clone: remove its assignment.`,
+    context: { stateFolder, isRefusal: true },
+    cause,
+  }),
   StatusUnknown: (path: string, cause?: unknown) => ({
     summary: `there is no status at ${path}`,
     possibleCauses: 'The mobility service does not run, or runs with another settings folder.',

@@ -33,8 +33,8 @@ export interface StartedService {
   readonly child: ChildProcess;
   /** What it logged so far. */
   said(): string;
-  /** Ends it in good order; answers its exit code. */
-  stop(): Promise<number | null>;
+  /** Ends it in good order; answers its exit code, or the signal that it died of. */
+  stop(): Promise<number | string | null>;
 }
 
 export interface RealService {
@@ -117,7 +117,7 @@ export async function makeRealService(
       stop: async () => {
         child.kill('SIGTERM');
         await exited;
-        return child.exitCode;
+        return child.exitCode ?? child.signalCode;
       },
     };
   };

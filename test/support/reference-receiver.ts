@@ -46,7 +46,7 @@ export class ReferenceReceiver {
       if (!receiver) {
         const hello = parseHello(arrived);
         if (hello.generation <= this.#generation) {
-          await link.send(jsonFrame(FrameType.refused, refused('StaleGeneration')));
+          await link.send(jsonFrame(FrameType.refused, refused('OldGeneration')));
           link.close();
           return;
         }

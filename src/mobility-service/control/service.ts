@@ -37,6 +37,7 @@ import { errors } from '../errors.ts';
 import { ringBytes, statusBytesMax, statusMilliseconds } from '../limits.ts';
 import { Replication, type ReplicationOptions } from './replication.ts';
 import { ServiceState } from './state.ts';
+import type { ServiceStatus } from './status-text.ts';
 
 export interface ServiceFolders {
   /** Has `assignment.json`. */
@@ -51,27 +52,57 @@ export interface ServiceFolders {
 
 export const agentVersion = '0.1.0';
 
-/** Runs until `stop`, opening everything anew when a disk changed its size. */
-export async function runService(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
+/** Of the process when the other side refused it for good; the unit lists it in RestartPreventExitStatus. 77 is
+ * EX_NOPERM of sysexits.h, which nothing else here ends with. */
+export const refusalExitCode = 77;
+
+export function isRefusal(error: unknown): boolean {
+  return error instanceof LeewardError && error.context.isRefusal === true;
+}
+
+/**
+ * Runs until `stop`, opening everything anew when a disk changed its size and when it is told to reload: that is a clean
+ * stop and a clean start within one process, so nothing has to be compared.
+ */
+export async function runService(
+  folders: ServiceFolders,
+  log: Log,
+  stop: AbortSignal,
+  onReload: (reload: () => void) => void = () => {},
+): Promise<void> {
   const thaw = thawOf(folders);
   if (thaw) {
     // Before anything else: a run that was killed together with its helper may have left the machine standing still.
     const released = await releaseFrozen(thaw);
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
   }
+  let again = new AbortController();
+  onReload(() => {
+    readAssignment(folders).then(
+      () => again.abort(),
+      (error: unknown) => log.error('assignment-not-reloaded', { error }),
+    );
+  });
   while (!stop.aborted) {
+    again = new AbortController();
     try {
-      await runOnce(folders, log, stop);
-      return;
+      await runOnce(folders, log, AbortSignal.any([stop, again.signal]));
+      if (!stop.aborted) log.info('reloading', { settings: folders.settings });
     } catch (error) {
-      if (!(error instanceof LeewardError) || error.code !== 'DiskResized') throw error;
+      if (!(error instanceof LeewardError)) throw error;
+      if (error.code === 'OldGeneration') throw errors.MachineCopied(folders.state, error);
+      if (error.code !== 'DiskResized') throw error;
       log.warn('disk-resized', { summary: error.summary });
     }
   }
 }
 
+function readAssignment(folders: ServiceFolders): Promise<MobilityAssignment> {
+  return readSettings(MobilityAssignment, join(folders.settings, 'assignment.json'));
+}
+
 async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
-  const assignment = await readSettings(MobilityAssignment, join(folders.settings, 'assignment.json'));
+  const assignment = await readAssignment(folders);
   const clock = systemClock;
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
@@ -217,7 +248,7 @@ async function tellStatus(
 ): Promise<void> {
   const path = join(folders.runtime, 'status.json');
   const write = () => {
-    const status = {
+    const status: ServiceStatus = {
       ...replication.status(),
       residentBytes: process.memoryUsage.rss(),
       writtenAt: new Date(clock.now()).toISOString(),
@@ -231,10 +262,10 @@ async function tellStatus(
   await gate.write(write);
 }
 
-/** The status file's content, for people. Throws `StatusUnknown`. */
-export async function readStatus(folders: Pick<ServiceFolders, 'runtime'>): Promise<unknown> {
+/** What the running service wrote last. Throws `StatusUnknown`. */
+export async function readStatus(folders: Pick<ServiceFolders, 'runtime'>): Promise<ServiceStatus> {
   const path = join(folders.runtime, 'status.json');
   const bytes = await readWhole(systemFiles, path, statusBytesMax);
   if (!bytes) throw errors.StatusUnknown(path);
-  return JSON.parse(bytes.toString());
+  return JSON.parse(bytes.toString()) as ServiceStatus;
 }

@@ -243,6 +243,7 @@ function refusal(refused: Refused, isFenced: boolean): LeewardError {
     possibleCauses: refused.possibleCauses,
     recommendedAction: refused.recommendedAction,
     retry: isFenced ? 'permanent' : refused.retry,
+    context: { isRefusal: isFenced || refused.retry === 'permanent' },
   });
 }
 
