@@ -66,6 +66,14 @@ export async function run(program: string, args: readonly string[], options: Run
 
 /** Runs a program with this process's own input and output until it ends; answers its exit code. Signals go to both. */
 export async function runInherited(program: string, args: readonly string[]): Promise<number> {
-  const result = await execa(program, args, { stdio: 'inherit', reject: false });
-  return result.exitCode ?? 1;
+  const child = execa(program, args, { stdio: 'inherit', reject: false });
+  // Whoever stops us means the program; we end when it has ended, so that a supervisor sees it go.
+  const forward = () => void child.kill('SIGTERM');
+  process.once('SIGTERM', forward);
+  try {
+    const result = await child;
+    return result.exitCode ?? 1;
+  } finally {
+    process.off('SIGTERM', forward);
+  }
 }
