@@ -206,8 +206,11 @@ async function figures(site: Site): Promise<{ received: number; sent: number }> 
 async function ask(site: Site, path: string): Promise<string> {
   const file = join(site.folder, 'process-server', 'process-server.json');
   const { statusPort } = z.object({ statusPort: z.number() }).parse(JSON.parse(readFileSync(file, 'utf8')));
-  const answer = await fetch(`http://127.0.0.1:${statusPort}${path}`, {
-    signal: AbortSignal.timeout(10_000),
+  // A process server that has just been started does not answer yet.
+  return eventually('the process server answers', 60, async () => {
+    const answer = await fetch(`http://127.0.0.1:${statusPort}${path}`, {
+      signal: AbortSignal.timeout(10_000),
+    });
+    return await answer.text();
   });
-  return await answer.text();
 }

@@ -3,6 +3,7 @@
  * process-server --settings FILE          serve until SIGTERM
  * process-server status --settings FILE   what the running one says of itself, as JSON
  */
+import '../platform/threads.ts';
 import { parseArgs } from 'node:util';
 import { renderError } from '../platform/errors.ts';
 import { readSettings } from '../platform/settings.ts';

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The vault's main: `init` makes a data folder, `run` serves it until SIGTERM or Ctrl-C. */
 import { resolve } from 'node:path';
+import '../platform/threads.ts';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../platform/clock.ts';
 import { LeewardError, renderError } from '../platform/errors.ts';
