@@ -109,10 +109,15 @@ export async function startDaemon(
 
   const stop = new AbortController();
   await systemFiles.makeFolder(settings.itemsFolder);
+  // One reading for all that changes meanwhile: a thousand assignments may be copied here at once.
+  let isAwaited = false;
   const watcher = watch(settings.itemsFolder, () => {
-    void pause(clock, settleMilliseconds, stop.signal).then(() =>
-      stop.signal.aborted ? undefined : rereadInTurn(),
-    );
+    if (isAwaited) return;
+    isAwaited = true;
+    void pause(clock, settleMilliseconds, stop.signal).then(() => {
+      isAwaited = false;
+      return stop.signal.aborted ? undefined : rereadInTurn();
+    });
   });
   watcher.on('error', (error) => log.warn('watch-failed', { error }));
   const rereading = (async () => {

@@ -1,55 +1,14 @@
 /** Goal: Azure Blob Storage keeps the promises of a cache store, told by Azurite started for this file alone. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { BlobServiceClient } from '@azure/storage-blob';
-import { execa } from 'execa';
+import { ContainerClient } from '@azure/storage-blob';
 import { BlobStore } from '../../../src/protocol/cache/blob-store.ts';
+import { startAzurite } from '../../support/azurite.ts';
 import { cacheStoreSuite } from '../../support/cache-store-suite.ts';
 
 cacheStoreSuite('Azure Blob Storage', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-azurite-'));
-  const program = join(import.meta.dirname, '../../../node_modules/azurite/dist/src/blob/main.js');
-  // Port 0 lets the system choose; what was chosen is in its greeting.
-  const azurite = execa(
-    process.execPath,
-    [
-      program,
-      '--location',
-      folder,
-      '--blobHost',
-      '127.0.0.1',
-      '--blobPort',
-      '0',
-      '--silent',
-      '--skipApiVersionCheck',
-      '--disableTelemetry',
-    ],
-    { reject: false, forceKillAfterDelay: 2000, timeout: 120_000 },
-  );
-  let greeting = '';
-  const port = await new Promise<number>((resolve, reject) => {
-    azurite.stdout?.on('data', (piece: Buffer) => {
-      greeting += piece.toString();
-      const found = /successfully listens on http:\/\/127\.0\.0\.1:(\d+)/i.exec(greeting);
-      if (found) resolve(Number(found[1]));
-    });
-    void azurite.then(() => reject(new Error(`Azurite ended: ${greeting}`)));
-  });
-  // The emulator's well-known account, published in its documentation.
-  const account = 'devstoreaccount1';
-  const key = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
-  const service = BlobServiceClient.fromConnectionString(
-    `DefaultEndpointsProtocol=http;AccountName=${account};AccountKey=${key};BlobEndpoint=http://127.0.0.1:${port}/${account};`,
-  );
-  const container = service.getContainerClient('cache');
-  await container.create();
+  const azurite = await startAzurite();
+  await azurite.makeContainer('cache');
   return {
-    store: new BlobStore(container),
-    close: async () => {
-      azurite.kill('SIGTERM');
-      await azurite;
-      await rm(folder, { recursive: true, force: true });
-    },
+    store: new BlobStore(new ContainerClient(azurite.connectionString, 'cache')),
+    close: () => azurite.close(),
   };
 });

@@ -1,0 +1,247 @@
+/**
+ * Goal: the daemon takes machines on and lets them go while it runs, and puts to the cloud what its settings name.
+ * Method: the real daemon in this process and the real program, real TLS on 127.0.0.1, Azurite in place of Azure.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { systemClock, until } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { type Authority, issueAuthority, issueCertificate, tlsOptions } from '../../../src/platform/tls.ts';
+import { openStore } from '../../../src/process-server/outlet/open-store.ts';
+import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
+import { ProcessServerSettings } from '../../../src/protocol/control/process-server-settings.ts';
+import { dialLink } from '../../../src/protocol/replication/tls-link.ts';
+import { startAzurite } from '../../support/azurite.ts';
+import { replay, ScriptedSender } from '../../support/scripted-sender.ts';
+import { freePort } from '../../support/site.ts';
+
+const program = new URL('../../../src/bin/process-server.ts', import.meta.url).pathname;
+const MiB = 1 << 20;
+
+interface Running {
+  readonly folder: string;
+  readonly child: ChildProcess;
+  readonly settings: ProcessServerSettings;
+  readonly authority: Authority;
+  assign(sender: ScriptedSender): Promise<void>;
+  connect(sender: ScriptedSender): Promise<void>;
+  status(): Promise<{ items: { itemId: string; backlogBytes: number; lastBookmark: string | null }[] }>;
+}
+
+async function start(
+  t: ExecutionContext,
+  cache: (folder: string) => Promise<object>,
+  other: object = {},
+): Promise<Running> {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-ps-daemon-'));
+  const authority = await issueAuthority(join(folder, 'ca'));
+  const tls = await issueCertificate({
+    folder: join(folder, 'tls'),
+    authority,
+    commonName: 'process-server/test',
+    hosts: ['127.0.0.1'],
+    days: 2,
+    usage: 'server',
+  });
+  await mkdir(join(folder, 'items'));
+  const settings = ProcessServerSettings.parse({
+    listen: { host: '127.0.0.1', port: await freePort() },
+    statusPort: await freePort(),
+    tls,
+    spool: { folder: join(folder, 'spool'), quotaBytes: 2 ** 31 },
+    cache: await cache(folder),
+    itemsFolder: join(folder, 'items'),
+    codecWorkers: 1,
+    partSeconds: 0.2,
+    logLevel: 'error',
+    ...other,
+  });
+  await writeFile(join(folder, 'settings.json'), JSON.stringify(settings));
+  const child = spawn(process.execPath, [program, '--settings', join(folder, 'settings.json')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await rm(folder, { recursive: true, force: true });
+  });
+  const status = async () =>
+    (await (await fetch(`http://127.0.0.1:${settings.statusPort}/status`)).json()) as Awaited<
+      ReturnType<Running['status']>
+    >;
+  await until(
+    systemClock,
+    30_000,
+    () => status().catch(() => undefined),
+    () => new Error('the process server does not answer'),
+  );
+  return {
+    folder,
+    child,
+    settings,
+    authority,
+    status,
+    assign: async (sender) => {
+      const keyFile = join(folder, `${sender.itemId}.key`);
+      await writeFile(keyFile, sender.itemKey);
+      await writeFile(
+        join(folder, 'items', `${sender.itemId}.json`),
+        JSON.stringify({
+          itemId: sender.itemId,
+          name: 'machine',
+          itemKeyFile: keyFile,
+          disks: sender.diskIds.map((diskId) => ({ diskId })),
+        }),
+      );
+    },
+    connect: async (sender) => {
+      const files = await issueCertificate({
+        folder: join(folder, sender.itemId),
+        authority,
+        commonName: sender.itemId,
+        hosts: [],
+        days: 2,
+        usage: 'client',
+      });
+      const { ca, cert, key } = await tlsOptions(files);
+      const link = await dialLink({
+        host: '127.0.0.1',
+        port: settings.listen.port,
+        tls: { ca: String(ca), cert: String(cert), key: String(key) },
+        accepts: (name) => name === 'process-server/test',
+        clock: systemClock,
+      });
+      await sender.connect(link);
+    },
+  };
+}
+
+const folderCache = async (folder: string) => ({ type: 'folder', folder: join(folder, 'cache') });
+
+async function drained(running: Running, count: number): Promise<void> {
+  await until(
+    systemClock,
+    60_000,
+    async () => {
+      const { items } = await running.status();
+      return items.length === count && items.every(({ backlogBytes }) => backlogBytes === 0)
+        ? true
+        : undefined;
+    },
+    () => new Error('not drained'),
+    200,
+  );
+}
+
+async function served(running: Running, sender: ScriptedSender): Promise<void> {
+  await until(
+    systemClock,
+    20_000,
+    async () =>
+      (await running.status()).items.some(({ itemId }) => itemId === sender.itemId) ? true : undefined,
+    () => new Error('the item is not taken on'),
+  );
+}
+
+test('an item that is added while it runs is served, a bad file stops nobody, a removed one is let go', async (t) => {
+  const running = await start(t, folderCache);
+  const [first, second] = [new ScriptedSender([MiB]), new ScriptedSender([MiB])];
+  await running.assign(first);
+  await served(running, first);
+  await running.connect(first);
+  await first.synchronize();
+  // Written half by somebody's editor.
+  await writeFile(join(running.folder, 'items', 'broken.json'), '{"itemId":');
+  await running.assign(second);
+  running.child.kill('SIGHUP');
+  await served(running, second);
+  await running.connect(second);
+  await second.synchronize();
+  for (const sender of [first, second]) {
+    sender.write(10);
+    await sender.bookmark();
+    await sender.acknowledged();
+  }
+  await drained(running, 2);
+  const store = new FolderStore({
+    files: systemFiles,
+    random: systemRandom,
+    folder: join(running.folder, 'cache'),
+  });
+  for (const sender of [first, second]) t.is((await replay(sender, store)).bookmarks.length, 1);
+  await rm(join(running.folder, 'items', `${second.itemId}.json`));
+  await t.throwsAsync(second.until(() => false));
+  await until(
+    systemClock,
+    10_000,
+    async () => ((await running.status()).items.length === 1 ? true : undefined),
+    () => new Error('it is still served'),
+  );
+  const metrics = await (await fetch(`http://127.0.0.1:${running.settings.statusPort}/metrics`)).text();
+  t.regex(metrics, /^leeward_process_server_sessions 1$/m);
+});
+
+test('what the settings call azure-blob is put to Azure Blob Storage, and read back from there', async (t) => {
+  const azurite = await startAzurite();
+  t.teardown(() => azurite.close());
+  const running = await start(t, async (folder) => {
+    await azurite.makeContainer('cache');
+    await writeFile(join(folder, 'connection'), `${azurite.connectionString}\n`, { mode: 0o600 });
+    return { type: 'azure-blob', connectionStringFile: join(folder, 'connection'), container: 'cache' };
+  });
+  const sender = new ScriptedSender([2 * MiB, MiB]);
+  sender.write(60);
+  await running.assign(sender);
+  await served(running, sender);
+  await running.connect(sender);
+  await sender.synchronize();
+  for (let n = 0; n < 3; n++) {
+    sender.write(30);
+    await sender.bookmark();
+  }
+  await sender.acknowledged();
+  await drained(running, 1);
+  const replayed = await replay(sender, await openStore(running.settings.cache));
+  t.is(replayed.bookmarks.length, 3);
+  t.true(replayed.images.every((image, index) => image.equals(sender.images[index]!)));
+});
+
+test('two hundred machines at once stay below 1 GiB of memory', async (t) => {
+  const machines = 200;
+  const running = await start(t, folderCache);
+  const noise = systemRandom.bytes(2 * MiB);
+  const senders = Array.from({ length: machines }, () => {
+    const sender = new ScriptedSender([4096]);
+    // One content for all: this side's memory is not what is measured.
+    sender.images[0] = noise;
+    return sender;
+  });
+  for (const sender of senders) await running.assign(sender);
+  await until(
+    systemClock,
+    20_000,
+    async () => ((await running.status()).items.length === machines ? true : undefined),
+    () => new Error('not all are taken on'),
+  );
+  const line = [...senders];
+  const workers = Array.from({ length: 4 }, async () => {
+    for (let sender = line.pop(); sender; sender = line.pop()) await running.connect(sender);
+  });
+  await Promise.all(workers);
+  // All are connected; now all send at the same time.
+  await Promise.all(
+    senders.map(async (sender) => {
+      await sender.synchronize();
+      await sender.acknowledged();
+    }),
+  );
+  const peak = Number(
+    /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${running.child.pid}/status`, 'utf8'))![1],
+  );
+  t.log(`${Math.round(peak / 1024)} MiB at most`);
+  t.true(peak * 1024 < 2 ** 30, `${peak} KiB resident at most`);
+});
