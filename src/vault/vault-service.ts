@@ -26,7 +26,7 @@ import { startAdminServer } from './api/admin-server.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
 import { errors } from './errors.ts';
 import { LibvirtProvider } from './failover/libvirt.ts';
-import { cacheReserveBytes } from './limits.ts';
+import { cacheListMax, cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
@@ -242,6 +242,14 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     masterKey,
     cacheUrl,
     releaseItem: (itemId) => processor.release(itemId),
+    dropLeftovers: async (itemId) => {
+      await archive.drop(itemId);
+      for (;;) {
+        const page = await cache.list(`items/${itemId}/`, { limit: cacheListMax }, stopping.signal);
+        for (const { key } of page) await cache.delete(key, stopping.signal);
+        if (page.length < cacheListMax) return;
+      }
+    },
     orderResync: async (item, chain, cause) =>
       orderResync({ itemId: item.itemId, itemKey: await keyOf(item), cache }, chain, cause, stopping.signal),
     verifyItem: async (item, report) => {
@@ -262,7 +270,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   });
   stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, clock, log }));
 
-  const retention = new Retention({ store, replica, clock, log });
+  const retention = new Retention({ store, replica, archive, clock, log });
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   failed.catch(() => {});
   const running = Promise.all([processor.run(stopping.signal), retention.run(stopping.signal)]);

@@ -51,6 +51,8 @@ export interface AdminOperationsOptions {
   readonly cacheUrl: string;
   /** Waits until the log processor has let go of the item. */
   readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
+  /** What is left of an item in the archive and in cache storage. */
+  readonly dropLeftovers: (itemId: ProtectedItemId) => Promise<void>;
   /** Puts the request where the item's process server looks; false when that was done before. */
   readonly orderResync: (
     item: ProtectedItem,
@@ -195,6 +197,7 @@ export class AdminOperations {
     await this.#options.releaseItem(item.itemId);
     await this.#options.store.removeItem(item.itemId);
     await this.#options.replica.dropItem(item.itemId);
+    await this.#options.dropLeftovers(item.itemId);
   }
 
   /**

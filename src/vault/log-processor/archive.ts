@@ -6,6 +6,9 @@
  *
  * A manifest ends at its second line feed, so a file takes itself apart. The position in the vault's store says where
  * the last recorded manifest ends: what a crash left behind that is overwritten.
+ *
+ * It keeps what the kept points need: from the manifest of the oldest point on (`trim`, by whole files). An idle item's
+ * manifests are 17,000 a day, 17 MB; with the default policy that ends at 15 days, some 250 MB.
  */
 import { join } from 'node:path';
 import type { ProtectedItemId } from '../../model/ids.ts';
@@ -73,6 +76,28 @@ export class Archive {
         at = next;
       }
     }
+  }
+
+  /** Removes the files that end before manifest `sequence` of `chain`, the oldest that is needed. */
+  async trim(
+    itemId: ProtectedItemId,
+    needed: { readonly chain: number; readonly sequence: number },
+  ): Promise<number> {
+    let removed = 0;
+    for (const chain of await this.chains(itemId)) {
+      const folder = join(this.#folder, itemId, pad(chain));
+      if (chain < needed.chain) {
+        await this.#files.removeTree(folder);
+        removed++;
+      }
+      if (chain !== needed.chain) continue;
+      for (const name of await this.#files.list(folder))
+        if (Number.parseInt(name, 10) + archiveManifestsPerFile <= needed.sequence) {
+          await this.#files.remove(join(folder, name));
+          removed++;
+        }
+    }
+    return removed;
   }
 
   async drop(itemId: ProtectedItemId): Promise<void> {

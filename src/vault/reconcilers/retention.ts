@@ -3,12 +3,14 @@
  * minutes, takes no input, and comes to the same end however often it is stopped in between.
  *
  * Order: the record goes first, then the clones. A crash in between leaves a point on the replica store without a record,
- * which the same pass removes as an orphan. The other way round a point would be offered that is not there.
+ * which the next passes remove as an orphan. The other way round a point would be offered that is not there. Last goes
+ * from the archive of manifests what no point needs any more.
  */
 import type { RecoveryPointId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import { eventsKeptMax, pageMax, pointsMax, retentionMilliseconds } from '../limits.ts';
+import type { Archive } from '../log-processor/archive.ts';
 import type { ReplicaStore } from '../replica/replica-store.ts';
 import { planRetention } from '../retention/plan.ts';
 import type { ProtectedItem, RecoveryPoint, VaultStore } from '../store/vault-store.ts';
@@ -16,6 +18,7 @@ import type { ProtectedItem, RecoveryPoint, VaultStore } from '../store/vault-st
 export interface RetentionParts {
   readonly store: VaultStore;
   readonly replica: ReplicaStore;
+  readonly archive: Archive;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -74,12 +77,19 @@ export class Retention {
   }
 
   async #act(item: ProtectedItem, { expired, orphans }: Plan): Promise<void> {
-    const { store, replica, log } = this.#parts;
+    const { store, replica, archive, log } = this.#parts;
     for (const { pointId } of expired) {
       await store.removePoint(item.itemId, pointId);
       await replica.dropPoint(item.itemId, pointId);
     }
     for (const pointId of orphans) await replica.dropPoint(item.itemId, pointId);
+    // The position first: a point that is recorded meanwhile is behind it.
+    const { position } = await store.state(item.itemId);
+    const points = await store.listPoints(item.itemId, { limit: pointsMax });
+    const needed = [...points, ...(position === undefined ? [] : [position])].sort(
+      (a, b) => a.chain - b.chain || a.sequence - b.sequence,
+    )[0];
+    if (needed !== undefined) await archive.trim(item.itemId, needed);
     if (expired.length + orphans.length > 0)
       log.info('points-thinned', { itemId: item.itemId, expired: expired.length, orphans: orphans.length });
   }

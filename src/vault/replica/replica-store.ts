@@ -72,6 +72,9 @@ export interface ReplicaStore {
   dropPoint(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<void>;
   /** Heads, points and loans of an item. */
   dropItem(itemId: ProtectedItemId): Promise<void>;
-  /** Bytes on the store that this item alone occupies, and what the store has left. */
+  /**
+   * What the item's heads occupy, and what the store has left. Blocks that heads share with points count once; what only
+   * older points still hold does not count, so this is the least that the item occupies (docs/formats/replica.md).
+   */
   usage(itemId: ProtectedItemId): Promise<{ readonly usedBytes: number; readonly freeBytes: number }>;
 }

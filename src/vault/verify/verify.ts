@@ -150,16 +150,29 @@ async function verifyArchive(
       context: { chain, sequence },
     });
   const chains = await archive.chains(item.itemId);
+  const points = await store.listPoints(item.itemId, { limit: pointsMax });
+  for (const chain of new Set(points.map((point) => point.chain)))
+    if (!chains.includes(chain) && chain !== position?.chain) broken(chain, 1, 'the whole chain is missing');
   if (position !== undefined && !chains.includes(position.chain))
     broken(position.chain, position.sequence, 'the whole chain is missing');
   for (const chain of chains) {
     if (position === undefined || chain > position.chain) continue;
-    let previous: string | null = null;
+    let previous: string | null | undefined = null;
     let expected = 1;
+    let isFirst = true;
     for await (const { sequence, object } of archive.manifests(item.itemId, chain)) {
       // Behind the position lies what a crash left half recorded.
       if (chain === position.chain && sequence > position.sequence) break;
       count++;
+      if (isFirst && sequence > 1) {
+        // Trimmed: what is there must still begin with what the oldest point needs.
+        const oldest = Math.min(...points.filter((point) => point.chain === chain).map((p) => p.sequence));
+        const needed = Math.min(oldest, chain === position.chain ? position.sequence : oldest);
+        if (sequence > needed) broken(chain, sequence, `what is before it is missing, from ${needed} on`);
+        expected = sequence;
+        previous = undefined;
+      }
+      isFirst = false;
       try {
         const manifest = decodeManifest(object, macKey, `${chain}/${sequence}`);
         if (manifest.chain !== chain || manifest.sequence !== expected || manifest.sequence !== sequence)
@@ -168,7 +181,7 @@ async function verifyArchive(
             sequence,
             `it is manifest ${manifest.sequence} of chain ${manifest.chain}, not ${expected}`,
           );
-        else if (manifest.previousDigest !== previous)
+        else if (previous !== undefined && manifest.previousDigest !== previous)
           broken(chain, sequence, 'it does not follow the one before it');
         expected = manifest.sequence + 1;
       } catch (error) {

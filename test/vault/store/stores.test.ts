@@ -7,6 +7,7 @@ import { seal, unseal } from '../../../src/platform/seal.ts';
 import { MariaStore } from '../../../src/vault/store/maria-store.ts';
 import { MemoryStore } from '../../../src/vault/store/memory-store.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
+import { type TestFailoverRecord, testFailoverRecords } from '../../../src/vault/store/test-failovers.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
 import { vaultStoreSuite } from '../../support/vault-store-suite.ts';
 
@@ -32,6 +33,44 @@ test('migrations run once, and again without harm after a crash before they were
   t.deepEqual(await migrate(database), []);
   await database.change('DELETE FROM migrations WHERE number > 3');
   t.deepEqual(await migrate(database), applied.slice(3));
+});
+
+test('MariaDB: test failovers are saved, replaced, found, and those on their way come first', async (t) => {
+  const { database } = await mariadb.database();
+  await migrate(database);
+  const records = testFailoverRecords(database);
+  const record = (state: TestFailoverRecord['state'], startedAt: string): TestFailoverRecord => ({
+    failoverId: systemRandom.uuid(),
+    itemId: systemRandom.uuid() as TestFailoverRecord['itemId'],
+    itemName: 'wäb',
+    pointId: systemRandom.uuid() as TestFailoverRecord['pointId'],
+    pointTakenAt: '2026-01-01T00:00:00.000Z',
+    machineName: 'leeward-test-web',
+    networkName: 'leeward-test',
+    state,
+    step: 'clone',
+    startedAt,
+  });
+  const older = record('starting', '2026-01-02T00:00:00.000Z');
+  const newer = record('cleaning', '2026-01-03T00:00:00.123Z');
+  const done = record('cleaned', '2026-01-01T00:00:00.000Z');
+  for (const each of [newer, done, older]) await records.save(each);
+  t.deepEqual(await records.byId(older.failoverId), older);
+  t.is(await records.byId(systemRandom.uuid()), undefined);
+  t.deepEqual(await records.list(2), [newer, older]);
+  t.deepEqual(await records.unfinished(), [older, newer], 'oldest first');
+  const running: TestFailoverRecord = {
+    ...older,
+    state: 'running',
+    powerOnSeconds: 1.5,
+    address: '10.0.0.2',
+    notes: 'it’s “up”',
+  };
+  await records.save(running);
+  await records.save(running);
+  t.deepEqual(await records.byId(older.failoverId), running);
+  t.deepEqual(await records.unfinished(), [newer]);
+  t.is((await records.list(10)).length, 3);
 });
 
 test('a schema from a newer version is refused with a sentence', async (t) => {
