@@ -27,6 +27,7 @@ export interface RealServiceOptions {
   }>;
   /** The program and its first arguments; default: this tree's, under this Node. */
   readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface StartedService {
@@ -99,7 +100,7 @@ export async function makeRealService(
         ...['--settings', folder, '--state', join(folder, 'state'), '--runtime', join(folder, 'run')],
         ...['--thaw-helper', localThawHelper()],
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
     );
     let said = '';
     for (const stream of [child.stdout!, child.stderr!])

@@ -1,0 +1,155 @@
+// Goal: the mobility service stays under 100 MB of a protected machine's memory, under load, whatever the disk's size.
+// Method: the service bundled as it is packed, with the heap limits of its start script, and what its status file says of
+// itself. Once while a sparse disk of 64 GiB is walked and fio writes all over it, once while points with a freeze are
+// made of a busy file system. Bytes are asserted, never time.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest, { type ExecutionContext } from 'ava';
+import { FrameType, frame, jsonFrame } from '../../../src/protocol/replication/frame.ts';
+import type { Link } from '../../../src/protocol/replication/link.ts';
+import { parseHello, type ReceivedDisk, Receiver } from '../../../src/protocol/replication/receiver.ts';
+import { bundleAgent } from '../../../tools/agent/bundle.ts';
+import { canLoop, canTrace, makeFileSystem, makeLoop } from '../../support/loop-device.ts';
+import {
+  awaiting,
+  makeRealService,
+  type RealService,
+  type StartedService,
+} from '../../support/real-service.ts';
+
+const missing = canLoop() ?? canTrace();
+const test = missing === undefined ? anyTest.serial : anyTest.serial.skip;
+if (missing) console.log(`skipped: ${missing}`);
+const mebibyte = 1 << 20;
+/** As systemd counts its `M`. */
+const residentBytesMax = 100 * mebibyte;
+const gibibyte = 1 << 30;
+
+test('walking a disk of 64 GiB that is written all over takes less than 100 MB', async (t) => {
+  const device = await makeLoop(t, 64 * gibibyte);
+  const receiver = new CountingReceiver();
+  const real = await makeRealService(t, {
+    paths: [device.path],
+    serve: (link) => receiver.serve(link),
+    ...(await packed(t)),
+  });
+  const service = real.start();
+  await awaiting('a walk', service, () => (receiver.walks > 0 ? true : undefined));
+  startFio(t, [`--filename=${device.path}`, '--size=64g', '--direct=1', '--rate_iops=4000']);
+  const peakBytes = await peakUntil(real, service, ({ progress }) => {
+    const [walk] = progress as { doneBytes: number }[];
+    return receiver.dataBytes > 24 * mebibyte && (walk === undefined || walk.doneBytes > 6 * gibibyte);
+  });
+  t.log(`at most ${(peakBytes / 1e6).toFixed(1)} MB`);
+  t.true(peakBytes < residentBytesMax, `${peakBytes} bytes`);
+  t.is(await service.stop(), 0);
+});
+
+test('points with a freeze of a busy file system take less than 100 MB', async (t) => {
+  const device = await makeLoop(t, 512 * mebibyte);
+  const mounted = await makeFileSystem(t, device, 'ext4');
+  const receiver = new CountingReceiver();
+  const real = await makeRealService(t, {
+    paths: [device.path],
+    serve: (link) => receiver.serve(link),
+    ...(await packed(t)),
+    policy: { crashConsistentSeconds: 60, applicationConsistentSeconds: 1 },
+  });
+  const fio = startFio(t, [`--directory=${mounted.mountPoint}`, '--size=64m', '--fsync=32', '--rate=8m']);
+  const service = real.start();
+  const peakBytes = await peakUntil(real, service, () => receiver.bookmarks >= 3);
+  t.log(`at most ${(peakBytes / 1e6).toFixed(1)} MB`);
+  t.true(peakBytes < residentBytesMax, `${peakBytes} bytes`);
+  await fio.end();
+  t.is(await service.stop(), 0);
+});
+
+/** The service as `make agent` ships it; its start script has the same limits. */
+async function packed(
+  t: ExecutionContext<unknown>,
+): Promise<{ command: readonly string[]; env: Record<string, string> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-packed-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const bundle = join(folder, 'mobility-service.mjs');
+  await bundleAgent('src/bin/mobility-service.ts', bundle);
+  const script = await readFile(
+    join(import.meta.dirname, '../../../appliance/agent/leeward-mobility-service'),
+    'utf8',
+  );
+  const flags = script.match(/--(max|optimize|v8)-\S+/g)!;
+  const settings = [...script.matchAll(/(MALLOC_\w+)=(\d+)/g)].map(([, name, value]) => [name!, value!]);
+  t.true(flags.length > 2 && settings.length > 2, 'the start script has its limits');
+  return { command: [process.execPath, ...flags, bundle], env: Object.fromEntries(settings) as never };
+}
+
+/** The largest figure that the service gave of itself until the condition holds. */
+async function peakUntil(
+  real: RealService,
+  service: StartedService,
+  isReached: (status: Record<string, unknown>) => boolean,
+): Promise<number> {
+  let peakBytes = 0;
+  await awaiting(
+    'the load',
+    service,
+    async () => {
+      const status = await real.status().catch(() => undefined);
+      if (!status) return undefined;
+      peakBytes = Math.max(peakBytes, status.residentBytes);
+      return isReached(status) ? true : undefined;
+    },
+    90_000,
+  );
+  return peakBytes;
+}
+
+function startFio(t: ExecutionContext<unknown>, args: readonly string[]): { end(): Promise<void> } {
+  const child = spawn(
+    'fio',
+    ['--name=load', '--rw=randwrite', '--bs=4k', '--time_based', '--runtime=180', '--minimal', ...args],
+    { stdio: 'ignore', detached: true },
+  );
+  const exited = once(child, 'exit');
+  const end = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL');
+    await exited;
+  };
+  t.teardown(end);
+  return { end };
+}
+
+/** Checks and counts what comes, and keeps none of it. */
+class CountingReceiver {
+  walks = 0;
+  bookmarks = 0;
+  dataBytes = 0;
+  #known: readonly ReceivedDisk[] = [];
+
+  async serve(link: Link): Promise<void> {
+    let receiver: Receiver | undefined;
+    for await (const arrived of link.frames()) {
+      if (!receiver) {
+        const hello = parseHello(arrived);
+        receiver = new Receiver(hello, this.#known);
+        const welcome = {
+          protocolVersion: 1,
+          sessionId: hello.sessionId,
+          generation: hello.generation,
+          windowBytes: 64 * mebibyte,
+          disks: receiver.disks.map(({ diskId, state }) => ({ diskId, state })),
+        };
+        await link.send(jsonFrame(FrameType.welcome, welcome));
+        continue;
+      }
+      const received = receiver.accept(arrived);
+      this.#known = receiver.disks;
+      if (received.kind === 'data') this.dataBytes += arrived.payload.byteLength;
+      if (received.kind === 'resync-begin') this.walks += 1;
+      if (received.kind === 'bookmark') this.bookmarks += 1;
+      await link.send(frame(FrameType.ack, { sequence: receiver.sequence }));
+    }
+  }
+}
