@@ -9,9 +9,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
+import { run } from '../../../src/platform/exec.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
-import { type Authority, issueAuthority, issueCertificate, tlsOptions } from '../../../src/platform/tls.ts';
+import {
+  type Authority,
+  issueAuthority,
+  issueCertificate,
+  type TlsFilePaths,
+  tlsOptions,
+} from '../../../src/platform/tls.ts';
 import { openStore } from '../../../src/process-server/outlet/open-store.ts';
 import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
 import { ProcessServerSettings } from '../../../src/protocol/control/process-server-settings.ts';
@@ -29,7 +36,8 @@ interface Running {
   readonly settings: ProcessServerSettings;
   readonly authority: Authority;
   assign(sender: ScriptedSender): Promise<void>;
-  connect(sender: ScriptedSender): Promise<void>;
+  /** `files`: of its certificate; made when not given. */
+  connect(sender: ScriptedSender, files?: TlsFilePaths): Promise<void>;
   status(): Promise<{ items: { itemId: string; backlogBytes: number; lastBookmark: string | null }[] }>;
 }
 
@@ -98,15 +106,17 @@ async function start(
         }),
       );
     },
-    connect: async (sender) => {
-      const files = await issueCertificate({
-        folder: join(folder, sender.itemId),
-        authority,
-        commonName: sender.itemId,
-        hosts: [],
-        days: 2,
-        usage: 'client',
-      });
+    connect: async (sender, given) => {
+      const files =
+        given ??
+        (await issueCertificate({
+          folder: join(folder, sender.itemId),
+          authority,
+          commonName: sender.itemId,
+          hosts: [],
+          days: 2,
+          usage: 'client',
+        }));
       const { ca, cert, key } = await tlsOptions(files);
       const link = await dialLink({
         host: '127.0.0.1',
@@ -227,11 +237,31 @@ test('two hundred machines at once stay below 1 GiB of memory', async (t) => {
     async () => ((await running.status()).items.length === machines ? true : undefined),
     () => new Error('not all are taken on'),
   );
-  const line = [...senders];
-  const workers = Array.from({ length: 4 }, async () => {
-    for (let sender = line.pop(); sender; sender = line.pop()) await running.connect(sender);
+  // One key for all and one shell: 200 certificates one by one take longer than everything else here.
+  const { caFile, caKeyFile } = running.authority;
+  const [first] = senders;
+  const { keyFile } = await issueCertificate({
+    folder: join(running.folder, 'first'),
+    authority: running.authority,
+    commonName: first!.itemId,
+    hosts: [],
+    days: 2,
+    usage: 'client',
   });
-  await Promise.all(workers);
+  const certificateOf = (sender: ScriptedSender) => join(running.folder, `${sender.itemId}.pem`);
+  await run(
+    'bash',
+    [
+      '-euc',
+      `for id in ${senders.map(({ itemId }) => itemId).join(' ')}; do
+         openssl req -x509 -new -sha256 -days 2 -CA ${caFile} -CAkey ${caKeyFile} -key ${keyFile} -subj /CN=$id \
+           -addext extendedKeyUsage=clientAuth -addext basicConstraints=critical,CA:FALSE -out ${running.folder}/$id.pem
+       done`,
+    ],
+    { timeoutMilliseconds: 60_000 },
+  );
+  for (const sender of senders)
+    await running.connect(sender, { caFile, keyFile, certificateFile: certificateOf(sender) });
   // All are connected; now all send at the same time.
   await Promise.all(
     senders.map(async (sender) => {
