@@ -4,20 +4,24 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, writeFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 
 export interface Measured {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
 }
 
-/** Root only; elsewhere the figures are warm for everyone alike. */
-export function dropCaches(): void {
-  try {
-    writeFileSync('/proc/sys/vm/drop_caches', '3');
-  } catch {
-    // Not root: said once in the report's first line.
-  }
+let cold: readonly string[] = [];
+
+/** What `dropCaches` is about: the source's device and the file behind it. */
+export function keepCold(paths: readonly string[]): void {
+  cold = paths;
+}
+
+/** Writes the source out and forgets its pages, so that every contender reads it from the disk. Only the source: dropping
+ * everything would wait for whatever else the machine has open. */
+export async function dropCaches(): Promise<void> {
+  for (const path of cold) await shell(`sync ${path}; dd if=${path} iflag=nocache count=0 status=none`);
 }
 
 /** Runs a shell line to its end, with a limit; throws with what it said when it fails. */
@@ -51,8 +55,7 @@ export async function shell(line: string, limitSeconds = 900): Promise<string> {
 
 /** Times a shell line as a whole, `sync` of its output included. */
 export async function timed(line: string, limitSeconds = 900): Promise<Measured> {
-  await shell('sync');
-  dropCaches();
+  await dropCaches();
   const report = await shell(
     `TIMEFORMAT='%R %U %S'; { time { ${line}\n } >/dev/null 2>/dev/null; } 2>&1 | tail -n 1`,
     limitSeconds,

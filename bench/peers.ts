@@ -127,7 +127,7 @@ export const peers: readonly Peer[] = [
 
 /** One `cp`: the plain copy that shows what the disks themselves can do. */
 export async function plainCopy(device: string, folder: string): Promise<Measured> {
-  dropCaches();
+  await dropCaches();
   return timed(
     `cp --sparse=never ${device} ${folder}/cp.raw; ${syncFile(`${folder}/cp.raw`)}; rm ${folder}/cp.raw`,
   );

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canLoop, canTrace } from '../test/support/loop-device.ts';
 import { type Machine, Site } from '../test/support/site.ts';
-import { dropCaches, median, sha256Of, shell } from './measure.ts';
+import { dropCaches, keepCold, median, sha256Of, shell } from './measure.ts';
 import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
 import { type Result, type Row, renderTable, resultOf } from './report.ts';
@@ -77,14 +77,14 @@ async function fill(device: string): Promise<void> {
   await shell(
     `mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0,lazy_journal_init=0 ${device}; mount ${device} ${at};
      for from in /usr/lib /usr/share /usr/bin /usr/sbin /usr/libexec /usr/include; do cp -a $from ${at}/ 2>/dev/null || true; done;
-     umount ${at}; rmdir ${at}; sync`,
+     umount ${at}; rmdir ${at}`,
   );
 }
 
 /** Random 4 KiB blocks, each once, with new content; never compressible. */
 async function dirty(device: string, bytes: number, seed: number): Promise<void> {
   await shell(
-    `fio --name=dirty --filename=${device} --rw=randwrite --bs=4k --io_size=${bytes} --direct=1 --ioengine=libaio --iodepth=16 --refill_buffers --randseed=${seed} --output=/dev/null; sync`,
+    `fio --name=dirty --filename=${device} --rw=randwrite --bs=4k --io_size=${bytes} --direct=1 --ioengine=libaio --iodepth=16 --refill_buffers --randseed=${seed} --output=/dev/null`,
   );
 }
 
@@ -105,6 +105,7 @@ async function main(): Promise<void> {
     `${availableParallelism()} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, a disk of ${gibibytes} GiB, in ${folder}`,
   );
   const device = await loop('source.img', bytes);
+  keepCold([device, join(folder, 'source.img')]);
   await fill(device);
   const expected = await sha256Of(device);
   say('the disk is filled');
@@ -153,8 +154,7 @@ async function main(): Promise<void> {
   });
   const machine = await site.protect('disk', [device], { crashConsistentSeconds: 2 });
   const first = (async () => {
-    await shell('sync');
-    dropCaches();
+    await dropCaches();
     return copied(site, machine, () => machine.service.start(), 600);
   })();
   first.catch(() => {});
@@ -215,7 +215,7 @@ async function main(): Promise<void> {
     // Written while the service stands still, so that all of the work comes after it, as it does for the peers.
     machine.service.pause();
     await dirty(device, dirtyBytes, 1);
-    dropCaches();
+    await dropCaches();
     const ours = await copied(site, machine, () => machine.service.resume(), 300);
     const now = await sha256Of(device);
     const exact = await isExact(site, machine, ours.point, now);
@@ -231,7 +231,7 @@ async function main(): Promise<void> {
     await settled(site, machine);
     await machine.service.kill();
     await dirty(device, dirtyBytes / 20, 2);
-    dropCaches();
+    await dropCaches();
     const ours = await copied(site, machine, () => machine.service.start(), 600);
     const now = await sha256Of(device);
     const exact = await isExact(site, machine, ours.point, now);
@@ -304,7 +304,7 @@ async function underLoad(site: Site): Promise<void> {
     return {
       ours: median(alone),
       peers: { untracked: median(untracked) },
-      verified: await atRest(machine, site, device, async () => {}),
+      verified: await atRest(machine, site, at),
       note: `with process server and vault standing still; ${median(tracked).toFixed(0)} IOPS while both work on the same ${availableParallelism()} cores`,
     };
   });
@@ -317,7 +317,7 @@ async function underLoad(site: Site): Promise<void> {
         frozen.push(...churn.points.map((point) => point.frozenMilliseconds).filter((time) => time > 0));
         return {
           ours: churn.rpoP99Seconds,
-          verified: !churn.hasLost && (await atRest(machine, site, device, async () => {})),
+          verified: !churn.hasLost && (await atRest(machine, site, at)),
           note: `${(churn.writtenBytes / churnSeconds / 1e6).toFixed(0)} MB/s written, ${churn.points.length} points, ${churn.hasLost ? 'CHANGES WERE LOST, resync' : 'no loss'}; peak ${peaks(site, machine)}`,
         };
       },
@@ -338,21 +338,17 @@ async function underLoad(site: Site): Promise<void> {
   await unmount();
 }
 
-/** Nothing is written any more: the newest point must be the device. */
-async function atRest(
-  machine: Machine,
-  site: Site,
-  device: string,
-  rest: () => Promise<void>,
-): Promise<boolean> {
-  await rest();
-  await shell('sync');
-  await sleep(1000);
-  const point = await machine.pointAfter(Date.now(), 180);
-  // ext4 writes its superblock now and then: a point taken a moment later then has it.
-  if (await isExact(site, machine, point, await sha256Of(device))) return true;
-  const later = await machine.pointAfter(Date.now(), 60);
-  return isExact(site, machine, later, await sha256Of(device));
+/** Nothing is written any more: the newest point must be the disk, read from the file behind it (a block device's own page
+ * cache knows nothing of what a mounted file system writes past it). */
+async function atRest(machine: Machine, site: Site, at: string): Promise<boolean> {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await shell(`sync -f ${at}`);
+    await sleep(1000);
+    const point = await machine.pointAfter(Date.now(), 180);
+    // ext4 writes its superblock now and then: the next point then has it.
+    if (await isExact(site, machine, point, await sha256Of(join(folder, 'load.img')))) return true;
+  }
+  return false;
 }
 
 try {
