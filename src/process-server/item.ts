@@ -469,7 +469,7 @@ export class ProtectedItem {
         const leave = await uploads.enter(signal);
         try {
           record = await this.spool.readRecord(name);
-          const parts = { files, store, spool: this.spool, throttle: this.#throttle };
+          const parts = { files, store, spool: this.spool, throttle: this.#throttle, itemKey: this.itemKey };
           if (record.manifest.chain > this.#abandonedThroughChain)
             await uploadRecord({ ...parts, sent: (bytes) => figures.sent(bytes) }, record, signal);
           await this.spool.confirmed(name, record);

@@ -5,8 +5,8 @@
 import test from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
-import { requestMacKey } from '../../src/protocol/cache/keys.ts';
-import { manifestKey } from '../../src/protocol/cache/manifest.ts';
+import { manifestMacKey, requestMacKey } from '../../src/protocol/cache/keys.ts';
+import { encodeManifest, manifestKey, segmentKey } from '../../src/protocol/cache/manifest.ts';
 import {
   decodeSigned,
   getSigned,
@@ -37,6 +37,26 @@ const gone = (w: ProcessServerWorld, sender: ScriptedSender) =>
     async () => ((await requestsLeft(w, sender)).length === 0 ? true : undefined),
     () => new Error('the request is still there'),
   );
+
+/** What another process server with the same item would have written there. */
+function foreignManifest(sender: ScriptedSender, sequence: number): Buffer {
+  return encodeManifest(
+    {
+      format: 'leeward-manifest/1',
+      itemId: sender.itemId,
+      chain: 1,
+      sequence,
+      previousDigest: 'ab'.repeat(32),
+      generation: 1,
+      createdAt: '2026-01-01T00:00:00.000Z',
+      segments: [],
+      disks: [],
+      progress: [],
+      health: [],
+    },
+    manifestMacKey(sender.itemKey),
+  );
+}
 
 async function inSync(w: ProcessServerWorld, disks: number[] = [MiB]) {
   const server = w.start();
@@ -103,7 +123,7 @@ test('a request for an older chain, or of nobody, is dropped and changes nothing
   t.is(server.item(sender.itemId)?.status.session?.generation, 2);
   await drained(server, sender);
   const replayed = await replay(sender, w.store);
-  t.true(replayed.manifests.at(-1)!.health.some(({ code }) => code === 'RequestTampered'));
+  t.true(replayed.manifests.some(({ health }) => health.some(({ code }) => code === 'RequestTampered')));
 });
 
 test('a crash between the new beginning and the removal of its request costs no second resync', async (t) => {
@@ -146,7 +166,7 @@ test('other content under a key of its chain halts the item, tells the vault, an
   const next = server.item(sender.itemId)!.status.sequence + 1;
   // Another process server with this item has been faster.
   const foreignKey = manifestKey(sender.itemId, 1, next);
-  await putSigned(w.store, foreignKey, Buffer.from('of another'), never);
+  await putSigned(w.store, foreignKey, foreignManifest(sender, next), never);
   sender.write(10);
   await sender.bookmark();
   await t.throwsAsync(
@@ -185,6 +205,28 @@ test('other content under a key of its chain halts the item, tells the vault, an
   const replayed = await replay(sender, w.store);
   t.is(replayed.manifests.at(-1)!.chain, sender.generation);
   t.is(replayed.bookmarks.length, 2);
+});
+
+test('what was damaged where it lay is put again, and is not taken for another writer', async (t) => {
+  const w = await world(t);
+  const { server, sender } = await inSync(w);
+  const next = server.item(sender.itemId)!.status.sequence + 1;
+  const key = manifestKey(sender.itemId, 1, next);
+  const damaged = foreignManifest(sender, next);
+  damaged[20]! ^= 1;
+  await putSigned(w.store, key, damaged, never);
+  await putSigned(
+    w.store,
+    segmentKey(sender.itemId, 1, next, sender.diskIds[0]!),
+    Buffer.alloc(500, 7),
+    never,
+  );
+  sender.write(10);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  t.is(server.item(sender.itemId)?.status.halted, null);
+  t.is((await replay(sender, w.store)).bookmarks.length, 2);
 });
 
 test('a process server that is stopped sends machines away for now, not for good', async (t) => {

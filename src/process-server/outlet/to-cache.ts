@@ -3,15 +3,19 @@
  * One manifest after the other, each after all of its segments: a manifest that can be seen names only what is there.
  *
  * Errors that may pass are tried again, at first quickly, then on the ladder (docs/decisions/upload-retries.md). An
- * `ObjectConflict` stops the item: two writers on one chain are worse than none.
+ * `ObjectConflict` stops the item: two writers on one chain are worse than none. But first what is there is read: when
+ * nobody who has the item's key can have written it, it is ours and was damaged where it lay (its confirmation was lost on
+ * the way, so it is put again); then it is removed, and the good copy takes its place.
  */
 import { Readable } from 'node:stream';
-import { isTransient } from '../../platform/errors.ts';
+import { hasCode, isTransient } from '../../platform/errors.ts';
 import type { Files } from '../../platform/files.ts';
 import { ladderDelay } from '../../platform/retry.ts';
 import type { Throttle } from '../../platform/throttle.ts';
 import type { CacheStore, ObjectBody } from '../../protocol/cache/cache-store.ts';
-import { manifestDigest } from '../../protocol/cache/manifest.ts';
+import { manifestMacKey } from '../../protocol/cache/keys.ts';
+import { decodeManifest, manifestBytesMax, manifestDigest } from '../../protocol/cache/manifest.ts';
+import { readSegment } from '../../protocol/cache/segment.ts';
 import type { ItemSpool, OutgoingRecord } from '../spool/item-spool.ts';
 
 const readBytes = 256 << 10;
@@ -37,6 +41,7 @@ export async function uploadRecord(
     readonly store: CacheStore;
     readonly spool: ItemSpool;
     readonly throttle: Throttle;
+    readonly itemKey: Uint8Array;
     readonly sent: (bytes: number) => void;
   },
   record: OutgoingRecord,
@@ -44,15 +49,16 @@ export async function uploadRecord(
 ): Promise<void> {
   for (const [index, segment] of record.manifest.segments.entries()) {
     const path = `${parts.spool.outgoingFolder}/${record.segmentFiles[index]!}`;
-    await parts.store.put(
-      segment.key,
-      {
-        sizeBytes: segment.objectBytes,
-        sha256: segment.sha256,
-        open: () => Readable.from(throttled(parts, path, signal), { objectMode: false }),
-      },
-      signal,
-    );
+    const { itemId, chain, sequence } = record.manifest;
+    const body: ObjectBody = {
+      sizeBytes: segment.objectBytes,
+      sha256: segment.sha256,
+      open: () => Readable.from(throttled(parts, path, signal), { objectMode: false }),
+    };
+    await putOrMend(parts.store, segment.key, body, signal, async (stream) => {
+      const identity = { itemId, diskId: segment.diskId, chain, sequence };
+      for await (const _ of readSegment(stream, parts.itemKey, { identity }));
+    });
   }
   const object = Buffer.from(record.object);
   const body: ObjectBody = {
@@ -60,7 +66,50 @@ export async function uploadRecord(
     sha256: manifestDigest(object),
     open: () => Readable.from([object], { objectMode: false }),
   };
-  await parts.store.put(record.manifestKey, body, signal);
+  await putOrMend(parts.store, record.manifestKey, body, signal, async (stream) => {
+    const pieces: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const piece of stream) {
+      pieces.push(piece);
+      sizeBytes += piece.byteLength;
+      if (sizeBytes > manifestBytesMax) break;
+    }
+    decodeManifest(Buffer.concat(pieces), manifestMacKey(parts.itemKey), record.manifestKey);
+  });
+}
+
+/** Read twice before it counts: a flaky read must not cost another writer its object. */
+const readsMax = 2;
+
+async function putOrMend(
+  store: CacheStore,
+  key: string,
+  body: ObjectBody,
+  signal: AbortSignal,
+  check: (stream: AsyncIterable<Uint8Array>) => Promise<void>,
+): Promise<void> {
+  try {
+    await store.put(key, body, signal);
+  } catch (error) {
+    if (!hasCode(error, 'ObjectConflict')) throw error;
+    for (let count = 0; count < readsMax; count++) {
+      const stream = await store.get(key, signal);
+      if (stream === undefined) break;
+      if (await isAuthentic(check(stream as AsyncIterable<Uint8Array>))) throw error;
+    }
+    await store.delete(key, signal);
+    await store.put(key, body, signal);
+  }
+}
+
+async function isAuthentic(checked: Promise<void>): Promise<boolean> {
+  try {
+    await checked;
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'CorruptSegment', 'ManifestTampered', 'InvalidInput')) return false;
+    throw error;
+  }
 }
 
 async function* throttled(
