@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --initial-old-space-size=256
 /**
  * process-server --settings FILE          serve until SIGTERM
  * process-server status --settings FILE   what the running one says of itself, as JSON

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --initial-old-space-size=256
 /** The vault's main: `init` makes a data folder, `run` serves it until SIGTERM or Ctrl-C. */
 import { resolve } from 'node:path';
 import '../platform/threads.ts';

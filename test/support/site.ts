@@ -18,6 +18,10 @@ import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
+/** As `src/bin/leeward.ts` and the mains' first lines have it: buffers count as heap, and the small heap that V8 begins
+ * with would be collected every 5 MB that pass through. */
+const roomyHeap = '--initial-old-space-size=256';
+
 /** A condition with a limit; what everything here waits by. */
 export async function eventually<T>(
   what: string,
@@ -146,8 +150,15 @@ export class Site implements AsyncDisposable {
   private constructor(options: SiteOptions) {
     this.folder = options.folder;
     this.vaultFolder = join(options.folder, 'vault');
-    this.vault = new Daemon('vault', options.folder, ['src/bin/vault.ts', 'run', '--data', this.vaultFolder]);
+    this.vault = new Daemon('vault', options.folder, [
+      roomyHeap,
+      'src/bin/vault.ts',
+      'run',
+      '--data',
+      this.vaultFolder,
+    ]);
     this.processServer = new Daemon('process-server', options.folder, [
+      roomyHeap,
       'src/bin/process-server.ts',
       '--settings',
       join(options.folder, 'process-server', 'process-server.json'),
