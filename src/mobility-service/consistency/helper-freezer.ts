@@ -14,7 +14,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Clock, withDeadline } from '../../platform/clock.ts';
 import { hasCode, type LeewardError } from '../../platform/errors.ts';
-import { tryRun } from '../../platform/exec.ts';
+import { run, tryRun } from '../../platform/exec.ts';
 import type { Log } from '../../platform/log.ts';
 import { errors } from './errors.ts';
 import type { Freezer, FreezeSession, FrozenTime } from './freezer.ts';
@@ -25,6 +25,7 @@ import {
   mountsMax,
   prepareMillisecondsMax,
   thawAnswerMillisecondsMax,
+  writeBackMillisecondsMax,
 } from './limits.ts';
 import { parseMountTable } from './mount-table.ts';
 import { type Answer, openThawLink, parseNumbers, type ThawLink } from './thaw-link.ts';
@@ -97,6 +98,10 @@ async function prepare(options: HelperFreezerOptions): Promise<FreezeSession> {
     if (answer?.word !== 'ready')
       throw errors.ThawHelperUnusable(options.helperPath, link.complaint() || describe(answer));
     await checkMounts(mounts, parseNumbers(answer.fields.ids));
+    // What is dirty in memory now would otherwise reach the disk inside the freeze, after the drain, and be read there. The
+    // helper writes back again right before it freezes; that is then what was dirtied since.
+    for (const mountPoint of mountPoints)
+      await run('sync', ['-f', mountPoint], { timeoutMilliseconds: writeBackMillisecondsMax });
     return new HelperSession(options, link, mountPoints);
   } catch (error) {
     link.hangUp();

@@ -17,6 +17,9 @@ export const prepareMillisecondsMax = 10_000;
  */
 export const freezeAnswerMillisecondsMax = 60_000;
 
+/** Writing back before the drain: 2 GB dirty at 50 MB/s are 40 s; a disk that is slower than that gives no frozen point. */
+export const writeBackMillisecondsMax = 120_000;
+
 /** A thaw takes under a millisecond; broken ones are tried for 50 × 20 ms a file system. */
 export const thawAnswerMillisecondsMax = 15_000;
 
