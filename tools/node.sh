@@ -33,6 +33,8 @@ fi
 # node_modules follow the lock file; a stamp saves the check when nothing changed.
 if ! cmp -s package-lock.json .tools/installed-lock.json || [ ! -d node_modules ]; then
   echo "leeward: installing packages"
-  npm ci --silent --no-fund --no-audit
+  # Not `npm ci`: it refuses a lock in which optional packages for other platforms are missing, and a registry need not
+  # have them all. What is locked is installed as locked.
+  npm install --silent --no-save --no-fund --no-audit
   cp package-lock.json .tools/installed-lock.json
 fi
