@@ -109,7 +109,16 @@ async function peakUntil(
 function startFio(t: ExecutionContext<unknown>, args: readonly string[]): { end(): Promise<void> } {
   const child = spawn(
     'fio',
-    ['--name=load', '--rw=randwrite', '--bs=4k', '--time_based', '--runtime=180', '--minimal', ...args],
+    [
+      '--name=load',
+      '--thread',
+      '--rw=randwrite',
+      '--bs=4k',
+      '--time_based',
+      '--runtime=180',
+      '--minimal',
+      ...args,
+    ],
     { stdio: 'ignore', detached: true },
   );
   const exited = once(child, 'exit');
