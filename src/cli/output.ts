@@ -42,10 +42,20 @@ export function print(form: OutputForm, value: unknown, table: () => string, nex
   }
 }
 
-/** One line that is written over on a terminal, and a line each where there is none. */
+let shownLast = '';
+
+/**
+ * One line that is written over on a terminal; where there is none, a line whenever the text changes and for each tenth of
+ * the way, so that a log stays readable.
+ */
 export function showProgress(text: string, fraction: number | undefined): void {
-  const shown = fraction === undefined ? text : `${text} ${Math.round(fraction * 100)} %`;
-  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${shown}` : `${shown}\n`);
+  const { isTTY } = process.stderr;
+  const percent = fraction === undefined ? undefined : Math.round(fraction * 100);
+  const step = percent === undefined || isTTY ? percent : percent - (percent % 10);
+  const shown = step === undefined ? text : `${text} ${step} %`;
+  if (shown === shownLast) return;
+  shownLast = shown;
+  process.stderr.write(isTTY ? `\r\x1b[K${shown}` : `${shown}\n`);
 }
 
 export function endProgress(): void {
