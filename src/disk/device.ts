@@ -14,7 +14,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { hasCode } from '../platform/errors.ts';
 import { Arena, isPageAligned } from './arena.ts';
 import { blockBytes, type Disk, extentBytesMax } from './disk.ts';
@@ -25,19 +25,22 @@ export interface OpenDeviceOptions {
   readonly arena?: Arena;
 }
 
-/** @param mode `write`: read and write. */
+/** @param mode `write`: read and write; refused while a file system or another driver has the device. */
 export async function openDevice(
   path: string,
   mode: 'read' | 'write',
   options: OpenDeviceOptions = {},
 ): Promise<Device> {
-  const access = mode === 'write' ? constants.O_RDWR : constants.O_RDONLY;
+  // O_EXCL is the kernel's word for "nobody has this mounted": two writers would tear each other's file system apart.
+  // A raw file is not concerned: without O_CREAT the flag means nothing there.
+  const access = mode === 'write' ? constants.O_RDWR | constants.O_EXCL : constants.O_RDONLY;
   let handle: FileHandle;
   try {
     handle = await openDirect(path, access);
   } catch (cause) {
     if (hasCode(cause, 'ENOENT', 'ENXIO', 'ENODEV')) throw diskErrors.DiskUnknown(path, cause);
-    if (hasCode(cause, 'EACCES', 'EPERM', 'EROFS', 'EBUSY')) throw diskErrors.DiskForbidden(path, cause);
+    if (hasCode(cause, 'EBUSY')) throw diskErrors.DiskInUse(path, await usersOf(path), cause);
+    if (hasCode(cause, 'EACCES', 'EPERM', 'EROFS')) throw diskErrors.DiskForbidden(path, cause);
     if (hasCode(cause, 'EISDIR')) throw diskErrors.DiskNotUsable(path, 'a folder');
     throw cause;
   }
@@ -214,6 +217,31 @@ async function blockDeviceFacts(deviceNumber: number): Promise<{ sizeBytes: numb
     readFile(`${folder}/../queue/logical_block_size`, 'utf8'),
   );
   return { sizeBytes, sectorBytes: Number(sector) };
+}
+
+/** What has a device or one of its partitions, for a person to look at: mount points and the devices on top of it. */
+async function usersOf(path: string): Promise<string[]> {
+  try {
+    const { major, minor } = splitDeviceNumber((await stat(path)).rdev);
+    const folder = `/sys/dev/block/${major}:${minor}`;
+    const numbers = new Set([`${major}:${minor}`]);
+    const users = await readdir(`${folder}/holders`).catch(() => []);
+    for (const name of await readdir(folder)) {
+      const isPartition = await readFile(`${folder}/${name}/partition`).catch(() => undefined);
+      if (isPartition === undefined) continue;
+      numbers.add((await readFile(`${folder}/${name}/dev`, 'utf8')).trim());
+      users.push(...(await readdir(`${folder}/${name}/holders`).catch(() => [])));
+    }
+    // The third field of a line is the device, the fifth where it is mounted.
+    for (const line of (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')) {
+      const [, , device, , mountPoint] = line.split(' ');
+      if (device !== undefined && numbers.has(device)) users.push(mountPoint!);
+    }
+    return users;
+  } catch {
+    // Only the wording of a refusal depends on it.
+    return [];
+  }
 }
 
 /** glibc's encoding of `st_rdev`. */

@@ -12,10 +12,18 @@ export const diskErrors = catalogue({
   }),
   DiskForbidden: (path: string, cause?: unknown) => ({
     summary: `${path} may not be opened`,
-    possibleCauses:
-      'The process does not run as root, or the disk is read-only or held exclusively by others.',
-    recommendedAction: 'Run as root; look with `lsblk` and `fuser -v` at who uses the disk.',
+    possibleCauses: 'The process does not run as root, or the disk is read-only.',
+    recommendedAction:
+      'Run as root; look with `lsblk` and `blockdev --getro` whether the disk may be written.',
     context: { path },
+    cause,
+  }),
+  DiskInUse: (path: string, users: readonly string[], cause?: unknown) => ({
+    summary: `${path} is not written to, because it is in use${users.length === 0 ? '' : ` by ${users.join(', ')}`}`,
+    possibleCauses: 'It is mounted, it is swap, or LVM, RAID, multipath or another program has it.',
+    recommendedAction:
+      'Make sure that it is the disk that was meant; then unmount it (`lsblk` shows where) and try again. Nothing was written.',
+    context: { path, users: users.join(' ') },
     cause,
   }),
   DiskNotUsable: (path: string, what: string) => ({

@@ -10,8 +10,9 @@ import fc from 'fast-check';
 import { Arena } from '../../src/disk/arena.ts';
 import { openDevice, splitDeviceNumber } from '../../src/disk/device.ts';
 import { blockBytes } from '../../src/disk/disk.ts';
-import { run } from '../../src/platform/exec.ts';
-import { canLoop } from '../support/loop-device.ts';
+import { run, tryRun } from '../../src/platform/exec.ts';
+import { throwsExplained } from '../support/explained.ts';
+import { canLoop, makeFileSystem, makeLoop } from '../support/loop-device.ts';
 
 const missing = canLoop();
 const loopTest = missing === undefined ? anyTest.serial : anyTest.skip;
@@ -152,5 +153,44 @@ anyTest('a large device number is split as the kernel joins it', (t) => {
   t.deepEqual(splitDeviceNumber(Number((259n << 8n) | 0x12n | (0x34567n << 20n))), {
     major: 259,
     minor: 0x3456712,
+  });
+});
+
+loopTest(`a mounted disk is not written to, and says where it is mounted${because}`, async (t) => {
+  const device = await makeLoop(t, 16 << 20);
+  const { mountPoint, unmount } = await makeFileSystem(t, device, 'ext4');
+  await writeFile(join(mountPoint, 'kept'), 'what somebody has there');
+  const refused = {
+    code: 'DiskInUse',
+    says: new RegExp(`${device.path} is not written to.* ${mountPoint}$`),
+    cause: /mounted/,
+    action: /unmount it.*Nothing was written/,
+  };
+  await throwsExplained(t, openDevice(device.path, 'write'), refused);
+  await using reader = await openDevice(device.path, 'read');
+  t.is(reader.sizeBytes, 16 << 20, 'reading a mounted disk is what replication does');
+  t.is(await readFile(join(mountPoint, 'kept'), 'utf8'), 'what somebody has there');
+  await unmount();
+  await using writer = await openDevice(device.path, 'write');
+  t.is(writer.sizeBytes, 16 << 20);
+});
+
+loopTest(`a disk with a mounted partition is not written to either${because}`, async (t) => {
+  const device = await makeLoop(t, 32 << 20, { partitions: true });
+  await run('sfdisk', ['--quiet', device.path], { timeoutMilliseconds, input: 'label: gpt\nsize=16MiB\n' });
+  await run('partx', ['--update', device.path], { timeoutMilliseconds });
+  t.teardown(() => tryRun('partx', ['--delete', device.path], { timeoutMilliseconds }));
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-node-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const numbers = await readFile(`/sys/class/block/${device.name}p1/dev`, 'utf8');
+  const [major, minor] = numbers.trim().split(':');
+  const part = join(folder, 'part1');
+  await run('mknod', [part, 'b', major!, minor!], { timeoutMilliseconds });
+  const { mountPoint } = await makeFileSystem(t, { path: part }, 'ext4');
+  await throwsExplained(t, openDevice(device.path, 'write'), {
+    code: 'DiskInUse',
+    says: new RegExp(` ${mountPoint}$`),
+    cause: /mounted/,
+    action: /unmount it/,
   });
 });
