@@ -1,0 +1,130 @@
+/**
+ * What the reference API consists of: every operation and every model, as data. `description/*.json` was read from the
+ * public packages and documents of Site Recovery's api-version 2025-08-01 and of the vaults' 2026-11-01; routes, schemas,
+ * types, the OpenAPI document and the tests of conformity are all made from these four files, so they cannot disagree.
+ *
+ * A request: method and path → `matchOperation` → operation id (`replicationProtectedItems.testFailover`) → handler.
+ */
+import siteRecoveryOperations from './description/site-recovery-operations.json' with { type: 'json' };
+import vaultOperations from './description/vault-operations.json' with { type: 'json' };
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+
+export interface Operation {
+  /** `<group>.<operation>`, unique over both APIs. */
+  readonly id: string;
+  readonly api: 'siteRecovery' | 'vaults';
+  readonly method: Method;
+  /** `/subscriptions/{subscriptionId}/…`; parameters in braces, one segment each. */
+  readonly path: string;
+  readonly longRunning: boolean;
+  readonly paged: boolean;
+  /** Names of query parameters besides `api-version`. */
+  readonly query: readonly string[];
+  readonly statuses: readonly number[];
+  /** Names of models. */
+  readonly body: string | undefined;
+  readonly response: string | undefined;
+  /** Of a page's `value`. */
+  readonly items: string | undefined;
+  /** What a long-running operation ends with. */
+  readonly result: string | undefined;
+  /** The name that `@azure/arm-recoveryservices-siterecovery` 5.1.0 or `@azure/arm-recoveryservices` 6.0.0 gives it. */
+  readonly npmName: string | undefined;
+}
+
+interface Described {
+  readonly group: string;
+  readonly operation: string;
+  readonly method: string;
+  readonly path: string;
+  readonly longRunning: boolean;
+  readonly paged: boolean;
+  readonly query?: readonly string[];
+  readonly statuses: readonly number[];
+  readonly body?: string;
+  readonly response?: string;
+  readonly items?: string;
+  readonly result?: string;
+  readonly npmName?: string;
+}
+
+const read = (api: Operation['api'], rows: readonly Described[]): Operation[] =>
+  rows.map((row) => ({
+    // Both APIs have `operations.list`; the vaults' is that of the whole provider.
+    id:
+      api === 'vaults' && row.group === 'operations'
+        ? 'provider.listOperations'
+        : `${row.group.replaceAll(' ', '')}.${row.operation}`,
+    api,
+    method: row.method as Method,
+    path: row.path,
+    longRunning: row.longRunning,
+    paged: row.paged,
+    query: row.query ?? [],
+    statuses: row.statuses,
+    body: row.body,
+    response: row.response,
+    items: row.items,
+    result: row.result,
+    npmName: row.npmName,
+  }));
+
+export const operations: readonly Operation[] = [
+  ...read('vaults', vaultOperations as readonly Described[]),
+  ...read('siteRecovery', siteRecoveryOperations as readonly Described[]),
+];
+
+interface Route {
+  readonly operation: Operation;
+  readonly pattern: RegExp;
+  readonly names: readonly string[];
+}
+
+const routesByMethod = new Map<string, Route[]>();
+for (const operation of operations) {
+  const names: string[] = [];
+  const pattern = operation.path
+    .split('/')
+    .map((segment) => {
+      const name = /^\{(.+)\}$/.exec(segment)?.[1];
+      if (name === undefined) return segment.replaceAll('.', '\\.');
+      names.push(name);
+      return '([^/]+)';
+    })
+    .join('/');
+  const routes = routesByMethod.get(operation.method) ?? [];
+  routes.push({ operation, pattern: new RegExp(`^${pattern}/?$`, 'i'), names });
+  routesByMethod.set(operation.method, routes);
+}
+// A literal segment wins over a parameter: `…/default` before `…/{name}`.
+const parameterCount = (route: Route) => route.names.length;
+for (const routes of routesByMethod.values()) routes.sort((a, b) => parameterCount(a) - parameterCount(b));
+
+export interface OperationMatch {
+  readonly operation: Operation;
+  /** By the names in the path, percent-decoded. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/**
+ * `path`: as it came, percent-encoded, without the query. Case does not matter, as in the reference. Undefined: no such
+ * operation, or an encoding that does not decode.
+ */
+export function matchOperation(method: string, path: string): OperationMatch | undefined {
+  for (const { operation, pattern, names } of routesByMethod.get(method) ?? []) {
+    const match = pattern.exec(path);
+    if (!match) continue;
+    try {
+      return {
+        operation,
+        parameters: Object.fromEntries(
+          names.map((name, index) => [name, decodeURIComponent(match[index + 1]!)]),
+        ),
+      };
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}

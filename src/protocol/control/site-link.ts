@@ -1,0 +1,147 @@
+/**
+ * The link between a site and its vault. The configuration server only ever dials out: it registers with a key, then
+ * reports and takes orders over HTTPS with the client certificate that registration gave it.
+ *
+ *     POST /site-link/register      key, CSR           ─▶ fabric, certificate, intervals
+ *     POST /site-link/report        the whole picture  ─▶ (kept; heartbeat)
+ *     GET  /site-link/orders?after  waits up to 25 s   ─▶ orders in sequence
+ *     POST /site-link/answers       order by order     ─▶ (kept once)
+ *
+ * Each order exactly once: the site keeps an order's answer durably before it sends it, and answers an order that it has
+ * seen before with the same answer. The vault keeps the first answer to an order and ignores others.
+ */
+import { z } from 'zod';
+import { HealthEvent } from '../../model/health.ts';
+import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
+
+export const MachineId = z.guid().brand<'MachineId'>();
+export type MachineId = z.infer<typeof MachineId>;
+
+/** A disk as the mobility service sees it; whole disks only. */
+export const ReportedDisk = z.strictObject({
+  /** `/dev/disk/by-id/…` where there is one, else `/dev/…`. */
+  path: z.string().startsWith('/'),
+  name: z.string().max(200),
+  sizeBytes: z.number().int().nonnegative(),
+  /** Empty: it can be protected. */
+  readinessErrors: z.array(HealthEvent).max(20),
+  /** Mount points, volume groups: what a person recognises it by. */
+  uses: z.array(z.string().max(300)).max(64),
+});
+export type ReportedDisk = z.infer<typeof ReportedDisk>;
+
+export const ReportedMachine = z.strictObject({
+  machineId: MachineId,
+  name: z.string().min(1).max(253),
+  addresses: z.array(z.string()).max(64),
+  osName: z.string().max(200),
+  kernel: z.string().max(200),
+  firmware: z.enum(['bios', 'efi']),
+  cpuCount: z.number().int().positive(),
+  memoryBytes: z.number().int().positive(),
+  mobilityService: z.strictObject({ version: z.string().max(40), lastHeartbeatAt: z.iso.datetime() }),
+  disks: z.array(ReportedDisk).max(64),
+  /** The protected item that this machine replicates as. */
+  itemId: ProtectedItemId.optional(),
+});
+export type ReportedMachine = z.infer<typeof ReportedMachine>;
+
+export const ReportedProcessServer = z.strictObject({
+  processServerId: z.guid(),
+  name: z.string().min(1).max(40),
+  host: z.string().min(1).max(255),
+  port: z.number().int().min(1).max(65535),
+  version: z.string().max(40),
+  lastHeartbeatAt: z.iso.datetime(),
+  cpuPercent: z.number().min(0).max(100),
+  memoryTotalBytes: z.number().int(),
+  memoryAvailableBytes: z.number().int(),
+  spoolTotalBytes: z.number().int(),
+  spoolFreeBytes: z.number().int(),
+  /** Waiting to be uploaded. */
+  pendingBytes: z.number().int(),
+  uploadBytesPerSecond: z.number(),
+  itemCount: z.number().int(),
+  health: z.array(HealthEvent).max(50),
+});
+export type ReportedProcessServer = z.infer<typeof ReportedProcessServer>;
+
+/** The whole picture every time: what is not in it is gone. At most 1,000 machines in one report, pages by `page`. */
+export const SiteReport = z.strictObject({
+  configurationServer: z.strictObject({
+    version: z.string().max(40),
+    hostName: z.string().max(253),
+    addresses: z.array(z.string()).max(64),
+    at: z.iso.datetime(),
+    health: z.array(HealthEvent).max(50),
+  }),
+  processServers: z.array(ReportedProcessServer).max(64),
+  machines: z.array(ReportedMachine).max(1000),
+  page: z.strictObject({ index: z.number().int().nonnegative(), last: z.boolean() }),
+});
+export type SiteReport = z.infer<typeof SiteReport>;
+
+const orderBase = { orderId: z.guid(), sequence: z.number().int().positive(), expiresAt: z.iso.datetime() };
+
+export const SiteOrder = z.discriminatedUnion('order', [
+  /** Gives the machine and its process server their assignments. Answered when both have taken them. */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('protect'),
+    itemId: ProtectedItemId,
+    name: z.string().min(1).max(63),
+    machineId: MachineId,
+    processServerId: z.guid(),
+    disks: z
+      .array(z.strictObject({ diskId: ProtectedDiskId, path: z.string().startsWith('/') }))
+      .min(1)
+      .max(64),
+    /** 32 bytes, base64; sealed to the configuration server's box key (tweetnacl), so no log or backup shows it. */
+    sealedItemKey: z.string(),
+    policy: z.strictObject({
+      crashConsistentSeconds: z.number().positive(),
+      applicationConsistentSeconds: z.number().nonnegative(),
+    }),
+  }),
+  /** Takes the assignments away again; unknown items are fine. */
+  z.strictObject({ ...orderBase, order: z.literal('unprotect'), itemId: ProtectedItemId }),
+  /** A script that lies on the appliance, by name, from its scripts folder. */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('run-script'),
+    name: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/),
+    arguments: z.array(z.string().max(1000)).max(32),
+    timeoutSeconds: z.number().positive().max(86_400),
+  }),
+  /** Shut the source machine down before a failover, so that nothing is written after the last point. */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('shut-down-machine'),
+    machineId: MachineId,
+    timeoutSeconds: z.number().positive().max(3600),
+  }),
+  /** Take a bookmark now and send everything up to it. */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('take-bookmark'),
+    itemId: ProtectedItemId,
+    type: z.enum(['CrashConsistent', 'ApplicationConsistent']),
+  }),
+]);
+export type SiteOrder = z.infer<typeof SiteOrder>;
+
+export const SiteAnswer = z.strictObject({
+  orderId: z.guid(),
+  outcome: z.discriminatedUnion('state', [
+    z.strictObject({
+      state: z.literal('done'),
+      output: z
+        .string()
+        .max(64 * 1024)
+        .optional(),
+    }),
+    z.strictObject({ state: z.literal('failed'), error: HealthEvent }),
+  ]),
+  answeredAt: z.iso.datetime(),
+});
+export type SiteAnswer = z.infer<typeof SiteAnswer>;

@@ -1,0 +1,35 @@
+/**
+ * What a handler of the REST API is given and what it answers. Handlers validate and render; they write intent (a row, a
+ * job) and return. One file in `api/` per noun, each exporting its `handlers` by operation id (`protocol/arm/description.ts`).
+ *
+ *     koa ─▶ request ids ─▶ match ─▶ who asks (access) ─▶ may they ─▶ body against its model ─▶ handler ─▶ audit ─▶ answer
+ */
+import type { Operation } from '../../protocol/arm/description.ts';
+import type { Principal } from '../access/principal.ts';
+
+export interface ArmRequest<Body = unknown> {
+  readonly operation: Operation;
+  /** By the names in the operation's path. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Checked against the operation's body model. */
+  readonly body: Body;
+  readonly principal: Principal;
+  /** `x-ms-client-request-id`, or one made here. */
+  readonly clientRequestId: string;
+  /** `x-ms-correlation-request-id`; in every audit entry and job. */
+  readonly correlationId: string;
+}
+
+export type ArmAnswer =
+  /** 200, or 201 where something was created. */
+  | { readonly body: unknown; readonly created?: boolean }
+  /** A page; `next` becomes `nextLink` with `$skipToken` (or the operation's own name for it). */
+  | { readonly page: readonly unknown[]; readonly next?: string | undefined }
+  /** 202 with `Azure-AsyncOperation`, `Location` and `Retry-After`, all with the job's id. */
+  | { readonly jobId: string }
+  /** 204. */
+  | { readonly empty: true };
+
+export type Handler = (request: ArmRequest) => Promise<ArmAnswer>;
+export type Handlers = Readonly<Record<string, Handler>>;
