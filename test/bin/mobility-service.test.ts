@@ -204,8 +204,10 @@ loopTest(`a disk that is enlarged while it is replicated goes on with its new si
   const [code] = (await once(service.child, 'exit')) as [number];
   t.is(code, 0, service.said());
   t.true(images[0]!.equals(await readFile(device.backingFile)), 'the point equals the enlarged disk');
-  t.true(
-    receiver.health.some((event) => event.code === 'DiskResized'),
-    JSON.stringify(receiver.health),
-  );
+  const told = receiver.health.find((event) => event.code === 'DiskResized');
+  t.regex(told?.summary ?? '', new RegExp(`${device.path} has changed its size: .*16777216.*25165824`));
+  t.regex(told?.possibleCauses ?? '', /extended or replaced/);
+  t.regex(told?.recommendedAction ?? '', /Earlier recovery points keep the old size/);
+  const old = receiver.points.filter((point) => point.images[0]!.byteLength === 16 << 20);
+  t.true(old.length > 0, 'earlier points are still there, as they were');
 });

@@ -10,6 +10,7 @@ import { systemClock, until } from '../../src/platform/clock.ts';
 import { type Files, systemFiles } from '../../src/platform/files.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
+import { throwsExplained } from '../support/explained.ts';
 import { memoryLinkPair } from '../support/memory-link.ts';
 import { bound, drained, MiB, world } from '../support/process-server-world.ts';
 import { replay, ScriptedSender } from '../support/scripted-sender.ts';
@@ -78,12 +79,13 @@ test('an older session is refused, a live one is fenced by a newer, and cannot w
   await sender.synchronize();
   await sender.acknowledged();
   const old = sender.sender;
-  await t.throwsAsync(connect(server, sender, 5), { code: 'OldGeneration' } as never);
-  const twin = Object.assign(new ScriptedSender([MiB]), {
-    itemId: sender.itemId,
-    itemKey: sender.itemKey,
-    diskIds: sender.diskIds,
+  await throwsExplained(t, connect(server, sender, 5), {
+    code: 'OldGeneration',
+    says: /generation 5 came after one of generation 5/,
+    cause: /cloned machine/,
+    action: /Stop the copy/,
   });
+  const twin = bearing(sender, [MiB]);
   await connect(server, twin, 6);
   t.is(twin.welcome?.disks[0]?.state, 'in-sync');
   t.is(old.acknowledgedSequence, old.sequence);
@@ -95,17 +97,43 @@ test('an older session is refused, a live one is fenced by a newer, and cannot w
   t.is((await replay(twin, store)).bookmarks.length, 1);
 });
 
-test('unknown items, wrong certificates and wrong disks are refused with their cause', async (t) => {
-  const { start, assign, connect } = await world(t);
+test('unknown items, wrong certificates and wrong disks are refused with their cause, and nothing is taken from them', async (t) => {
+  const { start, assign, connect, store } = await world(t);
   const server = start();
   const sender = new ScriptedSender([MiB]);
-  await t.throwsAsync(connect(server, sender), { code: 'UnknownItem' } as never);
+  await throwsExplained(t, connect(server, sender), {
+    code: 'UnknownItem',
+    says: new RegExp(`no protected item ${sender.itemId}`),
+    cause: /disabled|another process server/,
+    action: /Enable protection/,
+  });
   await assign(server, sender);
+  await connect(server, sender);
+  await sender.synchronize();
   const pair = memoryLinkPair({ senderName: 'somebody-else', receiverName: 'process-server/test' });
   void server.serve(pair.receiver);
-  await t.throwsAsync(sender.connect(pair.sender), { code: 'WrongCertificate' } as never);
+  const impostor = bearing(sender, [MiB]);
+  await throwsExplained(t, impostor.connect(pair.sender), {
+    code: 'WrongCertificate',
+    says: /certificate of somebody-else does not speak for the protected item/,
+    cause: /mixed up|claims to be another/,
+    action: /its own certificate at the vault/,
+  });
   const other = Object.assign(new ScriptedSender([MiB, MiB]), { itemId: sender.itemId });
-  await t.throwsAsync(connect(server, other), { code: 'DisksDoNotMatch' } as never);
+  await throwsExplained(t, connect(server, other), {
+    code: 'DisksDoNotMatch',
+    says: /disks are not those that are protected: .+ is (not protected|missing)/,
+    cause: /added or removed/,
+    action: /assignments of machine and process server/,
+  });
+  // The rightful machine was not disturbed by any of them.
+  sender.write(20);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  const replayed = await replay(sender, store);
+  t.is(replayed.bookmarks.length, 1);
+  t.true(replayed.images[0]!.equals(sender.images[0]!));
 });
 
 test('a full spool makes senders wait and loses nothing', async (t) => {
@@ -273,4 +301,9 @@ test('a damaged journal is compared again, never trusted', async (t) => {
 function unreachable(): CacheStore {
   const fail = () => Promise.reject(new Error('unreachable'));
   return { put: fail, get: fail, list: fail, delete: fail };
+}
+
+/** Another service with the papers of this one's machine: a clone of it, or a cheat. */
+function bearing({ itemId, itemKey, diskIds }: ScriptedSender, sizes: readonly number[]): ScriptedSender {
+  return Object.assign(new ScriptedSender(sizes), { itemId, itemKey, diskIds });
 }

@@ -546,7 +546,11 @@ async function adopt(
     }
     losses.push(
       saved?.deviceNumber === disk.deviceNumber
-        ? { cause: 'DiskResized', detail: `${disk.path} had ${saved.sizeBytes} bytes`, diskIndex }
+        ? {
+            cause: 'DiskResized',
+            detail: `${disk.path} had ${saved.sizeBytes} bytes and has ${disk.sizeBytes}`,
+            diskIndex,
+          }
         : { cause: 'InitialReplication', detail: `${disk.path} was not recorded before`, diskIndex },
     );
     return new ChangeMap(disk.sizeBytes);

@@ -16,6 +16,7 @@ import {
 } from '../../../src/mobility-service/capture/inspect.ts';
 import { swapHeaderBytes } from '../../../src/mobility-service/limits.ts';
 import { run, tryRun } from '../../../src/platform/exec.ts';
+import { type Explained, throwsExplained } from '../../support/explained.ts';
 import { type FakeMachine, makeMachine } from '../../support/fake-machine.ts';
 import { canLoop, makeFileSystem, makeLoop } from '../../support/loop-device.ts';
 
@@ -93,18 +94,36 @@ test('a folder is on the disk of its deepest mount', async (t) => {
   t.false(await isFolderOn([sda, sdd], '/run/leeward', machine));
 });
 
-for (const [what, path, code, disks, says] of [
-  ['a path that leads nowhere', '/dev/sdx', 'DiskNotFound', undefined, /\/dev\/sdx/],
-  ['a file', '/var/lib/disk.img', 'NotABlockDevice', undefined, /not a block device/],
-  ['a partition', '/dev/sda2', 'NotAWholeDisk', '/dev/sda', /a partition/],
-  ['a logical volume', '/dev/vg/root', 'NotAWholeDisk', '/dev/sda', /a logical volume/],
-  ['a logical volume on two disks', '/dev/dm-1', 'NotAWholeDisk', '/dev/sda /dev/sdb', /Protect|protected/],
-  ['an encrypted volume', '/dev/mapper/secret', 'NotAWholeDisk', '/dev/sdc', /an encrypted volume/],
+const notWhole = (kind: RegExp, disks: string): Explained => ({
+  code: 'NotAWholeDisk',
+  says: new RegExp(`${kind.source}; what can be protected is the whole disk under it: ${disks}$`),
+  cause: /part of a disk/,
+  action: new RegExp(`^Protect ${disks.replace(', ', ' and ')} instead; everything on it comes along`),
+});
+
+for (const [what, path, expected] of [
+  [
+    'a path that leads nowhere',
+    '/dev/sdx',
+    {
+      code: 'DiskNotFound',
+      says: /no disk at \/dev\/sdx/,
+      cause: /misspelt|removed/,
+      action: /lsblk.*by-id/,
+    },
+  ],
+  [
+    'a file',
+    '/var/lib/disk.img',
+    { code: 'NotABlockDevice', says: /disk\.img is not a block device/, cause: /a file/, action: /lsblk -s/ },
+  ],
+  ['a partition', '/dev/sda2', notWhole(/a partition/, '/dev/sda')],
+  ['a logical volume', '/dev/vg/root', notWhole(/a logical volume/, '/dev/sda')],
+  ['a logical volume on two disks', '/dev/dm-1', notWhole(/a logical volume/, '/dev/sda, /dev/sdb')],
+  ['an encrypted volume', '/dev/mapper/secret', notWhole(/an encrypted volume/, '/dev/sdc')],
 ] as const)
   test(`${what} is refused, with the disk to use`, async (t) => {
-    const error = await t.throwsAsync(inspectDisk(path, makeMachine(t, server)), { code });
-    t.regex(error!.message, says);
-    if (disks !== undefined) t.is((error as unknown as { context: { disks: string } }).context.disks, disks);
+    await throwsExplained(t, inspectDisk(path, makeMachine(t, server)), expected);
   });
 
 test('a software RAID is refused with its disks, and frozen through them', async (t) => {
@@ -156,7 +175,12 @@ test('a multipath device, its partitions and its paths are refused', async (t) =
     '/dev/nvme0n1',
     '/dev/nvme0c0n1',
   ])
-    await t.throwsAsync(inspectDisk(path, machine), { code: 'MultipathDevice' }, path);
+    await throwsExplained(t, inspectDisk(path, machine), {
+      code: 'MultipathDevice',
+      says: new RegExp(`^${path} is a multipath device or one path of it \\(\\S`),
+      cause: /several paths/,
+      action: /over one path, or protect the machine from its hypervisor/,
+    });
   await t.notThrowsAsync(inspectDisk('/dev/nvme1n1', machine), 'one path only');
 });
 
@@ -176,7 +200,12 @@ test('persistent memory, and a disk with a file system mounted for direct access
     ],
   });
   for (const path of ['/dev/pmem0', '/dev/pmem1s', '/dev/dcssblk0', '/dev/sda'])
-    await t.throwsAsync(inspectDisk(path, machine), { code: 'MappedMemoryDevice' }, path);
+    await throwsExplained(t, inspectDisk(path, machine), {
+      code: 'MappedMemoryDevice',
+      says: path === '/dev/sda' ? /^\/fast is / : new RegExp(`^${path} is `),
+      cause: /dax/,
+      action: /[Mm]ount it without dax/,
+    });
   await t.notThrowsAsync(inspectDisk('/dev/sdb', machine));
 });
 

@@ -8,6 +8,7 @@ import {
   kernelDeviceNumber,
   type TracefsPaths,
 } from '../../../src/mobility-service/capture/tracefs.ts';
+import { throwsExplained } from '../../support/explained.ts';
 
 function makeTree(t: ExecutionContext<unknown>, files: Readonly<Record<string, string>>): TracefsPaths {
   const root = mkdtempSync(join(tmpdir(), 'leeward-tracefs-'));
@@ -30,8 +31,12 @@ const whole = (at: string) => ({
 
 test('a kernel that is locked down at confidentiality is refused with that reason', async (t) => {
   const paths = makeTree(t, { ...whole('tracing'), lockdown: 'none integrity [confidentiality]\n' });
-  const error = await t.throwsAsync(findTracefs(paths), { code: 'KernelLockedDown' });
-  t.regex((error as unknown as { recommendedAction: string }).recommendedAction, /lockdown=integrity/);
+  await throwsExplained(t, findTracefs(paths), {
+    code: 'KernelLockedDown',
+    says: /confidentiality/,
+    cause: /command line|policy/,
+    action: /lockdown=integrity.*reboot/,
+  });
 });
 
 test('integrity, the usual setting under Secure Boot, is no obstacle', async (t) => {
@@ -45,12 +50,21 @@ test('old kernels have it below debugfs', async (t) => {
 });
 
 test('where there is no tracefs and none can be mounted, that is said', async (t) => {
-  await t.throwsAsync(findTracefs(makeTree(t, {})), { code: 'TracefsMissing' });
+  const paths = makeTree(t, {});
+  await throwsExplained(t, findTracefs(paths), {
+    code: 'TracefsMissing',
+    says: new RegExp(`not at ${paths.tracing}`),
+    cause: /without tracing|as root/,
+    action: /\/proc\/filesystems.*container/,
+  });
 });
 
 test('a tracefs without block events is refused', async (t) => {
-  await t.throwsAsync(findTracefs(makeTree(t, { 'tracing/trace_marker': '' })), {
+  await throwsExplained(t, findTracefs(makeTree(t, { 'tracing/trace_marker': '' })), {
     code: 'BlockEventsMissing',
+    says: /no block events/,
+    cause: /CONFIG_BLK_DEV_IO_TRACE/,
+    action: /distribution kernel/,
   });
 });
 
