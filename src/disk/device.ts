@@ -225,12 +225,13 @@ async function usersOf(path: string): Promise<string[]> {
     const { major, minor } = splitDeviceNumber((await stat(path)).rdev);
     const folder = `/sys/dev/block/${major}:${minor}`;
     const numbers = new Set([`${major}:${minor}`]);
-    const users = await readdir(`${folder}/holders`).catch(() => []);
+    const holdersOf = (device: string): Promise<string[]> => readdir(`${device}/holders`).catch(() => []);
+    const users = await holdersOf(folder);
     for (const name of await readdir(folder)) {
       const isPartition = await readFile(`${folder}/${name}/partition`).catch(() => undefined);
       if (isPartition === undefined) continue;
       numbers.add((await readFile(`${folder}/${name}/dev`, 'utf8')).trim());
-      users.push(...(await readdir(`${folder}/${name}/holders`).catch(() => [])));
+      users.push(...(await holdersOf(`${folder}/${name}`)));
     }
     // The third field of a line is the device, the fifth where it is mounted.
     for (const line of (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')) {
