@@ -67,7 +67,7 @@ const importTable: Record<string, { readonly may: readonly string[]; readonly be
 /** A third-party package is imported from the named folders only. */
 const packageHomes: Record<string, readonly string[]> = {
   '@azure/storage-blob': ['src/protocol/cache', 'test/', 'bench/'],
-  execa: ['src/platform', 'test/', 'tools/', 'bench/'],
+  execa: ['test/', 'tools/', 'bench/'],
   koa: ['src/platform', 'src/vault/api', 'src/vault/cache'],
   mysql2: ['src/platform', 'src/vault/store'],
   'node-cron': ['src/platform'],
