@@ -1,0 +1,134 @@
+/**
+ * A job as a tree of tasks, as it is shown while it runs and afterwards. Reads the reference's `Job` and `ASRTask`; child
+ * jobs of a recovery plan's groups hang under their group.
+ *
+ *     TestFailover of guest: InProgress
+ *       ✔ cloning the disks of the recovery point      0.2 s
+ *       ▸ waiting until the machine answers            14 s
+ *         keeping its screen as proof
+ */
+import { styleText } from 'node:util';
+import { z } from 'zod';
+import { duration } from './output.ts';
+
+const Errors = z
+  .array(
+    z.looseObject({
+      serviceErrorDetails: z
+        .looseObject({
+          code: z.string().nullish(),
+          message: z.string().nullish(),
+          possibleCauses: z.string().nullish(),
+          recommendedAction: z.string().nullish(),
+        })
+        .nullish(),
+    }),
+  )
+  .nullish();
+
+interface TaskView {
+  name?: string | null | undefined;
+  friendlyName?: string | null | undefined;
+  state?: string | null | undefined;
+  stateDescription?: string | null | undefined;
+  startTime?: string | null | undefined;
+  endTime?: string | null | undefined;
+  groupTaskCustomDetails?: { childTasks?: TaskView[] | null | undefined } | null | undefined;
+}
+
+const Task: z.ZodType<TaskView> = z.looseObject({
+  name: z.string().nullish(),
+  friendlyName: z.string().nullish(),
+  state: z.string().nullish(),
+  stateDescription: z.string().nullish(),
+  startTime: z.string().nullish(),
+  endTime: z.string().nullish(),
+  groupTaskCustomDetails: z
+    .looseObject({
+      get childTasks() {
+        return z.array(Task).nullish();
+      },
+    })
+    .nullish(),
+});
+
+export const JobView = z.looseObject({
+  id: z.string().nullish(),
+  name: z.string(),
+  properties: z.looseObject({
+    scenarioName: z.string().nullish(),
+    friendlyName: z.string().nullish(),
+    state: z.string(),
+    stateDescription: z.string().nullish(),
+    targetObjectName: z.string().nullish(),
+    startTime: z.string().nullish(),
+    endTime: z.string().nullish(),
+    allowedActions: z.array(z.string()).nullish(),
+    tasks: z.array(Task).nullish(),
+    errors: Errors,
+  }),
+});
+export type JobView = z.infer<typeof JobView>;
+
+const ended = ['Succeeded', 'Failed', 'Cancelled'];
+export const isEnded = (job: JobView): boolean => ended.includes(job.properties.state);
+
+/** `now`: milliseconds, for what still runs. */
+export function jobTree(job: JobView, now: number): string {
+  const { properties } = job;
+  const lines = [
+    `${properties.friendlyName ?? properties.scenarioName} of ${properties.targetObjectName ?? '-'}: ${coloured(properties.state)}${took(properties, now)}`,
+    ...(properties.tasks ?? []).flatMap((task) => taskLines(task, 1, now)),
+  ];
+  for (const { serviceErrorDetails: error } of properties.errors ?? []) {
+    if (!error) continue;
+    lines.push(`  error: ${error.message ?? ''} (${error.code ?? 'unknown'})`);
+    if (error.possibleCauses) lines.push(`    possible causes: ${error.possibleCauses}`);
+    if (error.recommendedAction) lines.push(`    what to do: ${error.recommendedAction}`);
+  }
+  return lines.join('\n');
+}
+
+/** The task that runs now, for one line of progress; undefined between tasks. */
+export function currentTask(job: JobView): string | undefined {
+  const find = (tasks: readonly TaskView[]): TaskView | undefined => {
+    for (const task of tasks)
+      if (task.state === 'InProgress' || task.state === 'Suspended')
+        return find(task.groupTaskCustomDetails?.childTasks ?? []) ?? task;
+    return undefined;
+  };
+  const task = find(job.properties.tasks ?? []);
+  return task === undefined
+    ? undefined
+    : (task.stateDescription ?? task.friendlyName ?? task.name ?? undefined);
+}
+
+function taskLines(task: TaskView, depth: number, now: number): string[] {
+  return [
+    `${'  '.repeat(depth)}${mark(task.state)} ${task.friendlyName ?? task.name ?? ''}${took(task, now)}`,
+    ...(task.groupTaskCustomDetails?.childTasks ?? []).flatMap((child) => taskLines(child, depth + 1, now)),
+  ];
+}
+
+function mark(state: string | null | undefined): string {
+  if (state === 'Succeeded') return styleText('green', '✔');
+  if (state === 'Failed') return styleText('red', '✘');
+  if (state === 'Cancelled' || state === 'Skipped') return '–';
+  if (state === 'InProgress') return styleText('cyan', '▸');
+  return state === 'Suspended' ? styleText('yellow', '❚') : ' ';
+}
+
+function coloured(state: string): string {
+  if (state === 'Succeeded') return styleText('green', state);
+  if (state === 'Failed') return styleText('red', state);
+  return state === 'Suspended' ? styleText('yellow', state) : state;
+}
+
+function took(
+  span: { startTime?: string | null | undefined; endTime?: string | null | undefined },
+  now: number,
+): string {
+  if (!span.startTime) return '';
+  const until = span.endTime ? Date.parse(span.endTime) : now;
+  return `  ${duration(Math.max(0, until - Date.parse(span.startTime)) / 1000)}`;
+}

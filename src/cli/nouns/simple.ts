@@ -1,0 +1,209 @@
+/**
+ * The nouns that are listed, shown and taken away and no more: a row each. What is richer has a file of its own.
+ */
+import type { Command } from 'commander';
+import {
+  type Column,
+  choose,
+  column,
+  type NounContext,
+  nameColumn,
+  noun,
+  printList,
+  printOne,
+  readBody,
+} from './noun.ts';
+
+interface SimpleNoun {
+  readonly name: string;
+  readonly description: string;
+  /** Operation that lists them over the whole vault; paged. */
+  readonly list: string;
+  readonly columns: readonly Column[];
+  /** Operation that removes one; undefined: it goes with what it belongs to. */
+  readonly remove?: string;
+  /** Operation that makes or changes one from a body, where the name is all it needs besides. */
+  readonly put?: string;
+  readonly next?: string;
+}
+
+const friendly = column('FRIENDLY NAME', 'friendlyName');
+
+const simpleNouns: readonly SimpleNoun[] = [
+  {
+    name: 'fabric',
+    description: 'sites: a configuration server each',
+    list: 'replicationFabrics.list',
+    columns: [
+      nameColumn,
+      friendly,
+      column('KIND', 'customDetails.instanceType'),
+      column('HEALTH', 'health'),
+      column('LAST HEARTBEAT', 'customDetails.lastHeartbeat'),
+    ],
+    remove: 'replicationFabrics.delete',
+    put: 'replicationFabrics.create',
+    next: 'leeward protectable-item list',
+  },
+  {
+    name: 'provider',
+    description: 'what connects a fabric with the vault',
+    list: 'replicationRecoveryServicesProviders.list',
+    columns: [
+      nameColumn,
+      friendly,
+      column('CONNECTION', 'connectionStatus'),
+      column('LAST HEARTBEAT', 'lastHeartBeat'),
+      column('VERSION', 'providerVersion'),
+    ],
+    remove: 'replicationRecoveryServicesProviders.delete',
+  },
+  {
+    name: 'container',
+    description: 'protection containers of the fabrics',
+    list: 'replicationProtectionContainers.list',
+    columns: [
+      nameColumn,
+      column('FABRIC', 'fabricFriendlyName'),
+      column('ITEMS', 'protectedItemCount'),
+      column('PAIRING', 'pairingStatus'),
+    ],
+  },
+  {
+    name: 'container-mapping',
+    description: 'which policies a container uses',
+    list: 'replicationProtectionContainerMappings.list',
+    columns: [
+      nameColumn,
+      column('POLICY', 'policyFriendlyName'),
+      column('STATE', 'state'),
+      column('HEALTH', 'health'),
+    ],
+    remove: 'replicationProtectionContainerMappings.delete',
+  },
+  {
+    name: 'vcenter',
+    description: 'vCenters of the fabrics',
+    list: 'replicationvCenters.list',
+    columns: [
+      nameColumn,
+      friendly,
+      column('ADDRESS', 'ipAddress'),
+      column('DISCOVERY', 'discoveryStatus'),
+      column('LAST HEARTBEAT', 'lastHeartbeat'),
+    ],
+    remove: 'replicationvCenters.delete',
+  },
+  {
+    name: 'network',
+    description: 'networks of the fabrics',
+    list: 'replicationNetworks.list',
+    columns: [nameColumn, friendly, column('TYPE', 'networkType')],
+  },
+  {
+    name: 'network-mapping',
+    description: 'which recovery network stands for which source network',
+    list: 'replicationNetworkMappings.list',
+    columns: [
+      nameColumn,
+      column('FROM', 'primaryNetworkFriendlyName'),
+      column('TO', 'recoveryNetworkFriendlyName'),
+      column('STATE', 'state'),
+    ],
+    remove: 'replicationNetworkMappings.delete',
+  },
+  {
+    name: 'storage-classification',
+    description: 'kinds of storage',
+    list: 'replicationStorageClassifications.list',
+    columns: [nameColumn, friendly],
+  },
+  {
+    name: 'storage-classification-mapping',
+    description: 'which kind of storage stands for which',
+    list: 'replicationStorageClassificationMappings.list',
+    columns: [nameColumn, column('TO', 'targetStorageClassificationId')],
+    remove: 'replicationStorageClassificationMappings.delete',
+  },
+  {
+    name: 'appliance',
+    description: 'appliances of the sites',
+    list: 'replicationAppliances.list',
+    columns: [nameColumn, column('KIND', 'providerSpecificDetails.instanceType')],
+  },
+  {
+    name: 'migration-item',
+    description: 'migration items (of a provider that this product does not have)',
+    list: 'replicationMigrationItems.list',
+    columns: [nameColumn, column('STATE', 'migrationState')],
+  },
+  {
+    name: 'protection-intent',
+    description: 'what is to be protected later',
+    list: 'replicationProtectionIntents.list',
+    columns: [nameColumn, friendly, column('JOB STATE', 'jobState')],
+    put: 'replicationProtectionIntents.create',
+  },
+  {
+    name: 'cluster',
+    description: 'replication protection clusters',
+    list: 'replicationProtectionClusters.list',
+    columns: [nameColumn, column('STATE', 'protectionState')],
+  },
+  {
+    name: 'alert',
+    description: 'who is told when something goes wrong',
+    list: 'replicationAlertSettings.list',
+    columns: [nameColumn, column('OWNERS', 'sendToOwners'), column('ADDRESSES', 'customEmailAddresses')],
+    put: 'replicationAlertSettings.create',
+  },
+  {
+    name: 'vault-setting',
+    description: 'settings of the vault as a whole',
+    list: 'replicationVaultSetting.list',
+    columns: [nameColumn, column('VMWARE PROVIDER', 'vmwareToAzureProviderType')],
+    put: 'replicationVaultSetting.create',
+  },
+];
+
+export function addSimpleNouns(program: Command, context: NounContext): void {
+  for (const simple of simpleNouns) {
+    const command = noun(program, simple.name, simple.description);
+    const rows = async () => (await context.api()).all(simple.list);
+    command
+      .command('list')
+      .description(`all ${simple.name}s of the vault`)
+      .action(async () =>
+        printList(context, await rows(), simple.columns, `no ${simple.name} yet`, simple.next),
+      );
+    command
+      .command('show')
+      .description('one, with everything it says')
+      .argument('<name>')
+      .action(async (wish: string) => printOne(context, choose(await rows(), wish, simple.name)));
+    if (simple.put !== undefined)
+      command
+        .command('set')
+        .description('make or change one from a file')
+        .argument('<name>')
+        .requiredOption('--body <file>', 'the request as JSON; - reads standard input')
+        .option('--wait', 'until the job has ended')
+        .action(async (name: string, options: { body: string; wait?: boolean }) => {
+          const api = await context.api();
+          const answer = await api.put(simple.put!, name, await readBody(options.body));
+          if (answer.jobId === undefined) printOne(context, answer.body);
+          else await context.follow(answer.jobId, { wait: options.wait === true });
+        });
+    if (simple.remove !== undefined)
+      command
+        .command('remove')
+        .description('take one away')
+        .argument('<name>')
+        .option('--wait', 'until the job has ended')
+        .action(async (wish: string, options: { wait?: boolean }) => {
+          const api = await context.api();
+          const answer = await api.on(choose(await rows(), wish, simple.name), simple.remove!);
+          if (answer.jobId !== undefined) await context.follow(answer.jobId, { wait: options.wait === true });
+        });
+  }
+}
