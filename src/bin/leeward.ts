@@ -12,6 +12,7 @@ try {
   await commands({
     clock: systemClock,
     signal: stop.signal,
+    environment: process.env,
     runVault: (args) =>
       runInherited(process.execPath, [
         // Buffers count as heap, and the small heap that V8 begins with would be collected every 5 MB that pass through.

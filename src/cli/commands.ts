@@ -4,7 +4,7 @@
  * 2 `verify` found something.
  */
 import { resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { z } from 'zod';
 import { type Clock, pause } from '../platform/clock.ts';
 import { LeewardError } from '../platform/errors.ts';
@@ -19,11 +19,23 @@ import {
   VerifyView,
 } from '../protocol/control/vault-admin.ts';
 import { type AdminClient, adminClient } from './admin-client.ts';
+import { Api } from './api.ts';
+import { completionScript, type Shell, shells } from './completion.ts';
+import { addJob, followJob } from './nouns/job.ts';
+import type { NounContext } from './nouns/noun.ts';
+import { addPolicy } from './nouns/policy.ts';
+import { addProtectedItem } from './nouns/protected-item.ts';
+import { addRecoveryPlan } from './nouns/recovery-plan.ts';
+import { addSession } from './nouns/session.ts';
+import { addSimpleNouns } from './nouns/simple.ts';
+import { addApi, addVault } from './nouns/vault.ts';
 import { bytes, duration, endProgress, type OutputForm, print, renderTable, showProgress } from './output.ts';
+import { currentSession, type Environment } from './session.ts';
 
 export interface CommandsOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  readonly environment: Environment;
   /** Runs the vault's own main (`init`, `run`) and answers its exit code. */
   readonly runVault: (args: readonly string[]) => Promise<number>;
 }
@@ -35,7 +47,7 @@ interface Shared {
 
 const defaultDataFolder = '/var/lib/leeward/vault';
 
-export function commands({ clock, signal, runVault }: CommandsOptions): Command {
+export function commands({ clock, signal, environment, runVault }: CommandsOptions): Command {
   const program = new Command('leeward')
     .description('Disaster recovery for VMware VMs and physical servers')
     .showHelpAfterError('(see: leeward --help)')
@@ -60,6 +72,35 @@ export function commands({ clock, signal, runVault }: CommandsOptions): Command 
       .action(async (_options, command: Command) => {
         process.exitCode = await runVault([verb, '--data', resolve(shared().data), ...command.args]);
       });
+
+  let connection: Promise<Api> | undefined;
+  const api = () => {
+    connection ??= currentSession(environment).then((session) => Api.connect(session, clock, signal));
+    return connection;
+  };
+  const context: NounContext = {
+    api,
+    output: () => shared().output,
+    clock,
+    signal,
+    follow: async (jobId, { wait }) => {
+      if (wait) await followJob(jobId, { api: await api(), clock, signal, output: shared().output });
+      else print(shared().output, { jobId }, () => `job ${jobId} has begun`, `leeward job watch ${jobId}`);
+    },
+  };
+  addSession(program, context, environment);
+  addVault(program, vaultCommand, context);
+  addPolicy(program, context);
+  addProtectedItem(program, context);
+  addRecoveryPlan(program, context);
+  addJob(program, context);
+  addSimpleNouns(program, context);
+  addApi(program, context);
+  program
+    .command('completion')
+    .description('a completion script for your shell')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .action((shell: Shell) => console.log(completionScript(program, shell)));
 
   const processServer = program.command('process-server').description('process servers');
   processServer

@@ -19,7 +19,7 @@ export interface ClientOptions {
   readonly clientId: string;
   readonly clientSecret: string;
   readonly clock: Clock;
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal;
 }
 
 export interface ClientAnswer {
@@ -95,7 +95,7 @@ export class ArmClient implements Disposable {
         retryAfter <= retryAfterSecondsMax
       ) {
         await pause(this.#options.clock, retryAfter * 1000, this.#options.signal);
-        this.#options.signal?.throwIfAborted();
+        this.#options.signal.throwIfAborted();
         continue;
       }
       if (answer.status >= 400) throw refusal(answer, method, url.pathname);
@@ -162,7 +162,7 @@ export class ArmClient implements Disposable {
         method,
         agent: this.#agent,
         timeout: silenceMilliseconds,
-        ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
+        signal: this.#options.signal,
         headers: {
           accept: 'application/json',
           ...(options.authorization === undefined ? {} : { authorization: options.authorization }),

@@ -1,0 +1,209 @@
+/**
+ * `leeward vault`: vaults of the recovery site, their health, and the keys by which sites register. Also the nouns that
+ * only look: protectable items, operating systems.
+ */
+import type { Command } from 'commander';
+import { LeewardError } from '../../platform/errors.ts';
+import {
+  choose,
+  column,
+  type NounContext,
+  nameColumn,
+  noun,
+  printList,
+  printOne,
+  type Resource,
+  readBody,
+  valueAt,
+} from './noun.ts';
+
+/** `command`: `leeward vault`, which has `init` and `run` already. */
+export function addVault(program: Command, command: Command, context: NounContext): void {
+  command
+    .command('list')
+    .description('vaults of the subscription')
+    .action(async () =>
+      printList(
+        context,
+        await (await context.api()).all('vaults.listBySubscriptionId'),
+        [
+          nameColumn,
+          { heading: 'RESOURCE GROUP', value: ({ id }) => id?.split('/')[4] ?? '-' },
+          { heading: 'LOCATION', value: (vault) => String((vault as { location?: string }).location ?? '-') },
+          column('STATE', 'provisioningState'),
+        ],
+        'no vault yet',
+        'leeward vault create <name>',
+      ),
+    );
+  command
+    .command('show')
+    .description('one vault; default: the one that you are signed in to')
+    .argument('[vault]', 'name')
+    .action(async (name?: string) => {
+      const api = await context.api();
+      printOne(context, (await api.call('vaults.get', name === undefined ? {} : { vaultName: name })).body);
+    });
+  command
+    .command('create')
+    .description('make a vault in the resource group that you are signed in to')
+    .argument('<vault>', 'name: 2-50 letters, digits and hyphens, a letter first')
+    .option('--location <name>', 'what to call this site', 'local')
+    .action(async (name: string, options: { location: string }) => {
+      const api = await context.api();
+      const { body } = await api.call(
+        'vaults.createOrUpdate',
+        { vaultName: name },
+        { body: { location: options.location, sku: { name: 'Standard' }, properties: {} } },
+      );
+      printOne(context, body, `leeward session set --vault ${name}`);
+    });
+  command
+    .command('delete')
+    .description('delete a vault in which nothing is protected; it can be undeleted for a while')
+    .argument('<vault>', 'name')
+    .action(async (name: string) => {
+      await (await context.api()).call('vaults.delete', { vaultName: name });
+      printOne(context, { name }, 'leeward vault deleted');
+    });
+  command
+    .command('deleted')
+    .description('vaults that can be undeleted')
+    .option('--location <name>', 'of the site', 'local')
+    .action(async (options: { location: string }) =>
+      printList(
+        context,
+        await (await context.api()).all('deletedVaults.listBySubscriptionId', { location: options.location }),
+        [nameColumn, column('VAULT', 'vaultId'), column('DELETED', 'vaultDeletionTime')],
+        'no deleted vault',
+      ),
+    );
+  command
+    .command('health')
+    .description('what is wrong, over the whole vault')
+    .option('--refresh', 'look again now')
+    .action(async (options: { refresh?: boolean }) => {
+      const api = await context.api();
+      if (options.refresh) {
+        const { jobId } = await api.call('replicationVaultHealth.refresh');
+        if (jobId !== undefined) await context.follow(jobId, { wait: true });
+      }
+      printOne(context, (await api.call('replicationVaultHealth.get')).body);
+    });
+
+  const machine = noun(program, 'protectable-item', 'machines that can be replicated');
+  const machines = async (filter?: string): Promise<Resource[]> => {
+    const api = await context.api();
+    const found: Resource[] = [];
+    for (const container of await api.all('replicationProtectionContainers.list'))
+      found.push(
+        ...(await api.all(
+          'replicationProtectableItems.listByReplicationProtectionContainers',
+          api.parametersOf(container, 'replicationProtectionContainers.get'),
+          { $filter: filter },
+        )),
+      );
+    return found;
+  };
+  machine
+    .command('list')
+    .description('of all sites')
+    .option('--filter <text>', "the API's $filter, e.g. state eq 'Unprotected'")
+    .action(async (options: { filter?: string }) => {
+      const rows = await machines(options.filter);
+      printList(
+        context,
+        rows,
+        [
+          column('MACHINE', 'friendlyName'),
+          column('STATUS', 'protectionStatus'),
+          column('OS', 'customDetails.osType'),
+          column('ADDRESS', 'customDetails.ipAddress'),
+          {
+            heading: 'DISKS',
+            value: (row) =>
+              String((valueAt(row, 'customDetails.diskDetails') as unknown[] | undefined)?.length ?? 0),
+          },
+          { heading: 'BLOCKED BY', value: (row) => blockedBy(row) },
+        ],
+        'no machine has registered yet',
+        rows.length === 0
+          ? 'leeward vault registration-key --out site.VaultCredentials'
+          : `leeward protected-item enable ${rows[0]!.properties?.friendlyName} --policy <name> --wait`,
+      );
+    });
+  machine
+    .command('show')
+    .description('one machine with its disks and what blocks them')
+    .argument('<machine>', 'name or id')
+    .action(async (wish: string) => printOne(context, choose(await machines(), wish, 'protectable item')));
+
+  noun(program, 'operating-system', 'what the mobility service runs on')
+    .command('list')
+    .description('supported operating systems')
+    .action(async () =>
+      printOne(context, (await (await context.api()).call('supportedOperatingSystems.get')).body),
+    );
+}
+
+/** `leeward api`: any operation of the API, by its id or by a plain request. */
+export function addApi(program: Command, context: NounContext): void {
+  const command = noun(program, 'api', 'any operation of the REST API');
+  command
+    .command('call')
+    .description('an operation by its id, e.g. replicationFabrics.get (docs/api/operations.md)')
+    .argument('<operation>', 'its id')
+    .option('--parameter <pairs...>', 'of its path, e.g. fabricName=site1')
+    .option('--query <pairs...>', "e.g. '$filter=…'")
+    .option('--body <file>', 'the request as JSON; - reads standard input')
+    .option('--wait', 'until the job has ended')
+    .action(
+      async (
+        operation: string,
+        options: { parameter?: string[]; query?: string[]; body?: string; wait?: boolean },
+      ) => {
+        const api = await context.api();
+        const answer = await api.call(operation, pairs(options.parameter), {
+          query: pairs(options.query),
+          ...(options.body === undefined ? {} : { body: await readBody(options.body) }),
+        });
+        if (answer.jobId === undefined) printOne(context, answer.body);
+        else await context.follow(answer.jobId, { wait: options.wait === true });
+      },
+    );
+  command
+    .command('request')
+    .description('a plain request')
+    .argument('<method>')
+    .argument('<path>', '/subscriptions/…')
+    .option('--body <file>', 'the request as JSON; - reads standard input')
+    .action(async (method: string, path: string, options: { body?: string }) => {
+      const answer = await (await context.api()).plain(
+        method.toUpperCase(),
+        path,
+        options.body === undefined ? undefined : await readBody(options.body),
+      );
+      printOne(context, answer.body);
+    });
+}
+
+function pairs(list: readonly string[] | undefined): Record<string, string> {
+  return Object.fromEntries(
+    (list ?? []).map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1)
+        throw new LeewardError({
+          code: 'InvalidInput',
+          summary: `${pair} is not a name and a value`,
+          possibleCauses: 'The = between them is missing.',
+          recommendedAction: 'Write name=value.',
+        });
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+function blockedBy(row: Resource): string {
+  const errors = (valueAt(row, 'protectionReadinessErrors') as string[] | undefined) ?? [];
+  return errors.length === 0 ? '-' : errors.join('; ');
+}
