@@ -7,13 +7,15 @@
  */
 import siteRecoveryOperations from './description/site-recovery-operations.json' with { type: 'json' };
 import vaultOperations from './description/vault-operations.json' with { type: 'json' };
+import { ownOperations } from './own-operations.ts';
 
-export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'HEAD';
 
 export interface Operation {
   /** `<group>.<operation>`, unique over both APIs. */
   readonly id: string;
-  readonly api: 'siteRecovery' | 'vaults';
+  /** `own`: described by neither of the reference's two documents (`own-operations.ts`). */
+  readonly api: 'siteRecovery' | 'vaults' | 'own';
   readonly method: Method;
   /** `/subscriptions/{subscriptionId}/…`; parameters in braces, one segment each. */
   readonly path: string;
@@ -70,6 +72,7 @@ const read = (api: Operation['api'], rows: readonly Described[]): Operation[] =>
     npmName: row.npmName,
   }));
 
+/** The reference's. */
 export const operations: readonly Operation[] = [
   ...read('vaults', vaultOperations as readonly Described[]),
   ...read('siteRecovery', siteRecoveryOperations as readonly Described[]),
@@ -82,7 +85,7 @@ interface Route {
 }
 
 const routesByMethod = new Map<string, Route[]>();
-for (const operation of operations) {
+for (const operation of [...operations, ...ownOperations]) {
   const names: string[] = [];
   const pattern = operation.path
     .split('/')
@@ -105,6 +108,13 @@ export interface OperationMatch {
   readonly operation: Operation;
   /** By the names in the path, percent-decoded. */
   readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Of the operations that the path has with other methods. */
+export function methodsOf(path: string): Method[] {
+  return [...routesByMethod]
+    .filter(([, routes]) => routes.some(({ pattern }) => pattern.test(path)))
+    .map(([method]) => method as Method);
 }
 
 /**

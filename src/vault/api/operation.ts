@@ -12,6 +12,13 @@ export interface ArmRequest<Body = unknown> {
   /** By the names in the operation's path. */
   readonly parameters: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** Of the vault in the path, as it was made; undefined where the path has none. It exists, except for `vaults.*`. */
+  readonly vaultId: string | undefined;
+  /**
+   * What the path names, in the constant case: for `…/replicationPolicies/p` that id, for `…/p/testFailover` it too.
+   * Names below the vault are spelt as the request spells them; the row knows how it was made.
+   */
+  readonly resourceId: string;
   /** Checked against the operation's body model. */
   readonly body: Body;
   readonly principal: Principal;
@@ -28,6 +35,8 @@ export type ArmAnswer =
   | { readonly page: readonly unknown[]; readonly next?: string | undefined }
   /** 202 with `Azure-AsyncOperation`, `Location` and `Retry-After`, all with the job's id. */
   | { readonly jobId: string }
+  /** The same where there is no job to look at: `statusPath` answers the operation's state, without host and query. */
+  | { readonly accepted: { readonly statusPath: string; readonly resultPath: string } }
   /** 204. */
   | { readonly empty: true };
 

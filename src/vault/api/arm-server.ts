@@ -1,0 +1,399 @@
+/**
+ * The vault's public HTTPS listener: Site Recovery's REST API, and before it whatever else is public (sign-in, metadata, the
+ * link of the sites), each a middleware that takes its own paths.
+ *
+ *     koa ─▶ request ids ─▶ others' paths ─▶ who asks ─▶ match ─▶ may they ─▶ vault ─▶ body against its model ─▶ handler ─▶ audit ─▶ answer
+ *                                                          └▶ {any resource}/operationresults/{guid} ─▶ job ─▶ the same handler's GET
+ *
+ * Promises: every answer carries the three request ids, every refusal is the reference's `{error: {code, message, …}}`. Nobody
+ * learns anything without a token, not even which paths there are. Each write is audited once, with what came of it.
+ */
+import { createServer, type Server, type ServerOptions } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import Koa from 'koa';
+import type { Clock } from '../../platform/clock.ts';
+import { LeewardError } from '../../platform/errors.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Random } from '../../platform/random.ts';
+import {
+  matchOperation,
+  methodsOf,
+  type Operation,
+  type OperationMatch,
+} from '../../protocol/arm/description.ts';
+import { vaultResourceId } from '../../protocol/arm/resource-id.ts';
+import type { Principal } from '../access/principal.ts';
+import type { Resources } from '../store/resources.ts';
+import type { AccessCheck, Audit } from './access-check.ts';
+import { jobFailure, notYet, operationStatus, type Rendered, render } from './answer.ts';
+import { readArmBody } from './body.ts';
+import { envelope, errors, shown, statusOf } from './errors.ts';
+import type { JobReader } from './job-reader.ts';
+import {
+  armNameMax,
+  armRequestMilliseconds,
+  armRequestsMax,
+  armRequestsOfOneMax,
+  retryAfterSeconds,
+} from './limits.ts';
+import type { ArmRequest, Handler, Handlers } from './operation.ts';
+import { handlerTable } from './router.ts';
+
+export interface ArmServerParts {
+  readonly nouns: readonly Handlers[];
+  /** False: operations without a handler answer 400 `OperationNotSupported` (tests of one noun). */
+  readonly whole?: boolean;
+  readonly access: AccessCheck;
+  readonly audit: Audit;
+  readonly jobs: JobReader;
+  readonly resources: Resources;
+  /** The one subscription. */
+  readonly subscriptionId: string;
+  readonly tls: ServerOptions;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** What all links are built from; given the port, for a server that took any free one. */
+  readonly publicUrl: (port: number) => string;
+  /** Asked before the API, in order; each takes its own paths and calls `next` for others. */
+  readonly before?: (publicUrl: string) => readonly Koa.Middleware[];
+  /** Default 1; tests that poll a lot take 0. */
+  readonly retryAfterSeconds?: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface ArmServer extends AsyncDisposable {
+  readonly port: number;
+  readonly publicUrl: string;
+  close(): Promise<void>;
+}
+
+interface Ids {
+  readonly requestId: string;
+  readonly correlationId: string;
+  readonly clientRequestId: string;
+}
+
+export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> {
+  const table = handlerTable(parts.nouns, { whole: parts.whole ?? true });
+  const koa = new Koa();
+  // Every error is answered and logged below.
+  koa.silent = true;
+  const server: Server = createServer({ ...parts.tls }, (incoming, outgoing) => callback(incoming, outgoing));
+  server.requestTimeout = armRequestMilliseconds;
+  server.on('tlsClientError', (error: Error) => parts.log.debug('tls-refused', { reason: error.message }));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(parts.port, parts.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  const publicUrl = parts.publicUrl(port).replace(/\/$/, '');
+  const arm = new ArmDoor(parts, table, publicUrl);
+  koa.use((context, next) => arm.identify(context, next));
+  for (const middleware of parts.before?.(publicUrl) ?? []) koa.use(middleware);
+  koa.use((context) => arm.answer(context));
+  const callback = koa.callback();
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  return { port, publicUrl, close, [Symbol.asyncDispose]: close };
+}
+
+/** One request after the other, with what all of them share. */
+class ArmDoor {
+  readonly #parts: ArmServerParts;
+  readonly #table: ReadonlyMap<string, Handler>;
+  readonly #publicUrl: string;
+  readonly #retryAfterSeconds: number;
+  readonly #underWayOf = new Map<string, number>();
+  #underWay = 0;
+
+  constructor(parts: ArmServerParts, table: ReadonlyMap<string, Handler>, publicUrl: string) {
+    this.#parts = parts;
+    this.#table = table;
+    this.#publicUrl = publicUrl;
+    this.#retryAfterSeconds = parts.retryAfterSeconds ?? retryAfterSeconds;
+  }
+
+  /** Ids for every answer of the listener, and an answer for whatever anybody throws. */
+  async identify(context: Koa.Context, next: Koa.Next): Promise<void> {
+    const named = (header: string) => {
+      const value = context.get(header);
+      return /^[\x21-\x7e]{1,128}$/.test(value) ? value : this.#parts.random.uuid();
+    };
+    const ids: Ids = {
+      requestId: this.#parts.random.uuid(),
+      correlationId: named('x-ms-correlation-request-id'),
+      clientRequestId: named('x-ms-client-request-id'),
+    };
+    context.state.ids = ids;
+    context.set({
+      'x-ms-request-id': ids.requestId,
+      'x-ms-correlation-request-id': ids.correlationId,
+      'x-ms-client-request-id': ids.clientRequestId,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'strict-transport-security': 'max-age=31536000',
+    });
+    try {
+      await next();
+    } catch (error) {
+      this.#refuse(context, error, ids);
+    } finally {
+      // What was not read would be taken for the next request: the connection ends with the answer.
+      if (!context.req.readableEnded && context.req.headers['content-length'] !== undefined) {
+        context.set('connection', 'close');
+        context.req.resume();
+      }
+    }
+  }
+
+  async answer(context: Koa.Context): Promise<void> {
+    const ids = context.state.ids as Ids;
+    if (this.#underWay >= armRequestsMax) throw errors.ServerBusy();
+    this.#underWay += 1;
+    try {
+      const principal = await this.#parts.access.authenticate(context.get('authorization') || undefined);
+      const who = principal.objectId;
+      const ofThis = this.#underWayOf.get(who) ?? 0;
+      if (ofThis >= armRequestsOfOneMax) throw errors.TooManyRequests(armRequestsOfOneMax);
+      this.#underWayOf.set(who, ofThis + 1);
+      try {
+        const rendered = await this.#work(context, principal, ids);
+        context.status = rendered.status;
+        context.set({ ...rendered.headers });
+        if (rendered.body === undefined) context.body = null;
+        else {
+          context.body = JSON.stringify(rendered.body);
+          context.type = 'application/json; charset=utf-8';
+        }
+        // Koa makes 204 of an empty body.
+        context.status = rendered.status;
+      } finally {
+        const left = this.#underWayOf.get(who)! - 1;
+        if (left === 0) this.#underWayOf.delete(who);
+        else this.#underWayOf.set(who, left);
+      }
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  async #work(context: Koa.Context, principal: Principal, ids: Ids): Promise<Rendered> {
+    const at = context.url.indexOf('?');
+    const path = at < 0 ? context.url : context.url.slice(0, at);
+    const query = new URLSearchParams(at < 0 ? '' : context.url.slice(at + 1));
+    const polled = /^(.*)\/operationresults\/([^/]+)\/?$/i.exec(path);
+    const isResult = context.method === 'GET' && polled !== null;
+    const match = isResult ? undefined : matchOperation(context.method, path);
+    if (!isResult && match === undefined) throw unmatched(context.method, path);
+    if (!query.get('api-version')) throw errors.MissingApiVersionParameter();
+    if (isResult) return this.#result(polled[1]!, polled[2]!, path, query, principal, ids);
+
+    const { operation } = match!;
+    const request = await this.#request(match!, query, principal, ids);
+    const isWrite = operation.method !== 'GET' && operation.method !== 'HEAD';
+    let jobId: string | undefined;
+    const audit = (status: number, code: string | undefined) =>
+      isWrite
+        ? this.#parts.audit({
+            principal,
+            operationId: operation.id,
+            resourceId: request.resourceId,
+            status,
+            code,
+            jobId,
+            correlationId: ids.correlationId,
+            clientRequestId: ids.clientRequestId,
+            from: context.req.socket.remoteAddress ?? '',
+          })
+        : undefined;
+    try {
+      await this.#parts.access.authorize(principal, operation, request.resourceId);
+      await this.#mustExist(request);
+      const body = await readArmBody(context.req, operation);
+      const answer = await this.#handlerOf(operation)({ ...request, body });
+      if ('jobId' in answer) jobId = answer.jobId;
+      const rendered = render(answer, {
+        operation,
+        path,
+        query,
+        vaultPath: encodedPath(request.vaultId ?? ''),
+        publicUrl: this.#publicUrl,
+        retryAfterSeconds: this.#retryAfterSeconds,
+      });
+      await audit(rendered.status, undefined);
+      return rendered;
+    } catch (error) {
+      const known = shown(error, ids.requestId);
+      await audit(statusOf(known), known.code);
+      throw error;
+    }
+  }
+
+  /** Of a long-running operation: 202 until its job has ended, then what a GET of the resource answers. */
+  async #result(
+    resourcePath: string,
+    jobId: string,
+    path: string,
+    query: URLSearchParams,
+    principal: Principal,
+    ids: Ids,
+  ): Promise<Rendered> {
+    const job = await this.#parts.jobs.get(jobId);
+    // The export is a job that answers itself; the vault's health is asked without its `default`.
+    const target = resourcePath
+      .replace(/\/replicationJobs$/i, `/replicationJobs/${jobId}`)
+      .replace(/(\/replicationVaultHealth)\/default$/i, '$1');
+    const match = matchOperation('GET', target);
+    if (match === undefined) throw unmatched('GET', path);
+    const request = await this.#request(match, query, principal, ids);
+    await this.#parts.access.authorize(principal, match.operation, request.resourceId);
+    await this.#mustExist(request);
+    if (job === undefined || job.vaultId.toLowerCase() !== request.vaultId?.toLowerCase())
+      throw errors.OperationNotFound(jobId);
+    if (job.state === 'Failed' || job.state === 'Cancelled') return jobFailure(job, ids);
+    if (job.state !== 'Succeeded') return notYet(path, query, this.#publicUrl, this.#retryAfterSeconds);
+    try {
+      return render(await this.#handlerOf(match.operation)(request), {
+        operation: match.operation,
+        path: target,
+        query,
+        vaultPath: encodedPath(request.vaultId ?? ''),
+        publicUrl: this.#publicUrl,
+        retryAfterSeconds: this.#retryAfterSeconds,
+      });
+    } catch (error) {
+      // It did what it was to do, and that was to remove the resource.
+      if (error instanceof LeewardError && statusOf(error) === 404)
+        return { status: 204, headers: {}, body: undefined };
+      throw error;
+    }
+  }
+
+  async #request(
+    { operation, parameters }: OperationMatch,
+    query: URLSearchParams,
+    principal: Principal,
+    ids: Ids,
+  ): Promise<ArmRequest> {
+    for (const value of Object.values(parameters))
+      if (value.length > armNameMax || value.trim() === '' || hasControl(value))
+        throw errors.InvalidRequestPath();
+    const { subscriptionId, resourceGroupName: group } = parameters;
+    if (
+      subscriptionId !== undefined &&
+      subscriptionId.toLowerCase() !== this.#parts.subscriptionId.toLowerCase()
+    )
+      throw errors.SubscriptionNotFound(subscriptionId);
+    const vaultName = parameters.resourceName ?? parameters.vaultName;
+    let vaultId: string | undefined;
+    if (vaultName !== undefined && group !== undefined) {
+      const asked = vaultResourceId(this.#parts.subscriptionId, group, vaultName);
+      vaultId = (await this.#parts.resources.get(asked))?.id ?? asked;
+    }
+    return {
+      operation,
+      parameters,
+      query,
+      vaultId,
+      resourceId: resourceIdOf(operation, parameters, this.#parts.subscriptionId, vaultId),
+      body: undefined,
+      principal,
+      clientRequestId: ids.clientRequestId,
+      correlationId: ids.correlationId,
+    };
+  }
+
+  /** What lies in a vault that is not there: the reference names the vault, not what lies in it. */
+  async #mustExist({ operation, vaultId, parameters }: ArmRequest): Promise<void> {
+    if (vaultId === undefined || /\/vaults\/\{[^}]+\}$/.test(operation.path)) return;
+    if ((await this.#parts.resources.get(vaultId)) === undefined)
+      throw errors.ResourceNotFound(
+        'Microsoft.RecoveryServices/vaults',
+        (parameters.resourceName ?? parameters.vaultName)!,
+        `resource group '${parameters.resourceGroupName}'`,
+      );
+  }
+
+  #handlerOf(operation: Operation): Handler {
+    if (operation.id === 'replicationOperationStatus.get') return (request) => this.#status(request);
+    return (
+      this.#table.get(operation.id) ??
+      (async () => {
+        throw errors.OperationNotSupported(
+          `The operation ${operation.id} is not there.`,
+          'This server was started without its noun.',
+          'Start a whole vault.',
+        );
+      })
+    );
+  }
+
+  async #status({ parameters, vaultId, resourceId }: ArmRequest) {
+    const job = await this.#parts.jobs.get(parameters.operationId!);
+    if (job === undefined || job.vaultId.toLowerCase() !== vaultId?.toLowerCase())
+      throw errors.OperationNotFound(parameters.operationId!);
+    return { body: operationStatus(job, resourceId) };
+  }
+
+  #refuse(context: Koa.Context, error: unknown, ids: Ids): void {
+    const known = shown(error, ids.requestId);
+    const status = statusOf(known);
+    const fields = { ...ids, method: context.method, path: context.path, code: known.code };
+    if (status >= 500) this.#parts.log.error('arm-request-failed', { ...fields, error });
+    else this.#parts.log.debug('arm-request-refused', { ...fields, status });
+    context.status = status;
+    if (status === 429 || status === 503) context.set('retry-after', String(this.#retryAfterSeconds || 1));
+    if (status === 401)
+      context.set(
+        'www-authenticate',
+        `Bearer authorization_uri="${this.#publicUrl}/", error="invalid_token", error_description="${known.code}"`,
+      );
+    if (status === 405) context.set('allow', String(known.context.allowed ?? ''));
+    context.body = JSON.stringify(envelope(known, ids));
+    context.type = 'application/json; charset=utf-8';
+    context.set('x-ms-failure-cause', 'gateway');
+  }
+}
+
+function unmatched(method: string, path: string): LeewardError {
+  try {
+    decodeURIComponent(path);
+  } catch {
+    return errors.InvalidRequestPath();
+  }
+  const allowed = methodsOf(path);
+  return allowed.length > 0 && !allowed.includes(method as (typeof allowed)[number])
+    ? errors.MethodNotAllowed(method, allowed.join(', '))
+    : errors.InvalidResourceType(path);
+}
+
+/** The path's template filled in up to its last name, the vault's part as the vault was made. */
+function resourceIdOf(
+  operation: Operation,
+  parameters: Readonly<Record<string, string>>,
+  subscriptionId: string,
+  vaultId: string | undefined,
+): string {
+  const upToName = operation.path.replace(/(\/[^/{}]+)+$/, '');
+  const filled = (path: string) =>
+    path.replace(/\{([^}]+)\}/g, (_, name: string) =>
+      name === 'subscriptionId' ? subscriptionId : (parameters[name] ?? ''),
+    );
+  const below = /^.*?\/vaults\/\{[^}]+\}(.*)$/.exec(upToName)?.[1];
+  if (vaultId !== undefined && below !== undefined) return `${vaultId}${filled(below)}`;
+  return filled(upToName.replace('/resourcegroups/', '/resourceGroups/'));
+}
+
+const encodedPath = (id: string): string => id.split('/').map(encodeURIComponent).join('/');
+
+/** Control characters in a name would break logs and headers. */
+const hasControl = (text: string): boolean => /\p{Cc}/u.test(text);

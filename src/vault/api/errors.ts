@@ -1,0 +1,185 @@
+/**
+ * What the REST API refuses by itself, in the reference's codes, and the one way in which any error becomes an answer:
+ * `statusOf` chooses the status, `envelope` the body. Nothing else in the vault knows of statuses.
+ */
+import { catalogue, LeewardError } from '../../platform/errors.ts';
+
+export const errors = catalogue({
+  MissingApiVersionParameter: () => ({
+    summary: 'The api-version query parameter (?api-version=) is required for all requests.',
+    possibleCauses: 'The URL was written by hand, or a link was cut off.',
+    recommendedAction: 'Add an api-version, e.g. ?api-version=2025-08-01. Any version is answered.',
+  }),
+  InvalidResourceType: (path: string) => ({
+    summary: `The path ${path} names no resource type of this vault's API.`,
+    possibleCauses: 'A segment is misspelt or missing, or the path belongs to another service.',
+    recommendedAction: 'Compare the path with the operations in /openapi.json.',
+    context: { path },
+  }),
+  MethodNotAllowed: (method: string, allowed: string) => ({
+    summary: `The method ${method} is not allowed here; allowed: ${allowed}.`,
+    possibleCauses: 'The operation exists with another method.',
+    recommendedAction: `Use one of: ${allowed}.`,
+    context: { method, allowed },
+  }),
+  InvalidRequestPath: () => ({
+    summary: 'The path of the request cannot be decoded.',
+    possibleCauses: 'A percent sign is not followed by two hexadecimal digits, or the bytes are not UTF-8.',
+    recommendedAction: 'Percent-encode each name in the path as UTF-8.',
+  }),
+  InvalidRequestContent: (what: string, target?: string) => ({
+    summary: what,
+    possibleCauses: 'A property is missing, misspelt or of the wrong type.',
+    recommendedAction: 'Correct the property named in the message; /openapi.json describes all of them.',
+    context: { target },
+  }),
+  InvalidQueryParameter: (name: string, what: string) => ({
+    summary: `The query parameter ${name} is not valid: ${what}.`,
+    possibleCauses: 'It was written by hand, or belongs to another list.',
+    recommendedAction: 'Correct it, or follow the nextLink of the page before without changing it.',
+    context: { target: name },
+  }),
+  RequestEntityTooLarge: (bytes: number) => ({
+    summary: `The body of a request has at most ${bytes} bytes.`,
+    possibleCauses: 'Too many resources were put into one request.',
+    recommendedAction: 'Split the request.',
+  }),
+  SubscriptionNotFound: (subscription: string) => ({
+    summary: `The subscription '${subscription}' could not be found.`,
+    possibleCauses: 'This vault serves one subscription, and the request names another.',
+    recommendedAction: 'List it with GET /subscriptions, and use its id.',
+    context: { subscription },
+  }),
+  ResourceGroupNotFound: (name: string) => ({
+    summary: `Resource group '${name}' could not be found.`,
+    possibleCauses: 'Its name is misspelt, or it was deleted.',
+    recommendedAction: 'List them with GET /subscriptions/{id}/resourcegroups.',
+    context: { name },
+  }),
+  ResourceNotFound: (type: string, name: string, within: string) => ({
+    summary: `The Resource '${type}/${name}' under ${within} was not found.`,
+    possibleCauses: 'Its name is misspelt, it was deleted, or it was never made.',
+    recommendedAction: 'List the resources of this type and use a name from there.',
+    context: { type, name },
+  }),
+  OperationNotFound: (id: string) => ({
+    summary: `There is no operation ${id} here.`,
+    possibleCauses: 'The link belongs to another vault, or the job was trimmed from the history.',
+    recommendedAction: "Look among the vault's jobs.",
+    context: { id },
+  }),
+  JobCancelled: (id: string) => ({
+    summary: `The operation ${id} was cancelled.`,
+    possibleCauses: 'Somebody cancelled its job.',
+    recommendedAction: 'Start it again.',
+    context: { id },
+  }),
+  OperationNotSupported: (what: string, causes: string, action: string) => ({
+    summary: what,
+    possibleCauses: causes,
+    recommendedAction: action,
+  }),
+  TooManyRequests: (max: number) => ({
+    summary: `More than ${max} requests of one caller are under way.`,
+    possibleCauses: 'A script asks for many things at once.',
+    recommendedAction: 'Ask again after the seconds that Retry-After names.',
+    retry: 'transient' as const,
+  }),
+  ServerBusy: () => ({
+    summary: 'The vault has as many requests under way as it works on at once.',
+    possibleCauses: 'Many clients came at once.',
+    recommendedAction: 'Ask again after the seconds that Retry-After names.',
+    retry: 'transient' as const,
+  }),
+  InternalServerError: (requestId: string) => ({
+    summary: 'The vault met a fault of its own while it worked on this request.',
+    possibleCauses: 'A defect of the vault; its log has the details.',
+    recommendedAction: `Look in the vault's log for request ${requestId}, and report it.`,
+    context: { requestId },
+  }),
+});
+
+/** By code; codes of other houses too, where the reference has a status of its own for them. */
+const statusByCode: Readonly<Record<string, number>> = {
+  AuthenticationFailed: 401,
+  AuthenticationFailedMissingToken: 401,
+  AuthenticationFailedInvalidHeader: 401,
+  InvalidAuthenticationToken: 401,
+  InvalidAuthenticationTokenTenant: 401,
+  ExpiredAuthenticationToken: 401,
+  AuthorizationFailed: 403,
+  InvalidResourceType: 404,
+  MethodNotAllowed: 405,
+  RequestEntityTooLarge: 413,
+  TooManyRequests: 429,
+  ServerBusy: 503,
+  InternalServerError: 500,
+  TargetIsBusy: 409,
+  ItemAlreadyProtected: 409,
+  VaultNotEmpty: 409,
+  ResourceGroupNotEmpty: 409,
+  JobNotCancelable: 409,
+  JobNotSuspended: 409,
+  JobNotRestartable: 409,
+  PreconditionFailed: 412,
+  DatabaseUnreachable: 503,
+};
+
+/** Names that say it themselves, so that a new code of a noun needs no row above. */
+const statusByName: readonly (readonly [RegExp, number])[] = [
+  [/(NotFound|Unknown|Gone)$/, 404],
+  [/(InUse|IsBusy|AlreadyExists|Exists|NotEmpty|Conflict|NotAllowed|InProgress)$/, 409],
+];
+
+export function statusOf(error: LeewardError): number {
+  const known = statusByCode[error.code];
+  if (known !== undefined) return known;
+  for (const [pattern, status] of statusByName) if (pattern.test(error.code)) return status;
+  return error.retry === 'transient' ? 503 : 400;
+}
+
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly target?: string;
+  readonly details: readonly {
+    readonly code: string;
+    readonly message: string;
+    readonly possibleCauses: string;
+    readonly recommendedAction: string;
+    readonly clientRequestId: string;
+    readonly activityId: string;
+  }[];
+}
+
+/** The reference's `{error: …}`. `activityId`: the correlation id, which the audit trail and the jobs have too. */
+export function envelope(
+  error: Pick<LeewardError, 'code' | 'summary' | 'possibleCauses' | 'recommendedAction'> & {
+    readonly context?: LeewardError['context'];
+  },
+  ids: { readonly clientRequestId: string; readonly correlationId: string },
+): { readonly error: ErrorBody } {
+  const target = error.context?.target;
+  return {
+    error: {
+      code: error.code,
+      message: error.summary,
+      ...(typeof target === 'string' ? { target } : {}),
+      details: [
+        {
+          code: error.code,
+          message: error.summary,
+          possibleCauses: error.possibleCauses,
+          recommendedAction: error.recommendedAction,
+          clientRequestId: ids.clientRequestId,
+          activityId: ids.correlationId,
+        },
+      ],
+    },
+  };
+}
+
+/** What a caller may see of an unknown fault: nothing but where to look. */
+export function shown(error: unknown, requestId: string): LeewardError {
+  return error instanceof LeewardError ? error : errors.InternalServerError(requestId);
+}

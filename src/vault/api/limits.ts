@@ -1,0 +1,16 @@
+/** Limits of the REST API. */
+
+/** Items on a page: 200 protected items of 16 disks are about 1 MiB of JSON, written in some milliseconds. */
+export const armPageMax = 200;
+/** A request's body, as the reference's resource manager limits it: 4 MiB. */
+export const armBodyBytesMax = 4 << 20;
+/** Under way at once: each holds at most one body of 4 MiB, and most none; waiting sites have their own count. */
+export const armRequestsMax = 256;
+/** Of one caller: a quarter, so that one script does not keep the others out. */
+export const armRequestsOfOneMax = 64;
+/** A body must have arrived after so long; nothing else keeps a connection busy without an answer. */
+export const armRequestMilliseconds = 60_000;
+/** Longest name in a path: the reference's names are below 260 characters, event names too. */
+export const armNameMax = 300;
+/** Seconds between two looks of a client at a long-running operation: the vault is near and its database is its own. */
+export const retryAfterSeconds = 1;

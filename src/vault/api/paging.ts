@@ -1,0 +1,40 @@
+/**
+ * Pages of lists, as the reference turns them: the next page's address comes with the one before (`nextLink`), and the token
+ * in it says nothing to a client. Handlers ask `pageOf` where to begin and answer `{page, next}`; the link is made in
+ * `answer.ts`. The token's name differs by operation: `skipToken` or `$skipToken`.
+ */
+import type { Operation } from '../../protocol/arm/description.ts';
+import type { PageRequest } from '../store/resources.ts';
+import { errors } from './errors.ts';
+import { armPageMax } from './limits.ts';
+import type { ArmRequest } from './operation.ts';
+
+export const skipTokenName = (operation: Operation): string =>
+  operation.query.includes('skipToken') ? 'skipToken' : '$skipToken';
+
+/** In a token only so that what is in a link today is told from what a later version puts there. */
+const version = '1';
+
+export const skipToken = (next: string): string => Buffer.from(`${version}${next}`).toString('base64url');
+
+/** `$top`, `$take` and `takeToken` make pages smaller, never larger. */
+export function pageOf(request: Pick<ArmRequest, 'operation' | 'query'>): PageRequest {
+  const { operation, query } = request;
+  const given = query.get(skipTokenName(operation));
+  let after: string | undefined;
+  if (given !== null && given !== '') {
+    const text = Buffer.from(given, 'base64url').toString();
+    if (!text.startsWith(version) || text.length > 2000 || skipToken(text.slice(1)) !== given)
+      throw errors.InvalidQueryParameter(skipTokenName(operation), 'it is not a token of this vault');
+    after = text.slice(1);
+  }
+  let limit = armPageMax;
+  for (const name of ['$top', '$take', 'takeToken']) {
+    const value = query.get(name);
+    if (value === null || value === '') continue;
+    if (!/^[1-9]\d{0,8}$/.test(value))
+      throw errors.InvalidQueryParameter(name, 'it must be a whole number from 1');
+    limit = Math.min(limit, Number(value));
+  }
+  return { limit, after };
+}
