@@ -93,6 +93,12 @@ export const errors = catalogue({
     recommendedAction: 'List them with: leeward items.',
     context: { item },
   }),
+  OperationNotAllowed: (operation: string, name: string, state: string) => ({
+    summary: `${operation} is not allowed for ${name} while it is in the state ${state}`,
+    possibleCauses: 'Another operation is under way, or the item is at another point of its life.',
+    recommendedAction: "Look at the item's allowedOperations, and at its current job.",
+    context: { operation, name, state },
+  }),
   ProcessServerUnknown: (name: string) => ({
     summary: `there is no process server ${name} at this vault`,
     possibleCauses: 'The name is misspelt, or it was not registered here.',
