@@ -2,20 +2,19 @@
  * Every bound of the mobility service, with its arithmetic. The whole service stays under 100 MB resident on a
  * customer's machine. Packed, at rest: 47 MB of Node's own code, which the kernel can drop, 4 MB of C libraries, 10 MB of
  * V8's heap, 8 MB of the C allocator's: 70 MB. Under load: 4 MiB of read buffers, 4 MiB of them encrypted in the socket,
- * 6 MB of garbage between two collections (a semi-space of 1 MiB, and small payloads joined with their headers): 85 MB.
- * What a walk knows ahead (8 MiB) and what is read under a freeze (16 MiB, given back after the thaw) never come together.
- * Change maps are extra: 32 MiB for a TiB that is wholly dirty, else little; of the trace rings the service maps nothing.
+ * and up to 10 MB of garbage between two collections (small payloads joined with their headers): 88 MB. The rest that is
+ * read under a freeze shares the read buffers' memory and adds 9.5 MiB once it was large: 98 MB. Change maps are extra: 32 MiB for a TiB that is wholly dirty, else little; of the trace rings the service maps nothing.
  */
 import { extentBytesMax } from '../disk/disk.ts';
 
 /** Four extents under way: one read from the disk, one hashed or cut, one encrypted, one in the socket. */
-export const readArenaBytes = 4 * extentBytesMax;
+export const readAheadBytes = 4 * extentBytesMax;
 /** Of small ones there are more, since each waits for the disk's latency; Node reads with four threads. */
 export const extentsUnderWayMax = 16;
 
-/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 16 MiB are 140 of the 200 ms allowed. More
+/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 12 MiB are 105 of the 200 ms allowed. More
  * would be read in time by faster disks, but this memory counts: the service stays under 100 MB. */
-export const frozenRestBytesMax = 16 << 20;
+export const frozenRestBytesMax = 12 << 20;
 export const frozenReadMillisecondsMax = 200;
 /** The thaw helper's hard deadline. */
 export const freezeDeadlineMilliseconds = 2_000;

@@ -28,7 +28,6 @@ import { errors } from '../errors.ts';
 import {
   farewellMilliseconds,
   frozenRestBytesMax,
-  readArenaBytes,
   reconnectMillisecondsMax,
   reconnectMillisecondsMin,
 } from '../limits.ts';
@@ -77,9 +76,9 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #disks: ReplicatedDisk[];
   readonly #health: Health;
-  readonly #arena = new Arena(readArenaBytes);
-  /** Extents take whole pages, and free memory falls into pieces: an eighth on top. */
-  readonly #frozenArena = new Arena(frozenRestBytesMax + (frozenRestBytesMax >> 3));
+  /** Memory once touched is not given back, so all reading shares one. Extents take whole pages, and free memory falls into
+   * pieces: an eighth on top. */
+  readonly #arena = new Arena(frozenRestBytesMax + (frozenRestBytesMax >> 3));
   readonly #due: BookmarkDue;
   readonly #receiverStates: DiskState[] = [];
   #connection: ReplicationStatus['connection'] = 'connecting';
@@ -213,7 +212,6 @@ export class Replication {
           ...this.#options,
           disks: this.#disks,
           arena: this.#arena,
-          frozenArena: this.#frozenArena,
           freezer: this.#options.freezer,
           health: this.#health,
           swapRanges: this.#options.swapRanges ?? noSwap,

@@ -75,9 +75,9 @@ export interface StreamParts {
   readonly log: Log;
   readonly capture: Capture;
   readonly disks: readonly ReplicatedDisk[];
+  /** For what is read between freeze and thaw (`frozenRestBytesMax` and a little for fragments), and for drains and walks,
+   * which never run at the same time. */
   readonly arena: Arena;
-  /** For what is read between freeze and thaw; `frozenRestBytesMax` and a little for fragments. */
-  readonly frozenArena: Arena;
   readonly freezer: Freezer | undefined;
   readonly policy: BookmarkPolicy;
   readonly health: Health;
@@ -385,7 +385,7 @@ export class Stream {
   }
 
   async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
-    const { capture, clock, disks, frozenArena, onStill } = this.#parts;
+    const { arena, capture, clock, disks, onStill } = this.#parts;
     let maps: ChangeMap[] = [];
     const rest: Rest[] = [];
     let failure: { why: string; cause?: unknown } | undefined;
@@ -407,7 +407,7 @@ export class Stream {
         if (losses.length > 0) failure = { why: 'changes were lost' };
         else if (bytes > frozenRestBytesMax) failure = { why: `${bytes} bytes were left under the freeze` };
         else {
-          await readRest(frozenArena, extents, rest);
+          await readRest(arena, extents, rest);
           // Not everything stands still under a freeze: vfat knows none, and somebody may write past the file systems. What
           // was read while a write completed is a state that the disks were never in.
           losses = (await capture.barrier()).losses;

@@ -15,7 +15,7 @@ import type { Arena } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Extent } from '../capture/change-map.ts';
-import { extentsUnderWayMax } from '../limits.ts';
+import { extentsUnderWayMax, readAheadBytes } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import { type Run, zeroRuns } from './zero-runs.ts';
 
@@ -45,9 +45,11 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   const { session, arena } = options;
   const sent: Sent = { dataBytes: 0, zeroBytes: 0, readBytes: 0, unreadable: [], readError: undefined };
   const underWay = new Set<Promise<void>>();
+  let underWayBytes = 0;
   let failure: unknown;
   for (const extent of cut(extents, extentBytesMax)) {
-    if (underWay.size >= extentsUnderWayMax) await Promise.race(underWay);
+    while (underWay.size >= extentsUnderWayMax || underWayBytes + extent.lengthBytes > readAheadBytes)
+      await Promise.race(underWay);
     const loan = await arena.borrow(extent.lengthBytes);
     if (failure !== undefined) {
       loan.release();
@@ -60,8 +62,10 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
       })
       .finally(() => {
         loan.release();
+        underWayBytes -= extent.lengthBytes;
         underWay.delete(work);
       });
+    underWayBytes += extent.lengthBytes;
     underWay.add(work);
   }
   await Promise.all(underWay);
