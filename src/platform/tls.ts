@@ -179,11 +179,11 @@ const aesSuites = ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256', 'ECDHE-EC
 const chachaSuites = ['TLS_CHACHA20_POLY1305_SHA256', 'ECDHE-ECDSA-CHACHA20-POLY1305'];
 
 /** openssl's `/CN=` syntax: `/`, `+`, `=` and `\` in a value are escaped. */
-function subject(commonName: string): string {
+export function subject(commonName: string): string {
   return `/CN=${commonName.replace(/[\\/+=]/g, (character) => `\\${character}`)}`;
 }
 
-function alternativeName(host: string): string {
+export function alternativeName(host: string): string {
   if (isIP(host)) return `IP:${host}`;
   // A comma or a line feed would end the value and begin another extension.
   if (!/^[A-Za-z0-9*._-]{1,253}$/.test(host))

@@ -1,11 +1,13 @@
 /**
  * The link between a site and its vault. The configuration server only ever dials out: it registers with a key, then
- * reports and takes orders over HTTPS with the client certificate that registration gave it.
+ * reports and takes orders over HTTPS with the client certificate that registration gave it. docs/formats/site-link.md.
  *
  *     POST /site-link/register      key, CSR           ─▶ fabric, certificate, intervals
  *     POST /site-link/report        the whole picture  ─▶ (kept; heartbeat)
  *     GET  /site-link/orders?after  waits up to 25 s   ─▶ orders in sequence
  *     POST /site-link/answers       order by order     ─▶ (kept once)
+ *     POST /site-link/certificate   CSR                ─▶ the site's own certificate, renewed
+ *     POST /site-link/process-server-certificate   CSR ─▶ what a process server shows to the vault's cache endpoint
  *
  * Each order exactly once: the site keeps an order's answer durably before it sends it, and answers an order that it has
  * seen before with the same answer. The vault keeps the first answer to an order and ignores others.
@@ -145,3 +147,67 @@ export const SiteAnswer = z.strictObject({
   answeredAt: z.iso.datetime(),
 });
 export type SiteAnswer = z.infer<typeof SiteAnswer>;
+
+export const siteLinkPaths = {
+  register: '/site-link/register',
+  report: '/site-link/report',
+  orders: '/site-link/orders',
+  answers: '/site-link/answers',
+  certificate: '/site-link/certificate',
+  processServerCertificate: '/site-link/process-server-certificate',
+} as const;
+
+/** Of a site's client certificate: `site/<site id>`. */
+export const sitePrefix = 'site/';
+/** Of a process server's certificate towards cache storage: its id is what a protected item names as its process server. */
+export const processServerPrefix = 'process-server/';
+
+/** How long a request for orders waits for one. Proxies cut idle connections after 30 s and more. */
+export const ordersWaitMilliseconds = 25_000;
+/** Further apart than this, the clocks of site and vault make points' moments and certificates untrustworthy. */
+export const clockDifferenceMillisecondsMax = 5 * 60_000;
+/** Of one answer to a request for orders. */
+export const ordersMax = 100;
+
+export const RegisterRequest = z.strictObject({
+  /** From the key's file. */
+  token: z.string().max(32_768),
+  /** Made by the configuration server before it first tried; the same in each repetition. */
+  registrationId: z.guid(),
+  requestPem: z.string().max(8192),
+  /** Item keys are sealed to it: tweetnacl box, 32 bytes, base64. */
+  boxPublicKey: z.base64().max(64),
+  hostName: z.string().min(1).max(253),
+  version: z.string().max(40),
+  /** The clock of the configuration server. */
+  at: z.iso.datetime(),
+});
+export type RegisterRequest = z.infer<typeof RegisterRequest>;
+
+export const RegisterAnswer = z.object({
+  siteId: z.guid(),
+  vaultId: z.string(),
+  fabricName: z.string(),
+  certificatePem: z.string(),
+  caPem: z.string(),
+  reportSeconds: z.number().positive(),
+  at: z.iso.datetime(),
+});
+export type RegisterAnswer = z.infer<typeof RegisterAnswer>;
+
+export const ReportAnswer = z.object({ at: z.iso.datetime() });
+export const OrdersAnswer = z.object({ orders: z.array(SiteOrder).max(ordersMax), at: z.iso.datetime() });
+export const AnswersRequest = z.strictObject({ answers: z.array(SiteAnswer).min(1).max(ordersMax) });
+export const AnswersAnswer = z.object({
+  /** Those that the vault has now, whether from this request or an earlier one. */
+  kept: z.array(z.guid()).max(ordersMax),
+});
+
+export const CertificateRequestBody = z.strictObject({ requestPem: z.string().max(8192) });
+export const CertificateAnswer = z.object({ certificatePem: z.string(), caPem: z.string() });
+export const ProcessServerCertificateRequest = z.strictObject({
+  processServerId: z.guid(),
+  requestPem: z.string().max(8192),
+});
+/** `cacheUrl`: where the process server puts segments. */
+export const ProcessServerCertificateAnswer = CertificateAnswer.extend({ cacheUrl: z.url() });

@@ -1,0 +1,173 @@
+/**
+ * Certificates for keys that were made elsewhere: a machine makes its own key and a request, the authority signs. Of a
+ * request only the public key counts (its signature proves that the sender has the private one); the name, the hosts and
+ * what the certificate may be used for are the authority's decision, whatever the request says.
+ *
+ *     machine                                  authority
+ *     makeRequest ── request (PEM) ──────────▶ signRequest
+ *     keepCertificate ◀── certificate (PEM) ──
+ *
+ * The private key never leaves the folder in which it was made.
+ */
+import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hasCode, LeewardError } from './errors.ts';
+import { tryRun } from './exec.ts';
+import { type Random, systemRandom } from './random.ts';
+import { type Authority, alternativeName, subject, type TlsFilePaths } from './tls.ts';
+
+/** A request for a P-256 key has about 400 bytes, one for RSA 4096 has 1,700. */
+export const requestPemBytesMax = 8 << 10;
+const opensslTimeoutMilliseconds = 60_000;
+
+/** Makes a key in `folder` and answers a request for it. The key in use (`key.pem`) is not touched until `keepCertificate`. */
+export async function makeRequest(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const keyDraft = join(folder, 'key.next.pem');
+  const requestPath = join(folder, 'request.pem');
+  // A request whose answer was lost is asked again with the same key, so that the answerer sees that it is the same.
+  const before = await readFile(requestPath, 'utf8').catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  if (before?.includes('END CERTIFICATE REQUEST')) return before;
+  await rm(keyDraft, { force: true });
+  await writeFile(keyDraft, '', { mode: 0o600, flag: 'wx' });
+  await chmod(keyDraft, 0o600);
+  const draft = `${requestPath}.draft`;
+  await openssl([
+    ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-sha256'],
+    ...['-subj', '/CN=request', '-keyout', keyDraft, '-out', draft],
+  ]);
+  await rename(draft, requestPath);
+  return readFile(requestPath, 'utf8');
+}
+
+/** Puts the answer to `makeRequest` in place: `ca.pem`, `certificate.pem`, `key.pem`. Safe to repeat after a crash. */
+export async function keepCertificate(
+  folder: string,
+  certificatePem: string,
+  caPem: string,
+): Promise<TlsFilePaths> {
+  const paths = certificateFiles(folder);
+  const keyDraft = join(folder, 'key.next.pem');
+  await writeFile(`${paths.certificateFile}.draft`, certificatePem, { mode: 0o600 });
+  await writeFile(`${paths.caFile}.draft`, caPem, { mode: 0o600 });
+  await rename(`${paths.caFile}.draft`, paths.caFile);
+  // Between the two renames key and certificate do not match; the request is still there then, so it is asked once more.
+  await rename(keyDraft, paths.keyFile);
+  await rename(`${paths.certificateFile}.draft`, paths.certificateFile);
+  await rm(join(folder, 'request.pem'), { force: true });
+  return paths;
+}
+
+export function certificateFiles(folder: string): TlsFilePaths {
+  return {
+    caFile: join(folder, 'ca.pem'),
+    certificateFile: join(folder, 'certificate.pem'),
+    keyFile: join(folder, 'key.pem'),
+  };
+}
+
+/** When the certificate in `folder` ends; undefined when there is none, or a request for it is under way. */
+export async function certificateEnds(folder: string): Promise<number | undefined> {
+  try {
+    const certificate = new X509Certificate(await readFile(certificateFiles(folder).certificateFile));
+    const key = createPrivateKey(await readFile(certificateFiles(folder).keyFile));
+    return certificate.checkPrivateKey(key) ? Date.parse(certificate.validTo) : undefined;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+export interface SignOptions {
+  readonly authority: Authority;
+  readonly requestPem: string;
+  readonly commonName: string;
+  readonly hosts: readonly string[];
+  readonly days: number;
+  readonly usage: 'server' | 'client' | 'both';
+  readonly random?: Random;
+}
+
+/** Answers the certificate (PEM). Throws `CertificateRequestInvalid`. */
+export async function signRequest(options: SignOptions): Promise<string> {
+  const { authority, commonName } = options;
+  if (commonName.length < 1 || commonName.length > 64)
+    throw new RangeError(`a common name has 1 to 64 characters, not ${commonName.length}`);
+  if (options.requestPem.length > requestPemBytesMax) throw invalid('it is too large');
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-request-'));
+  try {
+    const requestPath = join(folder, 'request.pem');
+    const extensionsPath = join(folder, 'extensions');
+    const certificatePath = join(folder, 'certificate.pem');
+    const usages = { server: 'serverAuth', client: 'clientAuth', both: 'serverAuth,clientAuth' };
+    await writeFile(requestPath, options.requestPem);
+    await writeFile(
+      extensionsPath,
+      `${[
+        'basicConstraints=critical,CA:FALSE',
+        'keyUsage=critical,digitalSignature',
+        `extendedKeyUsage=${usages[options.usage]}`,
+        'subjectKeyIdentifier=hash',
+        'authorityKeyIdentifier=keyid',
+        ...(options.hosts.length === 0
+          ? []
+          : [`subjectAltName=${options.hosts.map(alternativeName).join(',')}`]),
+      ].join('\n')}\n`,
+    );
+    const serial = `0x4c${(options.random ?? systemRandom).bytes(15).toString('hex')}`;
+    await openssl([
+      ...[
+        'x509',
+        '-req',
+        '-sha256',
+        '-in',
+        requestPath,
+        '-CA',
+        authority.caFile,
+        '-CAkey',
+        authority.caKeyFile,
+      ],
+      ...['-set_serial', serial, '-days', String(options.days), '-subj', subject(commonName)],
+      ...['-extfile', extensionsPath, '-out', certificatePath],
+    ]);
+    return await readFile(certificatePath, 'utf8');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** SHA-256 of the request's public key, in hex: who asks, whatever else the request says. Throws `CertificateRequestInvalid`. */
+export async function requestKeySha256(requestPem: string): Promise<string> {
+  if (requestPem.length > requestPemBytesMax) throw invalid('it is too large');
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-request-'));
+  try {
+    const path = join(folder, 'request.pem');
+    await writeFile(path, requestPem);
+    const pem = await openssl(['req', '-in', path, '-verify', '-noout', '-pubkey']);
+    const key = createPublicKey(pem).export({ type: 'spki', format: 'der' });
+    return createHash('sha256').update(key).digest('hex');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function openssl(args: readonly string[]): Promise<string> {
+  const result = await tryRun('openssl', args, { timeoutMilliseconds: opensslTimeoutMilliseconds });
+  if (result.exitCode !== 0)
+    throw invalid(result.stderr.trim().split('\n').slice(-2).join(' ').slice(0, 300));
+  return result.stdout;
+}
+
+function invalid(why: string): LeewardError {
+  return new LeewardError({
+    code: 'CertificateRequestInvalid',
+    summary: `the certificate request cannot be signed: ${why}`,
+    possibleCauses: 'It was damaged on its way or made by another program.',
+    recommendedAction: 'Start the service that asks again; it makes a new request.',
+  });
+}
