@@ -62,6 +62,49 @@ export const errors = catalogue({
     recommendedAction: 'List the resources of this type and use a name from there.',
     context: { type, name },
   }),
+  InvalidResourceName: (name: string, rule: string) => ({
+    summary: `The resource name '${name}' is invalid: ${rule}.`,
+    possibleCauses: 'The name has a character or a length that such names must not have.',
+    recommendedAction: `Choose another name: ${rule}.`,
+    context: { target: 'name', name },
+  }),
+  InvalidResourceLocation: (name: string, location: string) => ({
+    summary: `The resource '${name}' already exists in location '${location}'.`,
+    possibleCauses: 'It was made in another location, and a resource does not move.',
+    recommendedAction: `Use the location '${location}', or another name.`,
+    context: { name, location, status: 409 },
+  }),
+  PreconditionFailed: (name: string) => ({
+    summary: `The resource '${name}' was changed since the etag of the request was read.`,
+    possibleCauses: 'Somebody else changed it in between.',
+    recommendedAction: 'Read it again, apply the change to what it is now, and send that.',
+    context: { name },
+  }),
+  VaultNotEmpty: (name: string, occupants: readonly string[], more: boolean) => ({
+    summary: `Vault '${name}' cannot be deleted: there are existing resources within it: ${occupants.join(', ')}${more ? ', and others' : ''}.`,
+    possibleCauses: 'Machines are protected with it, or sites are registered to it.',
+    recommendedAction:
+      'Disable the protection of its items, remove its recovery plans and its fabrics, then delete it again.',
+    context: { name },
+  }),
+  ResourceGroupNotEmpty: (name: string, vaults: readonly string[]) => ({
+    summary: `Resource group '${name}' cannot be deleted: it has the vaults ${vaults.join(', ')}.`,
+    possibleCauses: 'A vault with protected machines must not go by the way.',
+    recommendedAction: 'Delete its vaults first.',
+    context: { name },
+  }),
+  VaultNameInUse: (name: string) => ({
+    summary: `There is a vault '${name}' in that resource group already.`,
+    possibleCauses: 'It was made after the other one had been deleted.',
+    recommendedAction: 'Bring the deleted vault back to another resource group.',
+    context: { name },
+  }),
+  InvalidCertificate: (why: string) => ({
+    summary: `The certificate is not valid: ${why}.`,
+    possibleCauses: 'It is no X.509 certificate in base64, or it has expired.',
+    recommendedAction: 'Send the public part of a certificate, DER in base64, without the private key.',
+    context: { target: 'properties.certificate' },
+  }),
   OperationNotFound: (id: string) => ({
     summary: `There is no operation ${id} here.`,
     possibleCauses: 'The link belongs to another vault, or the job was trimmed from the history.',
@@ -131,7 +174,10 @@ const statusByName: readonly (readonly [RegExp, number])[] = [
   [/(InUse|IsBusy|AlreadyExists|Exists|NotEmpty|Conflict|NotAllowed|InProgress)$/, 409],
 ];
 
+/** An error may also say its status itself, in `context.status`. */
 export function statusOf(error: LeewardError): number {
+  const own = error.context.status;
+  if (typeof own === 'number' && own >= 400 && own <= 599) return own;
   const known = statusByCode[error.code];
   if (known !== undefined) return known;
   for (const [pattern, status] of statusByName) if (pattern.test(error.code)) return status;
