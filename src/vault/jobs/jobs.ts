@@ -73,6 +73,9 @@ export interface JobTask {
   readonly name: string;
   /** `ASRTask.friendlyName`. */
   readonly title: string;
+  /** `ASRTask.taskType` and its custom details, where the step has any. */
+  readonly type: string | undefined;
+  readonly details: { readonly [key: string]: Json } | undefined;
   readonly state: JobState;
   readonly stateDescription: string;
   readonly startedAt: string | undefined;

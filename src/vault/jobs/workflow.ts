@@ -11,6 +11,7 @@
  * `undo` must bear a `do` that never got anywhere. Ids are made by the first step, so that a repetition uses them again.
  */
 import type { z } from 'zod';
+import type { HealthEvent } from '../../model/health.ts';
 
 /** What may be kept in a step's log: plain JSON. */
 export type Json =
@@ -49,6 +50,12 @@ export type Wait =
 
 export interface StepContext<Input> {
   readonly jobId: string;
+  readonly job: {
+    readonly vaultId: string;
+    readonly target: JobTarget;
+    readonly requestedBy: string;
+    readonly createdAt: string;
+  };
   readonly input: Input;
   /** Of earlier steps, by name. */
   readonly outputs: Readonly<Record<string, Json>>;
@@ -59,7 +66,18 @@ export interface StepContext<Input> {
   /** For whoever watches; the last one is kept. `fraction` from 0 to 1. */
   report(text: string, fraction?: number): void;
   /** Starts another job once, however often the step is run; `key` is unique within this step. */
-  startChild(key: string, workflow: string, input: Json, target: JobTarget): Promise<string>;
+  startChild(
+    key: string,
+    workflow: string,
+    input: Json,
+    target: JobTarget,
+    options?: {
+      /** Default: the target's id. */
+      readonly exclusiveKey?: string;
+      /** A job of its own: it is not shown under this one, and goes on when this one is cancelled. */
+      readonly detached?: boolean;
+    },
+  ): Promise<string>;
   /** State and error of a child, for a step that waited for it. */
   child(jobId: string): Promise<{ readonly state: JobState; readonly error: string | undefined }>;
 }
@@ -73,6 +91,8 @@ export interface Step<Input> {
   readonly where: 'database' | 'replica' | 'storage' | 'hypervisor' | 'site';
   readonly do: (context: StepContext<Input>) => Promise<Json | Wait | undefined>;
   readonly undo?: (context: StepContext<Input>) => Promise<void>;
+  /** `ASRTask.taskType` and its custom details, where they say more than the title. */
+  readonly task?: { readonly type: string; readonly details?: { readonly [key: string]: Json } };
   /** Default `unwind`. `suspend`: a person looks, then resumes (the step runs again) or cancels (unwinds). */
   readonly onFailure?: 'unwind' | 'suspend';
 }
@@ -86,9 +106,20 @@ export interface Workflow<Input = unknown> {
   readonly input: z.ZodType<Input>;
   /** A pure function of the input, so that a replay sees the same steps. */
   readonly steps: (input: Input) => readonly Step<Input>[];
+  /**
+   * What is to be said of a job whose steps are all done; default `Completed`. With `failed` the job ends as Failed all
+   * the same, and nothing is undone: for many things of which some went well.
+   */
+  readonly conclude?: (
+    outputs: Readonly<Record<string, Json>>,
+    input: Input,
+  ) => { readonly stateDescription: string; readonly failed?: HealthEvent | undefined };
   /** Whether `Cancel` is among the allowed actions while it runs. */
   readonly cancelable: boolean;
 }
+
+/** Whatever its input is: what the engine is given a list of. */
+export type SomeWorkflow = Omit<Workflow<never>, 'input'> & { readonly input: z.ZodType<unknown> };
 
 export interface StartJob {
   readonly workflow: string;

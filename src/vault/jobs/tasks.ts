@@ -1,0 +1,62 @@
+/** A job's log as the list of tasks that people read: every step of the workflow, begun or not. */
+import type { JobRow, LogEntry } from './job-store.ts';
+import { hasEnded, type JobTask } from './jobs.ts';
+import type { Step } from './workflow.ts';
+
+type Shown = Pick<Step<never>, 'name' | 'title' | 'task'>;
+
+export function tasksOf(
+  row: Pick<JobRow, 'state'>,
+  steps: readonly Shown[],
+  log: readonly LogEntry[],
+): Omit<JobTask, 'children'>[] {
+  const known = new Set(steps.map(({ name }) => name));
+  const shown: Shown[] = [...steps];
+  // Of a workflow that this version does not know.
+  for (const entry of log)
+    if (entry.entry === 'Started' && !known.has(entry.step)) {
+      known.add(entry.step);
+      shown.push({ name: entry.step, title: entry.step });
+    }
+  return shown.map(({ name, title, task }) => {
+    const of = log.filter((entry) => 'step' in entry && entry.step === name);
+    const started = of.find((entry) => entry.entry === 'Started');
+    const last = of.findLast((entry) => ['Started', 'Succeeded', 'Failed'].includes(entry.entry));
+    const failed = of.findLast((entry) => entry.entry === 'Failed' || entry.entry === 'UndoFailed');
+    const undone = of.some((entry) => entry.entry === 'UndoFinished');
+    const resumedAfter = last?.entry === 'Failed' && of.at(-1)?.entry === 'Resumed';
+    const state =
+      last === undefined
+        ? 'NotStarted'
+        : last.entry === 'Succeeded'
+          ? 'Succeeded'
+          : last.entry === 'Failed'
+            ? row.state === 'Suspended' && !resumedAfter
+              ? 'Suspended'
+              : 'Failed'
+            : row.state === 'Suspended'
+              ? 'Suspended'
+              : hasEnded(row.state)
+                ? 'Cancelled'
+                : 'InProgress';
+    const stateDescription = undone
+      ? 'Undone'
+      : state === 'Succeeded'
+        ? 'Completed'
+        : state === 'NotStarted' && hasEnded(row.state)
+          ? 'Skipped'
+          : state;
+    return {
+      name,
+      title,
+      type: task?.type,
+      details: task?.details,
+      state,
+      stateDescription,
+      startedAt: started?.at,
+      endedAt: last !== undefined && last.entry !== 'Started' ? last.at : undefined,
+      output: last?.entry === 'Succeeded' ? last.output : undefined,
+      error: failed !== undefined && 'error' in failed ? failed.error : undefined,
+    };
+  });
+}
