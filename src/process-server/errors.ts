@@ -23,6 +23,34 @@ export const processServerErrors = catalogue({
     recommendedAction: 'Stop the copy, or give the machine that is to go on a higher generation.',
     context: { itemId, generation, highest },
   }),
+  MachineReverted: (
+    itemId: string,
+    highestGeneration: number,
+    received: { readonly generation: number; readonly sequence: number },
+  ) => ({
+    summary: `the machine goes on from an earlier moment than session ${received.generation}, of which ${received.sequence} frames are here`,
+    possibleCauses: 'It was reverted, with its memory, to a snapshot.',
+    recommendedAction:
+      'Nothing: its disks are compared with their copies. Recovery points of the time that was undone stay.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: {
+      itemId,
+      highestGeneration,
+      receivedGeneration: received.generation,
+      receivedSequence: received.sequence,
+    },
+  }),
+  SessionStillLive: (itemId: string) => ({
+    summary: 'a machine that goes on from an earlier moment came while another one of this name is connected',
+    possibleCauses:
+      'It was reverted to a snapshot and its old connection is not given up yet; or it is a clone of the machine that is connected.',
+    recommendedAction:
+      'Nothing if it was reverted: this is settled within a minute. Otherwise stop the clone.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { itemId },
+  }),
   SessionFenced: (itemId: string, generation: number) => ({
     summary: `a newer session (generation ${generation}) of this machine has taken over`,
     possibleCauses: 'The mobility service was restarted or connected again, or two copies of it run.',

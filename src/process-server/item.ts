@@ -41,7 +41,12 @@ import {
 } from '../protocol/cache/request.ts';
 import type { FrameSealer } from '../protocol/cache/segment.ts';
 import type { ProcessServerAssignment } from '../protocol/control/assignment.ts';
-import type { ReceivedDisk } from '../protocol/replication/receiver.ts';
+import {
+  type Hello,
+  heartbeatMilliseconds,
+  silenceMillisecondsMax,
+} from '../protocol/replication/messages.ts';
+import { isFromPast, type ReceivedDisk } from '../protocol/replication/receiver.ts';
 import { asLeewardError, healthOf, processServerErrors } from './errors.ts';
 import type { ProcessServerFigures } from './figures.ts';
 import { Bell, type Gate } from './gate.ts';
@@ -76,6 +81,8 @@ export interface Services {
 export interface LiveSession {
   readonly sessionId: string;
   readonly generation: number;
+  /** As its hello has it. */
+  readonly previous: Hello['previous'];
   /**
    * Ends the session; resolves when it will not write any more. After `SessionFenced` the machine never comes back by
    * itself: another one has taken over. After anything else it does as the error says.
@@ -115,6 +122,8 @@ export class ProtectedItem {
   #ready = Promise.withResolvers<void>();
   #isReady = false;
   #session: LiveSession | undefined;
+  /** Live when somebody from its past came for the first time. */
+  #disputed: { readonly session: LiveSession; readonly sinceMilliseconds: number } | undefined;
   #halted: LeewardError | undefined;
   /** A chain that is to be given up: the refine loop does it, between two parts. */
   #order: Order | undefined;
@@ -189,12 +198,32 @@ export class ProtectedItem {
     await abortable(this.#ready.promise, signal);
     // A session must not be told states that are about to go: before and after its turn, since orders come at any time.
     this.#refuseWhileOrdered();
+    this.#refuseFromPast(session);
     await this.spool.acceptGeneration(session.generation);
     this.#refuseWhileOrdered();
     const before = this.#session;
     this.#session = session;
     await before?.fence(processServerErrors.SessionFenced(this.assignment.itemId, session.generation));
     this.#refineBell.wake();
+  }
+
+  /**
+   * A machine that was reverted with its memory goes on with change maps of the past: what it wrote since, and took back,
+   * is marked nowhere. It is told what is known here, and comes back distrusting all its disks. Its own old connection may
+   * seem alive until the silence is noticed; who is still connected after that is another machine, and the newcomer a copy
+   * of it, which only a person can settle.
+   */
+  #refuseFromPast({ previous }: LiveSession): void {
+    const { itemId } = this.assignment;
+    const { received, state } = this.spool;
+    if (!isFromPast(previous, received)) return;
+    const live = this.#session;
+    if (!live) throw processServerErrors.MachineReverted(itemId, state.highestGeneration, received!);
+    const now = this.#services.clock.monotonic();
+    if (this.#disputed?.session !== live) this.#disputed = { session: live, sinceMilliseconds: now };
+    if (now - this.#disputed.sinceMilliseconds < silenceMillisecondsMax + 2 * heartbeatMilliseconds)
+      throw processServerErrors.SessionStillLive(itemId);
+    throw processServerErrors.OldGeneration(itemId, previous!.generation, received!.generation);
   }
 
   #refuseWhileOrdered(): void {

@@ -7,10 +7,11 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
+import type { LeewardError } from '../../src/platform/errors.ts';
 import { type Files, systemFiles } from '../../src/platform/files.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
-import { throwsExplained } from '../support/explained.ts';
+import { isExplained, throwsExplained } from '../support/explained.ts';
 import { memoryLinkPair } from '../support/memory-link.ts';
 import { bound, drained, MiB, world } from '../support/process-server-world.ts';
 import { replay, ScriptedSender } from '../support/scripted-sender.ts';
@@ -95,6 +96,57 @@ test('an older session is refused, a live one is fenced by a newer, and cannot w
   await twin.acknowledged();
   await drained(server, twin);
   t.is((await replay(twin, store)).bookmarks.length, 1);
+});
+
+test('a machine that goes on from an earlier moment is told what is here, also by a server that restarted', async (t) => {
+  const { start, assign, connect } = await world(t);
+  const first = start();
+  const sender = new ScriptedSender([MiB]);
+  await assign(first, sender);
+  await connect(first, sender, 5);
+  await sender.synchronize();
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(first, sender);
+  const { sequence } = sender.sender;
+  sender.write(10);
+  await sender.bookmark();
+  await sender.acknowledged();
+  const received = { generation: 5, sequence: sender.sender.sequence };
+  // While the old connection seems alive it may be another machine's.
+  const twin = bearing(sender, [MiB]);
+  twin.previous = { generation: 5, sequence };
+  await throwsExplained(t, connect(first, twin, 6), {
+    code: 'SessionStillLive',
+    says: /while another one of this name is connected/,
+    cause: /clone/,
+    action: /stop the clone/,
+  });
+  await sender.disconnect();
+  await until(systemClock, 5000, () => first.item(sender.itemId)?.status.session === null || undefined);
+  const refusedBy = async (server: ReturnType<typeof start>) => {
+    const error = await t.throwsAsync(connect(server, twin, 6));
+    isExplained(t, error, {
+      code: 'MachineReverted',
+      says: /from an earlier moment than session 5/,
+      cause: /snapshot/,
+      action: /compared/,
+    });
+    t.like((error as LeewardError).context, {
+      highestGeneration: 5,
+      receivedGeneration: 5,
+      receivedSequence: received.sequence,
+    });
+  };
+  await refusedBy(first);
+  await first[Symbol.asyncDispose]();
+  const second = start();
+  await assign(second, sender);
+  await refusedBy(second);
+  // Acknowledgements that were lost are no past: the frames were numbered.
+  twin.previous = { ...received, sequence: received.sequence + 3 };
+  await connect(second, twin, 6);
+  t.is(twin.welcome?.disks[0]?.state, 'in-sync');
 });
 
 test('unknown items, wrong certificates and wrong disks are refused with their cause, and nothing is taken from them', async (t) => {

@@ -14,7 +14,13 @@ import {
   type ResyncBegin,
   type Welcome,
 } from '../../src/protocol/replication/messages.ts';
-import { parseHello, type ReceivedDisk, Receiver } from '../../src/protocol/replication/receiver.ts';
+import {
+  isFromPast,
+  parseHello,
+  type ReceivedDisk,
+  Receiver,
+  type SessionPosition,
+} from '../../src/protocol/replication/receiver.ts';
 
 export class ReferenceReceiver {
   readonly points: { readonly bookmark: Bookmark; readonly images: readonly Buffer[] }[] = [];
@@ -26,6 +32,7 @@ export class ReferenceReceiver {
   judge: ((bookmark: Bookmark, images: readonly Buffer[]) => void) | undefined;
   #known: readonly ReceivedDisk[] = [];
   #generation = 0;
+  #received: SessionPosition | undefined;
   #live: { link: Link } | undefined;
   framesTaken = 0;
 
@@ -45,6 +52,13 @@ export class ReferenceReceiver {
     for await (const arrived of link.frames()) {
       if (!receiver) {
         const hello = parseHello(arrived);
+        if (isFromPast(hello.previous, this.#received)) {
+          const position = { ...this.#received!, highestGeneration: this.#generation };
+          const past = { ...refused('MachineReverted'), retry: 'transient', position };
+          await link.send(jsonFrame(FrameType.refused, past));
+          link.close();
+          return;
+        }
         if (hello.generation <= this.#generation) {
           await link.send(jsonFrame(FrameType.refused, refused('OldGeneration')));
           link.close();
@@ -83,6 +97,7 @@ export class ReferenceReceiver {
       this.framesTaken += 1;
       const received = receiver.accept(arrived);
       this.#known = receiver.disks;
+      this.#received = { generation: receiver.hello.generation, sequence: receiver.sequence };
       const image = this.images[arrived.diskIndex]!;
       if (received.kind === 'data') image.set(arrived.payload, arrived.offsetBytes);
       else if (received.kind === 'zero')

@@ -34,6 +34,8 @@ export class ScriptedSender {
   /** Blocks that the other side may not have, by disk: what the change map would say. */
   readonly dirty: Set<number>[];
   generation = 0;
+  /** What the next hello says of the session before. */
+  previous: Hello['previous'];
   sender!: Sender;
   welcome: Welcome | undefined;
   ended: Error | undefined;
@@ -55,6 +57,7 @@ export class ScriptedSender {
       sessionId: randomUUID(),
       generation: this.generation,
       bootId: 'boot',
+      ...(this.previous ? { previous: this.previous } : {}),
       agentVersion: 'test',
       hostName: 'test',
       disks: this.diskIds.map((diskId, index) => ({

@@ -86,6 +86,7 @@ export class Replication {
   #lastError: string | undefined;
   #lastBookmark: Bookmark | undefined;
   #underWayBookmarks: { bookmark: Bookmark; sequence: number }[] = [];
+  #hasHadSession = false;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
@@ -150,6 +151,7 @@ export class Replication {
           if (stop.aborted) return;
           this.#lastError = error instanceof Error ? error.message : String(error);
           if (!(error instanceof LeewardError) || error.retry === 'permanent') throw error;
+          if (error.code === 'MachineReverted') await this.#reverted(error);
           // Disks and maps have the old size: whoever made them makes them anew.
           if (error.code === 'DiskResized') throw error;
           log.info('session-ended', { code: error.code, summary: error.summary });
@@ -163,6 +165,7 @@ export class Replication {
       }
     } finally {
       this.#connection = 'stopped';
+      await this.#options.state.save();
     }
   }
 
@@ -185,6 +188,7 @@ export class Replication {
         sessionId: random.uuid(),
         generation,
         bootId: state.bootId,
+        ...this.#previous(),
         agentVersion: this.#options.agentVersion,
         hostName: this.#options.hostName,
         disks: this.#disks.map(({ diskId, name, disk }) => ({ diskId, name, sizeBytes: disk.sizeBytes })),
@@ -202,6 +206,7 @@ export class Replication {
       },
     });
     this.#session = session;
+    this.#hasHadSession = true;
     this.#connection = 'connected';
     this.#underWayBookmarks = [];
     log.info('session-opened', { generation, sessionId: session.welcome.sessionId });
@@ -245,9 +250,37 @@ export class Replication {
       throw reason;
     } finally {
       this.#session = undefined;
+      state.ended({ generation, sequence: session.sequence });
       this.#restore(session);
       for (const disk of this.#disks) disk.walk?.pause();
       await this.#settle();
+    }
+  }
+
+  /** What the hello says of the session before. A service that has just started and trusts no disk compares all of them
+   * whatever the receiver has; one that goes on in the middle of a walk does not. */
+  #previous(): { previous?: { generation: number; sequence: number } } {
+    const { state } = this.#options;
+    const trustsNone = this.#disks.every(({ diskId }) => state.untrustedCause(diskId) !== undefined);
+    if (!state.previous || (!this.#hasHadSession && trustsNone)) return {};
+    return { previous: state.previous };
+  }
+
+  /** The receiver has what this service never sent: the machine was set back, and the maps with it. */
+  async #reverted(refusal: LeewardError): Promise<void> {
+    const { highestGeneration, receivedGeneration, receivedSequence } = refusal.context;
+    await this.#options.state.reverted(
+      this.#disks.map(({ diskId }) => diskId),
+      {
+        highestGeneration: Number(highestGeneration),
+        previous: { generation: Number(receivedGeneration), sequence: Number(receivedSequence) },
+      },
+    );
+    for (const disk of this.#disks) {
+      this.#health.raise(errors.ChangesLost(disk.name, 'MachineReverted', refusal.summary), {
+        diskId: disk.diskId,
+      });
+      disk.walk = undefined;
     }
   }
 

@@ -19,6 +19,11 @@ const Content = z.strictObject({
   bootId: z.string(),
   /** By disk id. */
   untrusted: z.record(z.string(), ResyncCause),
+  /** The last session that was welcomed, and how many frames were numbered in it: what a hello says of it. Exact after a
+   * clean stop; after any other the disks are not trusted, and the hello leaves it out. */
+  previous: z
+    .strictObject({ generation: z.number().int().nonnegative(), sequence: z.number().int().nonnegative() })
+    .optional(),
 });
 type Content = z.infer<typeof Content>;
 
@@ -56,6 +61,30 @@ export class ServiceState {
   }
   get bootId(): string {
     return this.#content.bootId;
+  }
+
+  get previous(): Content['previous'] {
+    return this.#content.previous;
+  }
+
+  /** A session is over. Durable with the next write: with the next generation, or with `save` at a clean stop. */
+  ended(previous: NonNullable<Content['previous']>): void {
+    this.#content = { ...this.#content, previous };
+  }
+
+  async save(): Promise<void> {
+    await this.#write(this.#content);
+  }
+
+  /** The receiver has seen a future of this machine that was undone. In one write, so that no crash leaves half of it. */
+  async reverted(
+    diskIds: readonly ProtectedDiskId[],
+    position: { readonly highestGeneration: number; readonly previous: NonNullable<Content['previous']> },
+  ): Promise<void> {
+    const untrusted = { ...this.#content.untrusted };
+    for (const diskId of diskIds) untrusted[diskId] ??= 'MachineReverted';
+    const generation = Math.max(this.#content.generation, position.highestGeneration);
+    await this.#write({ ...this.#content, untrusted, generation, previous: position.previous });
   }
 
   untrustedCause(diskId: ProtectedDiskId): ResyncCause | undefined {

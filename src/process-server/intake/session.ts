@@ -122,12 +122,22 @@ function checkHello(
 
 function refusedOf(error: LeewardError): Refused {
   const { code, summary, possibleCauses, recommendedAction, retry } = error;
-  return { code, summary, possibleCauses, recommendedAction, retry };
+  const { highestGeneration, receivedGeneration, receivedSequence } = error.context;
+  const position =
+    code === 'MachineReverted'
+      ? {
+          highestGeneration: Number(highestGeneration),
+          generation: Number(receivedGeneration),
+          sequence: Number(receivedSequence),
+        }
+      : undefined;
+  return { code, summary, possibleCauses, recommendedAction, retry, ...(position ? { position } : {}) };
 }
 
 class IntakeSession implements LiveSession {
   readonly sessionId: string;
   readonly generation: number;
+  readonly previous: Hello['previous'];
   readonly #services: Services;
   readonly #item: ProtectedItem;
   readonly #link: Link;
@@ -141,6 +151,7 @@ class IntakeSession implements LiveSession {
   constructor(services: Services, item: ProtectedItem, link: Link, hello: Hello) {
     this.sessionId = hello.sessionId;
     this.generation = hello.generation;
+    this.previous = hello.previous;
     this.#services = services;
     this.#item = item;
     this.#link = link;
@@ -288,6 +299,7 @@ class IntakeSession implements LiveSession {
         try {
           await this.#item.spool.append(batch.buffer.subarray(0, batch.used), this.#hello, batch.disksAfter, {
             closeAfter: batch.closeAfter,
+            lastSequence: batch.lastSequence,
             nowMilliseconds: clock.monotonic(),
             check: () => {
               signal.throwIfAborted();

@@ -136,6 +136,7 @@ async function refineContent(parts: RefineParts, part: ClosedPart, content: Buff
     tip: { sequence, digest: manifestDigest(object) },
     refinedThroughPart: part.number,
     disks: [...read.receiver.disks],
+    received: { generation: read.receiver.hello.generation, sequence: read.receiver.sequence },
   };
   const record: OutgoingRecord = {
     format: 'leeward-outgoing/1',

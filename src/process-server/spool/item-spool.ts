@@ -53,6 +53,8 @@ export const SpoolState = z.strictObject({
   tip: z.strictObject({ sequence: whole, digest: z.string().nullable() }),
   refinedThroughPart: whole,
   disks: z.array(ReceivedDisk),
+  /** The newest session of which frames are durable, and the last of them: behind it comes only who was reverted. */
+  received: z.strictObject({ generation: whole, sequence: whole }).optional(),
 });
 export type SpoolState = z.infer<typeof SpoolState>;
 
@@ -92,6 +94,8 @@ export class ItemSpool {
   isStateMissing = false;
   /** Disks after everything in the journal. */
   #view: readonly ReceivedDisk[] = [];
+  /** After everything in the journal. */
+  #received: SpoolState['received'];
   #closed: ClosedPart[] = [];
   #records: string[] = [];
   #open:
@@ -122,6 +126,10 @@ export class ItemSpool {
   }
   get disks(): readonly ReceivedDisk[] {
     return this.#view;
+  }
+  /** The newest session of which frames are durable here, and the last of them. */
+  get received(): SpoolState['received'] {
+    return this.#received;
   }
   get closedParts(): readonly ClosedPart[] {
     return this.#closed;
@@ -202,6 +210,7 @@ export class ItemSpool {
     this.#cut = undefined;
     this.#closed = [];
     this.#view = this.#state.disks;
+    this.#received = this.#state.received;
     this.#nextPart = this.#state.refinedThroughPart + 1;
     const names = (await this.#files.list(folder)).filter((name) => name.endsWith('.journal'));
     if (this.isStateMissing && names.length > 0) return; // `adoptChain` clears it.
@@ -226,9 +235,11 @@ export class ItemSpool {
         await this.#files.remove(path);
         continue;
       }
-      if (scanned.isTorn) {
+      if (isLast) {
+        // What a killed process wrote and did not sync is whole in memory only. It counts from here on, and another part
+        // will follow it: a power loss must then not find it torn.
         await using file = await this.#files.open(path, 'write');
-        await file.truncate(scanned.goodBytes);
+        if (scanned.isTorn) await file.truncate(scanned.goodBytes);
         await file.sync();
       }
       receiver = scanned.receiver;
@@ -236,7 +247,9 @@ export class ItemSpool {
       this.#space.charge(this.itemId, scanned.goodBytes);
       this.#nextPart = number + 1;
     }
-    if (receiver) this.#view = receiver.disks;
+    if (!receiver) return;
+    this.#view = receiver.disks;
+    this.#received = { generation: receiver.hello.generation, sequence: receiver.sequence };
   }
 
   async #scan(
@@ -288,6 +301,7 @@ export class ItemSpool {
         ...this.#emptyState(Math.max(highestGeneration, this.#state.highestGeneration)),
         refinedThroughPart: last,
         disks: [...disks],
+        ...(this.#received ? { received: this.#received } : {}),
       });
       this.isStateMissing = false;
       for (const part of this.#closed) this.#space.charge(this.itemId, -part.sizeBytes);
@@ -321,7 +335,12 @@ export class ItemSpool {
     bytes: Uint8Array,
     hello: Hello,
     disksAfter: readonly ReceivedDisk[],
-    options: { readonly closeAfter: boolean; readonly nowMilliseconds: number; readonly check: () => void },
+    options: {
+      readonly closeAfter: boolean;
+      readonly lastSequence?: number;
+      readonly nowMilliseconds: number;
+      readonly check: () => void;
+    },
   ): Promise<void> {
     await this.#inTurn(async () => {
       options.check();
@@ -342,6 +361,8 @@ export class ItemSpool {
       part.durableBytes += bytes.byteLength;
       this.#space.charge(this.itemId, bytes.byteLength);
       this.#view = [...disksAfter];
+      if (options.lastSequence !== undefined)
+        this.#received = { generation: hello.generation, sequence: options.lastSequence };
       if (options.closeAfter) await this.#closePart();
     });
   }

@@ -51,6 +51,17 @@ export const Hello = z.strictObject({
   sessionId: z.guid(),
   generation: z.number().int().nonnegative(),
   bootId: z.string().max(64),
+  /**
+   * The sender's last welcomed session, and how many frames it had numbered in it. A receiver that holds more of it, or a
+   * later session, knows a future that this sender does not: the machine was reverted with its memory. Left out only by
+   * a sender that has just started and trusts none of its disks: it compares all of them in any case.
+   */
+  previous: z
+    .strictObject({
+      generation: z.number().int().nonnegative(),
+      sequence: z.number().int().nonnegative(),
+    })
+    .optional(),
   agentVersion: z.string().max(40),
   hostName: z.string().max(255),
   disks: z
@@ -93,6 +104,14 @@ export const Refused = z.strictObject({
   possibleCauses: z.string(),
   recommendedAction: z.string(),
   retry: z.enum(['transient', 'permanent']),
+  /** With `MachineReverted`: what the receiver has. The sender distrusts all its disks and goes on above it. */
+  position: z
+    .strictObject({
+      highestGeneration: z.number().int().nonnegative(),
+      generation: z.number().int().nonnegative(),
+      sequence: z.number().int().nonnegative(),
+    })
+    .optional(),
 });
 export type Refused = z.infer<typeof Refused>;
 

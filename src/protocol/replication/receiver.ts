@@ -36,6 +36,27 @@ export type Received =
   | { readonly kind: 'progress'; readonly progress: ResyncProgress }
   | { readonly kind: 'health'; readonly event: HealthEvent };
 
+/** How far a session has come at one of the two ends. */
+export interface SessionPosition {
+  readonly generation: number;
+  readonly sequence: number;
+}
+
+/**
+ * Whether a sender that remembers `previous` goes on from an earlier moment than what is durable at the receiver. Never of
+ * an honest one: it had numbered every frame that can have become durable, whatever acknowledgements were lost; and of a
+ * session whose welcome it never saw there are no frames. Nor of a reverted one all of whose durable frames were sent
+ * before the moment it was reverted to: its maps are then right.
+ */
+export function isFromPast(
+  previous: SessionPosition | undefined,
+  received: SessionPosition | undefined,
+): boolean {
+  if (!previous || !received) return false;
+  if (previous.generation !== received.generation) return previous.generation < received.generation;
+  return previous.sequence < received.sequence;
+}
+
 export function parseHello(frame: Frame): Hello {
   if (frame.type !== FrameType.hello) throw violation('the first frame was not a hello');
   return parseJson(Hello, Buffer.from(frame.payload).toString(), 'the hello');

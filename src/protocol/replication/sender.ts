@@ -243,7 +243,16 @@ function refusal(refused: Refused, isFenced: boolean): LeewardError {
     possibleCauses: refused.possibleCauses,
     recommendedAction: refused.recommendedAction,
     retry: isFenced ? 'permanent' : refused.retry,
-    context: { isRefusal: isFenced || refused.retry === 'permanent' },
+    context: {
+      isRefusal: isFenced || refused.retry === 'permanent',
+      ...(refused.position
+        ? {
+            highestGeneration: refused.position.highestGeneration,
+            receivedGeneration: refused.position.generation,
+            receivedSequence: refused.position.sequence,
+          }
+        : {}),
+    },
   });
 }
 

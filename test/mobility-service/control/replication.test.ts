@@ -3,7 +3,7 @@
 // is logged with its time, so that the state at a bookmark can be built again. Seeded; a failing seed replays.
 
 import { hash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -126,6 +126,22 @@ class Machine implements Capture {
   }
   async [Symbol.asyncDispose]() {}
 
+  /** Disks and change maps as they are now; what is answered brings them back. */
+  snapshot(): () => void {
+    const contents = this.contents.map((content) => Buffer.from(content));
+    const copyOf = (map: ChangeMap): ChangeMap => {
+      const copy = new ChangeMap(map.sizeBytes);
+      copy.merge(map);
+      return copy;
+    };
+    const maps = this.#maps.map(copyOf);
+    return () => {
+      for (const [index, content] of contents.entries()) content.copy(this.contents[index]!);
+      for (const [index, map] of maps.entries()) this.#maps[index] = copyOf(map);
+      this.remember();
+    };
+  }
+
   readonly freezer: Freezer = {
     prepare: async () => {
       let hasServed = false;
@@ -208,6 +224,7 @@ async function world(seed: number, hooks: MemoryLinkHooks = {}) {
     start,
     points,
     faults,
+    statePath: join(folder, 'state', 'state.json'),
     remove: () => rm(folder, { recursive: true }),
   };
 }
@@ -298,6 +315,47 @@ test.serial('losses told by capture are repaired by a resync with that cause, an
   t.true(w.receiver.begins.some(({ kind, cause }) => kind === 'resync' && cause === 'TraceEventsLost'));
   t.true(w.receiver.health.some(({ code }) => code === 'ChangesLost'));
   t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+  await w.remove();
+});
+
+test.serial('a machine that was set back with its maps and state is noticed, and compared', async (t) => {
+  const w = await world(23);
+  const stopped = async (count: number, doing: () => void) => {
+    const before = w.receiver.points.length;
+    const service = await w.start();
+    await w.points(before + 1);
+    doing();
+    await w.points(before + 1 + count);
+    service.stop.abort();
+    await service.running;
+  };
+  const writeSome = () => {
+    for (let count = 0; count < 20; count++) w.machine.write(w.random);
+  };
+  await stopped(2, writeSome);
+  const state = await readFile(w.statePath);
+  const revert = w.machine.snapshot();
+  await stopped(2, writeSome);
+  const walks = w.receiver.begins.length;
+  t.is(walks, 2, 'a clean stop is no reason to compare');
+  revert();
+  await writeFile(w.statePath, state);
+  await stopped(2, writeSome);
+  t.deepEqual(
+    w.receiver.begins.slice(walks).map(({ kind, cause }) => `${kind} ${cause}`),
+    ['resync MachineReverted', 'resync MachineReverted'],
+  );
+  t.true(
+    w.receiver.health.some(
+      ({ code, context }) => code === 'ChangesLost' && context.cause === 'MachineReverted',
+    ),
+  );
+  checkPoints(t, w);
+  t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+  const again = w.receiver.begins.length;
+  await stopped(1, writeSome);
+  t.is(w.receiver.begins.length, again, 'once is enough');
+  t.deepEqual(w.faults, []);
   await w.remove();
 });
 
