@@ -1,5 +1,5 @@
 /**
- * Goal: the two stores of the vault keep what they confirmed through kills and power losses at any moment. The whole
+ * Goal: the two stores of the vault, its archive and the process server's spool keep what they confirmed through kills and power losses at any moment. The whole
  * world (`simulation.test.ts`) comes by such moments seldom; here they come all the time.
  * Method: one store, simulated files, a model of what was confirmed; after every crash the store is compared with it.
  */
@@ -7,7 +7,12 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import test from 'ava';
 import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../src/model/ids.ts';
+import { ItemSpool } from '../../src/process-server/spool/item-spool.ts';
+import { SpoolSpace } from '../../src/process-server/spool/space.ts';
 import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
+import { encodeFrame, FrameType, frame } from '../../src/protocol/replication/frame.ts';
+import { Hello } from '../../src/protocol/replication/messages.ts';
+import { Receiver } from '../../src/protocol/replication/receiver.ts';
 import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import { sumOf } from '../../src/vault/replica/sums.ts';
 import { Life, Timeline } from '../support/simulated/clock.ts';
@@ -223,4 +228,78 @@ test('a replica store keeps every point that it confirmed, with its sums, and cu
     );
   }
   t.true(cut > 100, `${cut} points`);
+});
+
+test('a spool keeps every frame that it acknowledged, through kills that are followed by power losses', async (t) => {
+  const itemId = '11111111-1111-4111-8111-111111111111' as ProtectedItemId;
+  const diskId = '22222222-2222-4222-8222-222222222222' as ProtectedDiskId;
+  let acknowledgedCount = 0;
+  let sessions = 0;
+  for (let seed = 0; seed < 12; seed++) {
+    const acknowledged: string[] = [];
+    let generation = 0;
+    let spool: ItemSpool;
+    await crashing(
+      `spool/${seed}`,
+      15,
+      async ({ drive }, life) => {
+        const files = drive.files(life);
+        spool = new ItemSpool({
+          files,
+          folder: '/spool',
+          itemId,
+          space: new SpoolSpace({ serverBytes: 1 << 30, itemBytes: 1 << 30, refineReserveBytes: 0 }),
+          partBytesMax: 12 << 10,
+        });
+        // Never damaged: nothing here harms what is durable.
+        await spool.recover();
+        if (spool.isStateMissing) {
+          t.is(generation, 0, `seed ${seed}: the state was confirmed and is gone`);
+          await spool.beginAnew(0, []);
+        }
+        let journal = '';
+        for (const { path, sizeBytes } of spool.closedParts)
+          journal += drive.peek(path)!.toString('latin1', 0, sizeBytes);
+        for (const mark of acknowledged)
+          t.true(journal.includes(mark), `seed ${seed}: ${mark} was acknowledged and is gone`);
+        t.true(spool.state.highestGeneration >= generation, `seed ${seed}: generation ${generation}`);
+      },
+      async ({ random }) => {
+        for (;;) {
+          const next = spool.state.highestGeneration + 1;
+          await spool.acceptGeneration(next);
+          generation = next;
+          sessions++;
+          const hello = Hello.parse({
+            protocolVersions: [1],
+            itemId,
+            sessionId: random.uuid(),
+            generation,
+            bootId: random.uuid(),
+            agentVersion: '0',
+            hostName: 'simulated',
+            disks: [{ diskId, sizeBytes: 1 << 20, name: '/dev/disk0' }],
+          });
+          const receiver = new Receiver(hello, spool.disks);
+          for (let sequence = 1, last = random.between(1, 12); sequence <= last; sequence++) {
+            const mark = `<${generation}/${sequence}>`;
+            const payload = Buffer.concat([Buffer.from(mark), random.bytes(random.between(100, 3000))]);
+            const data = frame(FrameType.data, {
+              generation,
+              sequence,
+              offsetBytes: 0,
+              lengthBytes: payload.byteLength,
+              payload,
+            });
+            receiver.accept(data);
+            const options = { closeAfter: random.chance(0.1), nowMilliseconds: 0, check: () => {} };
+            await spool.append(encodeFrame(data), hello, receiver.disks, options);
+            acknowledged.push(mark);
+            acknowledgedCount++;
+          }
+        }
+      },
+    );
+  }
+  t.true(acknowledgedCount > 300 && sessions > 100, `${acknowledgedCount} frames, ${sessions} sessions`);
 });

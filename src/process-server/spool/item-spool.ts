@@ -150,8 +150,11 @@ export class ItemSpool {
 
   /** Reads what is there and mends what a crash left. Throws `SpoolDamaged` when acknowledged data are missing. */
   async recover(): Promise<void> {
-    for (const folder of [this.#folder, `${this.#folder}/journal`, this.outgoingFolder])
+    for (const folder of [this.#folder, `${this.#folder}/journal`, this.outgoingFolder]) {
       await this.#files.makeFolder(folder);
+      // What was renamed just before a kill is seen but perhaps not durable, and below things are removed because of it.
+      await this.#files.syncDirectory(folder);
+    }
     this.#space.charge(this.itemId, -this.#space.usedBy(this.itemId));
     await this.#recoverState();
     await this.#recoverOutgoing();
@@ -186,6 +189,7 @@ export class ItemSpool {
 
   async #recoverOutgoing(): Promise<void> {
     const names = await this.#files.list(this.outgoingFolder);
+    const found = this.#state;
     this.#records = names.filter((name) => name.endsWith('.json'));
     const needed = new Set(this.#records);
     for (const name of this.#records) {
@@ -198,10 +202,14 @@ export class ItemSpool {
         !this.isStateMissing &&
         (this.#state.chain === null || (after.chain ?? 0) === this.#state.chain) &&
         after.refinedThroughPart > this.#state.refinedThroughPart;
-      this.#state = isNewer ? { ...after, highestGeneration } : { ...this.#state, highestGeneration };
+      if (isNewer) this.#state = { ...after, highestGeneration };
+      else if (highestGeneration !== this.#state.highestGeneration)
+        this.#state = { ...this.#state, highestGeneration };
     }
     for (const name of names)
       if (!needed.has(name)) await this.#files.remove(`${this.outgoingFolder}/${name}`);
+    // Before the record can be uploaded and go: it would be the only one that knows the new tip.
+    if (this.#state !== found && !this.isStateMissing) await this.#writeState(this.#state);
   }
 
   async #recoverJournal(): Promise<void> {

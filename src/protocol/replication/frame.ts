@@ -200,8 +200,8 @@ export class FrameSplitter {
   /** Of the header, or of the payload once the header is known. */
   #filledBytes = 0;
 
-  push(chunk: Buffer): Frame[] {
-    const frames: Frame[] = [];
+  /** One frame after the other, as far as they go: those before a damaged one are whole, and the journal counts on them. */
+  *push(chunk: Buffer): Generator<Frame> {
     if (this.#handedOut && assemblies.length < assembliesMax) assemblies.push(this.#handedOut);
     this.#handedOut = undefined;
     let at = 0;
@@ -223,10 +223,10 @@ export class FrameSplitter {
         this.#handedOut = this.#assembly;
         this.#assembly = undefined;
       }
-      frames.push(completeFrame(this.#header, taken.whole));
+      const arrived = completeFrame(this.#header, taken.whole);
       this.#header = undefined;
+      yield arrived;
     }
-    return frames;
   }
 
   /** True in the middle of a frame: an end of the stream here means that it was cut. */

@@ -26,7 +26,7 @@ const write = (sequence: number) =>
     payload: Buffer.alloc(40, sequence),
   });
 
-test('a tail that is torn at any byte is cut, the part before it stays', async (t) => {
+test('a tail that is torn at any byte, or has something else in its place, is cut, the part before it stays', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-spool-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const spool = spoolIn(join(folder, 'a'));
@@ -48,13 +48,25 @@ test('a tail that is torn at any byte is cut, the part before it stays', async (
   const scratch = join(folder, 'b');
   await mkdir(join(scratch, 'journal'), { recursive: true });
   await copyFile(join(folder, 'a', 'state.json'), join(scratch, 'state.json'));
-  for (let length = 0; length <= whole.byteLength; length++) {
-    await writeFile(join(scratch, 'journal', name!), whole.subarray(0, length));
+  // As a power loss leaves it: shorter, or as long as before with zeroes or an older file's content in place of the end.
+  const ends = [
+    () => Buffer.alloc(0),
+    (count: number) => Buffer.alloc(count),
+    (count: number) => Buffer.alloc(count, 0xa5),
+  ];
+  for (let at = 0; at <= whole.byteLength * ends.length; at++) {
+    const length = Math.floor(at / ends.length);
+    const end = ends[at % ends.length]!(whole.byteLength - length);
+    await writeFile(join(scratch, 'journal', name!), Buffer.concat([whole.subarray(0, length), end]));
     const again = spoolIn(scratch);
     await again.recover();
     const frames = Math.max(0, Math.floor((length - firstEnd) / frameBytes));
     const kept = again.closedParts[0]?.sizeBytes ?? 0;
-    t.is(kept, frames === 0 ? 0 : firstEnd + frames * frameBytes, `cut at ${length}`);
+    t.is(
+      kept,
+      frames === 0 ? 0 : firstEnd + frames * frameBytes,
+      `cut at ${length}, ${end.byteLength} bytes of something else behind it`,
+    );
     t.is(again.state.highestGeneration, 1);
   }
 });
