@@ -71,6 +71,7 @@ const packageHomes: Record<string, readonly string[]> = {
   koa: ['src/platform', 'src/vault/api', 'src/vault/cache'],
   mysql2: ['src/platform', 'src/vault/store'],
   'node-cron': ['src/platform'],
+  nodemailer: ['src/vault/notify'],
   pino: ['src/platform'],
   systeminformation: ['src/platform', 'src/process-server'],
   tweetnacl: ['src/platform'],

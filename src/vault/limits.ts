@@ -48,3 +48,14 @@ export const segmentHeldBytesMax = 64 << 20;
 export const retentionMilliseconds = 5 * 60_000;
 /** Kept free on the volume under cache storage: manifests and digests must still get through when segments do not. */
 export const cacheReserveBytes = 256 << 20;
+/** How often health is looked at: an RPO threshold is minutes, so half a minute late is soon enough. */
+export const healthMilliseconds = 30_000;
+/** How long it is remembered what was raised and cleared. */
+export const healthChangesKeptDays = 90;
+/** How often channels are looked at when nothing wakes the notifier: for those that failed, and for other processes' changes. */
+export const notifyMilliseconds = 10_000;
+/** Changes in one message; a message lists fifty of them. */
+export const notifyBatchMax = 1_000;
+/** A channel that fails is tried again after 30 s, 1, 2, 4, 8, 16 and then every 30 minutes. */
+export const notifyRetryMilliseconds = 30_000;
+export const notifyRetryMillisecondsMax = 30 * 60_000;

@@ -1,0 +1,382 @@
+/**
+ * What can be wrong, from facts alone: pure, so that every threshold is tested without a vault. A condition holds or does
+ * not; `planChanges` says what to raise and what to clear. The reconciler (`reconcilers/health.ts`) finds the facts and
+ * keeps the outcome.
+ *
+ *     facts ─▶ conditions that hold ─┐
+ *                                    ├─▶ begin (seen), raise (held long enough), refresh, clear
+ *     conditions that are kept ──────┘
+ *
+ * Thresholds of process servers are the reference's; see docs/operations/health.md.
+ */
+import { z } from 'zod';
+import type { DiskState, ResyncCause } from '../../model/disk-state.ts';
+
+/** Names of the reference's `HealthErrorCategory`. */
+export const HealthCategory = z.enum([
+  'None',
+  'Replication',
+  'TestFailover',
+  'Configuration',
+  'FabricInfrastructure',
+  'VersionExpiry',
+]);
+
+export const HealthCondition = z.strictObject({
+  code: z.string().max(80),
+  category: HealthCategory,
+  /** The reference's `errorLevel`. */
+  severity: z.enum(['Information', 'Warning', 'Critical']),
+  summary: z.string().max(2000),
+  possibleCauses: z.string().max(2000),
+  recommendedAction: z.string().max(2000),
+  context: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  /** How long it must hold before anybody is told. */
+  sustainSeconds: z.number().nonnegative(),
+});
+export type HealthCondition = z.infer<typeof HealthCondition>;
+
+export interface ItemFacts {
+  readonly name: string;
+  readonly createdAt: number;
+  readonly rpoThresholdSeconds: number;
+  /** 0: none are taken. */
+  readonly applicationConsistentSeconds: number;
+  readonly newestPointAt: number | undefined;
+  readonly newestApplicationConsistentAt: number | undefined;
+  readonly disks: readonly {
+    readonly diskId: string;
+    readonly state: DiskState;
+    readonly cause: ResyncCause | undefined;
+  }[];
+  readonly blocked:
+    | {
+        readonly code: string;
+        readonly summary: string;
+        readonly possibleCauses: string;
+        readonly recommendedAction: string;
+      }
+    | undefined;
+  /** Undefined: its site does not report machines. */
+  readonly machineHeartbeatAt: number | undefined;
+  /** Undefined where the item runs at the recovery site: nothing is replicated then. */
+  readonly isReplicating: boolean;
+  readonly lastTestFailoverAt: number | undefined;
+}
+
+export interface ProcessServerFacts {
+  readonly name: string;
+  readonly lastHeartbeatAt: number;
+  readonly cpuPercent: number;
+  readonly memoryUsedPercent: number;
+  readonly spoolFreePercent: number;
+  readonly pendingBytes: number;
+  readonly uploadBytesPerSecond: number;
+}
+
+export interface SiteFacts {
+  readonly name: string;
+  readonly lastReportAt: number | undefined;
+  readonly registeredAt: number;
+}
+
+export interface StoreFacts {
+  readonly replicaFreePercent: number;
+  readonly cacheFreePercent: number;
+}
+
+const minute = 60;
+const day = 86_400;
+
+/** The reference calls a component silent after 15 minutes. */
+export const silentSeconds = 15 * minute;
+/** A load counts when it holds for 15 minutes, as in the reference. */
+const loadSustainSeconds = 15 * minute;
+/** The reference recommends a test failover every six months. */
+const rehearsalSeconds = 182 * day;
+/** Without a new point for so many of their intervals, application-consistent points are said to fail. */
+const applicationIntervalsMax = 3;
+
+export function itemConditions(facts: ItemFacts, now: number): HealthCondition[] {
+  const found: HealthCondition[] = [];
+  const since = (moment: number) => (now - moment) / 1000;
+  if (facts.blocked !== undefined)
+    found.push({
+      ...facts.blocked,
+      category: 'Replication',
+      severity: 'Critical',
+      context: {},
+      sustainSeconds: 0,
+    });
+  if (!facts.isReplicating) return found;
+  const rpoSeconds = facts.newestPointAt === undefined ? undefined : since(facts.newestPointAt);
+  if (rpoSeconds !== undefined && rpoSeconds > facts.rpoThresholdSeconds)
+    found.push({
+      code: 'RpoExceeded',
+      category: 'Replication',
+      severity: rpoSeconds > 4 * facts.rpoThresholdSeconds ? 'Critical' : 'Warning',
+      summary: `the newest recovery point of ${facts.name} is ${inWords(rpoSeconds)} old; the policy allows ${inWords(facts.rpoThresholdSeconds)}`,
+      possibleCauses:
+        'The machine changes more than the line carries, a resync is running, or a part of the way to the vault stands still.',
+      recommendedAction:
+        'Look at the other conditions of this machine, its process server and its site; the oldest one is usually the cause. Give the line more room, or raise the threshold of the policy.',
+      context: { rpoSeconds: Math.round(rpoSeconds), thresholdSeconds: facts.rpoThresholdSeconds },
+      sustainSeconds: 0,
+    });
+  // The reference gives initial replication as long as it takes, and speaks up when nothing came of it for a day.
+  if (facts.newestPointAt === undefined && since(facts.createdAt) > day)
+    found.push({
+      code: 'NoRecoveryPointYet',
+      category: 'Replication',
+      severity: 'Warning',
+      summary: `${facts.name} has no recovery point ${inWords(since(facts.createdAt))} after protection was enabled`,
+      possibleCauses: 'Initial replication is slow or stands still, or the mobility service does not run.',
+      recommendedAction:
+        'Look at the progress of initial replication and at the log of the mobility service.',
+      context: {},
+      sustainSeconds: 0,
+    });
+  const applicationDue = applicationIntervalsMax * facts.applicationConsistentSeconds;
+  if (
+    facts.applicationConsistentSeconds > 0 &&
+    facts.newestPointAt !== undefined &&
+    since(facts.newestApplicationConsistentAt ?? facts.createdAt) >
+      Math.max(applicationDue, facts.rpoThresholdSeconds)
+  )
+    found.push({
+      code: 'NoApplicationConsistentPoint',
+      category: 'Replication',
+      severity: 'Warning',
+      summary: `${facts.name} had no application-consistent point for ${inWords(since(facts.newestApplicationConsistentAt ?? facts.createdAt))}; one is due every ${inWords(facts.applicationConsistentSeconds)}`,
+      possibleCauses:
+        'The scripts or the hook of its database fail, or its file systems do not freeze within the limit.',
+      recommendedAction: 'Look at the events of the machine: each attempt that failed says why.',
+      context: {},
+      sustainSeconds: 0,
+    });
+  const resyncing = facts.disks.filter(({ state }) => state === 'resync');
+  if (resyncing.length > 0)
+    found.push({
+      code: 'ResyncRequired',
+      category: 'Replication',
+      severity: 'Warning',
+      summary: `${resyncing.length} disk${resyncing.length === 1 ? '' : 's'} of ${facts.name} ${resyncing.length === 1 ? 'is' : 'are'} being compared with the replica (${[...new Set(resyncing.map(({ cause }) => cause ?? 'unknown cause'))].join(', ')}); no new points meanwhile`,
+      possibleCauses: 'Changes could not be followed for a while; the cause is named.',
+      recommendedAction:
+        'Nothing: it ends by itself. When the same cause comes again and again, docs/operations/resync.md says what to do.',
+      context: { disks: resyncing.length },
+      sustainSeconds: 0,
+    });
+  if (facts.machineHeartbeatAt !== undefined && since(facts.machineHeartbeatAt) > silentSeconds)
+    found.push({
+      code: 'MobilityServiceSilent',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `the mobility service on ${facts.name} has not been heard of for ${inWords(since(facts.machineHeartbeatAt))}`,
+      possibleCauses:
+        'The machine is off, the service is stopped, or it cannot reach the configuration server.',
+      recommendedAction: 'Start the machine or its service: `systemctl status leeward-mobility-service`.',
+      context: {},
+      sustainSeconds: 0,
+    });
+  if (
+    facts.newestPointAt !== undefined &&
+    since(facts.lastTestFailoverAt ?? facts.createdAt) > rehearsalSeconds
+  )
+    found.push({
+      code: 'TestFailoverRecommended',
+      category: 'TestFailover',
+      severity: 'Information',
+      summary: `${facts.name} was ${facts.lastTestFailoverAt === undefined ? 'never rehearsed' : `last rehearsed ${inWords(since(facts.lastTestFailoverAt))} ago`}`,
+      possibleCauses: 'A recovery that was never tried is a hope.',
+      recommendedAction: `Run a test failover: \`leeward protected-item test-failover ${facts.name} --wait\`.`,
+      context: {},
+      sustainSeconds: 0,
+    });
+  return found;
+}
+
+export function processServerConditions(facts: ProcessServerFacts, now: number): HealthCondition[] {
+  const found: HealthCondition[] = [];
+  const silence = (now - facts.lastHeartbeatAt) / 1000;
+  if (silence > silentSeconds) {
+    found.push({
+      code: 'ProcessServerSilent',
+      category: 'FabricInfrastructure',
+      severity: 'Critical',
+      summary: `the process server ${facts.name} has not been heard of for ${inWords(silence)}`,
+      possibleCauses: 'It is off or stopped, or it cannot reach the configuration server.',
+      recommendedAction: 'Start it; its machines go on by themselves and nothing is compared anew.',
+      context: {},
+      sustainSeconds: 0,
+    });
+    // What it said last says nothing about now.
+    return found;
+  }
+  const level = (
+    what: string,
+    code: string,
+    value: number,
+    limits: { readonly warning: number; readonly critical: number },
+    advice: string,
+  ) => {
+    const isBad = limits.warning < limits.critical ? value > limits.warning : value < limits.warning;
+    const isCritical = limits.warning < limits.critical ? value > limits.critical : value < limits.critical;
+    if (isBad)
+      found.push({
+        code,
+        category: 'FabricInfrastructure',
+        severity: isCritical ? 'Critical' : 'Warning',
+        summary: `the process server ${facts.name} has ${Math.round(value)} % ${what}`,
+        possibleCauses: 'More machines, or more changes, than it was sized for.',
+        recommendedAction: advice,
+        context: { percent: Math.round(value) },
+        sustainSeconds: loadSustainSeconds,
+      });
+  };
+  level(
+    'of its processors in use',
+    'ProcessServerCpuHigh',
+    facts.cpuPercent,
+    { warning: 80, critical: 95 },
+    'Give it more processors, or move machines to another process server.',
+  );
+  level(
+    'of its memory in use',
+    'ProcessServerMemoryHigh',
+    facts.memoryUsedPercent,
+    { warning: 80, critical: 95 },
+    'Give it more memory, or move machines to another process server.',
+  );
+  level(
+    'of its spool free',
+    'ProcessServerSpoolLow',
+    facts.spoolFreePercent,
+    { warning: 30, critical: 25 },
+    'Give the line to the vault more room, or the spool a larger disk.',
+  );
+  const backlogSeconds =
+    facts.pendingBytes === 0
+      ? 0
+      : facts.uploadBytesPerSecond === 0
+        ? Number.POSITIVE_INFINITY
+        : facts.pendingBytes / facts.uploadBytesPerSecond;
+  if (backlogSeconds > 30 * minute)
+    found.push({
+      code: 'UploadBacklog',
+      category: 'FabricInfrastructure',
+      severity: backlogSeconds > 45 * minute ? 'Critical' : 'Warning',
+      summary: `what waits at the process server ${facts.name} takes ${Number.isFinite(backlogSeconds) ? inWords(backlogSeconds) : 'for ever'} to upload at its present rate`,
+      possibleCauses: 'The line to the vault is slow, cut or throttled.',
+      recommendedAction: 'Check the line and the throttle of the process server.',
+      context: { pendingBytes: facts.pendingBytes },
+      sustainSeconds: 5 * minute,
+    });
+  return found;
+}
+
+export function siteConditions(facts: SiteFacts, now: number): HealthCondition[] {
+  const silence = (now - (facts.lastReportAt ?? facts.registeredAt)) / 1000;
+  if (silence <= silentSeconds) return [];
+  return [
+    {
+      code: 'ConfigurationServerSilent',
+      category: 'FabricInfrastructure',
+      severity: 'Critical',
+      summary: `the configuration server of ${facts.name} has not been heard of for ${inWords(silence)}`,
+      possibleCauses:
+        'The site is down, its configuration server is stopped, or its way out to the vault is blocked.',
+      recommendedAction:
+        'If the site is lost, fail its machines over. Otherwise start the configuration server; replication goes on without it.',
+      context: {},
+      sustainSeconds: 0,
+    },
+  ];
+}
+
+export function storeConditions(facts: StoreFacts): HealthCondition[] {
+  const low = (code: string, what: string, percent: number, advice: string): HealthCondition[] =>
+    percent >= 20
+      ? []
+      : [
+          {
+            code,
+            category: 'Configuration',
+            severity: percent < 10 ? 'Critical' : 'Warning',
+            summary: `${Math.round(percent)} % of ${what} is free`,
+            possibleCauses: 'More machines, more changes or a longer history than it was sized for.',
+            recommendedAction: advice,
+            context: { percent: Math.round(percent) },
+            sustainSeconds: 0,
+          },
+        ];
+  return [
+    ...low(
+      'ReplicaStoreLow',
+      'the replica store',
+      facts.replicaFreePercent,
+      'Add disk to the volume, shorten the history of a policy, or clean test failovers up.',
+    ),
+    ...low(
+      'CacheStorageLow',
+      'cache storage',
+      facts.cacheFreePercent,
+      'Look why segments are not applied (the events of the machines say it), or add disk.',
+    ),
+  ];
+}
+
+/** A condition that is kept. */
+export interface KeptCondition {
+  readonly condition: HealthCondition;
+  readonly seenAt: number;
+  /** Undefined: nobody was told. */
+  readonly raisedAt: number | undefined;
+}
+
+export interface ConditionChanges {
+  /** New, but not to be told yet. */
+  readonly begin: readonly HealthCondition[];
+  /** To be told now, whether it was kept or not. */
+  readonly raise: readonly HealthCondition[];
+  /** Still true, said differently. */
+  readonly refresh: readonly HealthCondition[];
+  readonly clear: readonly KeptCondition[];
+}
+
+/** What changes about one object, by code. */
+export function planChanges(
+  kept: readonly KeptCondition[],
+  holds: readonly HealthCondition[],
+  now: number,
+): ConditionChanges {
+  const keptByCode = new Map(kept.map((each) => [each.condition.code, each]));
+  const changes = {
+    begin: [] as HealthCondition[],
+    raise: [] as HealthCondition[],
+    refresh: [] as HealthCondition[],
+  };
+  for (const condition of holds) {
+    const known = keptByCode.get(condition.code);
+    const heldSeconds = known === undefined ? 0 : (now - known.seenAt) / 1000;
+    if (known?.raisedAt === undefined && heldSeconds >= condition.sustainSeconds)
+      changes.raise.push(condition);
+    else if (known === undefined) changes.begin.push(condition);
+    else if (JSON.stringify(known.condition) !== JSON.stringify(condition))
+      // A warning that becomes critical is news.
+      (known.raisedAt !== undefined && known.condition.severity !== condition.severity
+        ? changes.raise
+        : changes.refresh
+      ).push(condition);
+  }
+  const holding = new Set(holds.map(({ code }) => code));
+  return { ...changes, clear: kept.filter(({ condition }) => !holding.has(condition.code)) };
+}
+
+/** For people: the two largest units say enough. */
+export function inWords(seconds: number): string {
+  if (seconds < 2 * minute) return `${Math.round(seconds)} s`;
+  if (seconds < 2 * 3600) return `${Math.round(seconds / minute)} min`;
+  if (seconds < 2 * day) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / day)} days`;
+}
