@@ -355,7 +355,7 @@ class ArmDoor {
     if (status === 401)
       context.set(
         'www-authenticate',
-        `Bearer authorization_uri="${this.#publicUrl}/", error="invalid_token", error_description="${known.code}"`,
+        `Bearer authorization_uri="${known.context.authorizationUri ?? `${this.#publicUrl}/`}", error="invalid_token", error_description="${known.code}"`,
       );
     if (status === 405) context.set('allow', String(known.context.allowed ?? ''));
     context.body = JSON.stringify(envelope(known, ids));

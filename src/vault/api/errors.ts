@@ -170,7 +170,8 @@ const statusByCode: Readonly<Record<string, number>> = {
 
 /** Names that say it themselves, so that a new code of a noun needs no row above. */
 const statusByName: readonly (readonly [RegExp, number])[] = [
-  [/(NotFound|Unknown|Gone)$/, 404],
+  [/^(Invalid|Expired)?Authentication/, 401],
+  [/(NotFound|Unknown|Gone|DoesNotExist)$/, 404],
   [/(InUse|IsBusy|AlreadyExists|Exists|NotEmpty|Conflict|NotAllowed|InProgress)$/, 409],
 ];
 

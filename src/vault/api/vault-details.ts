@@ -3,9 +3,9 @@
  * that are asked before there is a vault (is the name free, which operations are there).
  */
 import { X509Certificate } from 'node:crypto';
-import { actionOf } from '../../protocol/arm/actions.ts';
 import { type Operation, operations } from '../../protocol/arm/description.ts';
 import { childId, vaultResourceId } from '../../protocol/arm/resource-id.ts';
+import { actionOf } from '../access/actions.ts';
 import type { Properties } from '../store/resources.ts';
 import { errors } from './errors.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
@@ -232,7 +232,7 @@ export function vaultDetailsHandlers(parts: VaultDetailsParts): Handlers {
 function discovered(fits: (operation: Operation) => boolean) {
   const byName = new Map<string, { readonly row: Properties }>();
   for (const operation of operations.filter(fits)) {
-    const name = actionOf(operation);
+    const name = actionOf(operation.method, operation.path);
     if (byName.has(name)) continue;
     const segments = name.split('/');
     byName.set(name, {
