@@ -68,6 +68,7 @@ const importTable: Record<string, { readonly may: readonly string[]; readonly be
 const packageHomes: Record<string, readonly string[]> = {
   '@azure/storage-blob': ['src/protocol/cache', 'test/', 'bench/'],
   execa: ['test/', 'tools/', 'bench/'],
+  jose: ['src/vault/access', 'test/'],
   koa: ['src/platform', 'src/vault/api', 'src/vault/cache'],
   mysql2: ['src/platform', 'src/vault/store'],
   'node-cron': ['src/platform'],

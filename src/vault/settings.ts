@@ -3,6 +3,38 @@ import { z } from 'zod';
 
 export const vaultSettingsName = 'vault.json';
 
+/** Somebody else's tokens that are accepted here: any OpenID Connect provider. */
+export const OidcIssuer = z.strictObject({
+  /** Exactly as its tokens and its `.well-known/openid-configuration` write it. */
+  issuer: z.url({ protocol: /^https$/ }),
+  /** `aud` of tokens for this vault. */
+  audience: z.string().min(1),
+  /** PEM; default: the machine's own trust. */
+  caFile: z.string().startsWith('/').optional(),
+  /** The claim that says who it is, for ever; Entra's is `oid`. */
+  subjectClaim: z.string().min(1).default('sub'),
+  /** What to call them in lists and in the audit trail. */
+  nameClaim: z.string().min(1).default('name'),
+  /** Whoever has `value` in `claim` (a text or a list) has the role; default scope: the subscription. */
+  roles: z
+    .array(
+      z.strictObject({
+        claim: z.string().min(1),
+        value: z.string().min(1),
+        role: z.enum([
+          'Owner',
+          'Site Recovery Contributor',
+          'Site Recovery Operator',
+          'Site Recovery Reader',
+        ]),
+        scope: z.string().startsWith('/subscriptions/').optional(),
+      }),
+    )
+    .max(100)
+    .default([]),
+});
+export type OidcIssuer = z.infer<typeof OidcIssuer>;
+
 export const VaultSettings = z.strictObject({
   /** Where process servers put segments. */
   cache: z.strictObject({
