@@ -58,7 +58,7 @@ import {
   undoTriesMax,
   waitLookMilliseconds,
 } from './limits.ts';
-import { replay } from './replay.ts';
+import { type Replay, replay } from './replay.ts';
 import { tasksOf } from './tasks.ts';
 import type {
   JobTarget,
@@ -98,6 +98,8 @@ interface Running {
   readonly undo: AbortController;
   progress: JobProgress | undefined;
   progressWrittenAt: number;
+  /** The job cannot be cancelled any more. */
+  isPast: boolean;
 }
 
 export class JobEngine implements Jobs {
@@ -177,6 +179,7 @@ export class JobEngine implements Jobs {
       if (row.cancelRequested) return {};
       const workflow = this.#workflows.get(row.workflow);
       const state = workflow && replay(stepsOf(workflow, row), log);
+      if (state?.isPast) throw errors.JobNotCancelable(jobId, 'what it did cannot be taken back any more');
       if (state?.unwinding) throw errors.JobNotCancelable(jobId, 'it has failed and is being undone');
       if (workflow && !workflow.cancelable && state?.next.next !== 'stand')
         throw errors.JobNotCancelable(jobId, `${row.friendlyName} is not stopped half-way`);
@@ -355,6 +358,7 @@ export class JobEngine implements Jobs {
       undo: new AbortController(),
       progress: undefined,
       progressWrittenAt: Number.NEGATIVE_INFINITY,
+      isPast: false,
     };
     if (stopping.aborted)
       for (const controller of [running.work, running.undo]) controller.abort(errors.EngineStopping());
@@ -399,7 +403,7 @@ export class JobEngine implements Jobs {
         if (over.aborted) return;
         if (!renewed) return lost();
         renewedAt = at;
-        if (renewed.cancelRequested && !running.work.signal.aborted)
+        if (renewed.cancelRequested && !running.isPast && !running.work.signal.aborted)
           running.work.abort(errors.JobCancelled(lease.jobId));
       } catch (error) {
         log.warn('job-lease-not-renewed', { jobId: lease.jobId, error });
@@ -435,12 +439,12 @@ export class JobEngine implements Jobs {
         await this.#write(lease, { change: { ...standing(next.error), dueAt: undefined } });
         return false;
       case 'undo':
-        return this.#undo(running, row, next.step, next.begun, state.outputs, input);
+        return this.#undo(running, row, next.step, next.begun, state, input);
       case 'do': {
         const started = row.startedAt ?? this.#now();
         const change: JobChange = {
           state: 'InProgress',
-          stateDescription: row.cancelRequested ? 'Cancelling' : 'InProgress',
+          stateDescription: row.cancelRequested && !state.isPast ? 'Cancelling' : 'InProgress',
           wait: undefined,
           ...(row.startedAt === undefined ? { startedAt: started } : {}),
         };
@@ -450,7 +454,7 @@ export class JobEngine implements Jobs {
             change,
           });
         else if (row.wait !== undefined || row.state !== 'InProgress') await this.#write(lease, { change });
-        return this.#do(running, row, workflow, input, next.step, state.outputs, next.resumeComments, steps);
+        return this.#do(running, row, workflow, input, next.step, state, next.resumeComments, steps);
       }
     }
   }
@@ -507,16 +511,17 @@ export class JobEngine implements Jobs {
     workflow: AnyWorkflow,
     input: unknown,
     step: AnyStep,
-    outputs: Readonly<Record<string, Json>>,
+    state: Replay<AnyStep>,
     resumeComments: string | undefined,
     steps: readonly AnyStep[],
   ): Promise<boolean> {
     const { lease } = running;
-    if (row.cancelRequested) running.work.abort(errors.JobCancelled(lease.jobId));
+    running.isPast = state.isPast;
+    if (row.cancelRequested && !state.isPast) running.work.abort(errors.JobCancelled(lease.jobId));
     let result: Json | Wait | undefined;
     try {
       running.work.signal.throwIfAborted();
-      result = await step.do(this.#context(running, row, step, outputs, input, running.work, resumeComments));
+      result = await step.do(this.#context(running, row, step, state, input, running.work, resumeComments));
       assertJson(result, step.name);
     } catch (error) {
       this.#interrupted(running, error);
@@ -530,7 +535,7 @@ export class JobEngine implements Jobs {
       ...(result === undefined ? {} : { output: result }),
     };
     if (steps.at(-1) === step && !running.work.signal.aborted) {
-      const all = { ...outputs, [step.name]: result ?? null };
+      const all = { ...state.outputs, [step.name]: result ?? null };
       return this.#conclude(lease, row, [entry], workflow, input, all, 'Succeeded');
     }
     await this.#write(lease, { entries: [entry], ...withProgress(running) });
@@ -546,7 +551,7 @@ export class JobEngine implements Jobs {
       log.error('job-step-failed', { jobId: lease.jobId, step: step.name, error });
     else log.warn('job-step-failed', { jobId: lease.jobId, step: step.name, error: error.message });
     const kept = jobError(error, step.name, clock);
-    const stands = step.onFailure === 'suspend' && !wasCancelled;
+    const stands = running.isPast || (step.onFailure === 'suspend' && !wasCancelled);
     await this.#write(lease, {
       entries: [{ entry: 'Failed', at: this.#now(), step: step.name, error: kept }],
       change: {
@@ -563,7 +568,7 @@ export class JobEngine implements Jobs {
     row: JobRow,
     step: AnyStep,
     begun: boolean,
-    outputs: Readonly<Record<string, Json>>,
+    state: Replay<AnyStep>,
     input: unknown,
   ): Promise<boolean> {
     const { log, clock, store } = this.#options;
@@ -580,7 +585,7 @@ export class JobEngine implements Jobs {
       },
     });
     try {
-      await step.undo!(this.#context(running, row, step, outputs, input, running.undo, undefined));
+      await step.undo!(this.#context(running, row, step, state, input, running.undo, undefined));
     } catch (error) {
       this.#interrupted(running, error);
       log.error('job-step-not-undone', { jobId: lease.jobId, step: step.name, error });
@@ -693,7 +698,7 @@ export class JobEngine implements Jobs {
     running: Running,
     row: JobRow,
     step: AnyStep,
-    outputs: Readonly<Record<string, Json>>,
+    state: Replay<AnyStep>,
     input: unknown,
     controller: AbortController,
     resumeComments: string | undefined,
@@ -709,8 +714,10 @@ export class JobEngine implements Jobs {
         createdAt: row.createdAt,
       },
       input,
-      outputs,
+      outputs: state.outputs,
       signal: controller.signal,
+      startedAt: state.startedAt.get(step.name) ?? this.#now(),
+      failure: row.errors.at(-1)?.summary,
       resumeComments,
       report: (text, fraction) => {
         running.progress = {

@@ -28,14 +28,19 @@ export interface Replay<S> {
   readonly outputs: Readonly<Record<string, Json>>;
   /** Why it is being undone. */
   readonly unwinding: 'Failed' | 'Cancelled' | undefined;
+  /** A step that cannot be taken back is done. */
+  readonly isPast: boolean;
+  /** When each step was begun first. */
+  readonly startedAt: ReadonlyMap<string, string>;
 }
 
-type Replayable = Pick<Step<never>, 'name' | 'onFailure'> & { readonly undo?: unknown };
+type Replayable = Pick<Step<never>, 'name' | 'onFailure' | 'isPivot'> & { readonly undo?: unknown };
 
 export function replay<S extends Replayable>(steps: readonly S[], log: readonly LogEntry[]): Replay<S> {
   const byName = new Map(steps.map((step) => [step.name, step]));
   const outputs: Record<string, Json> = {};
-  const begun = new Set<string>();
+  const begun = new Map<string, string>();
+  let isPast = false;
   const running = new Set<string>();
   const done = new Set<string>();
   const undone = new Set<string>();
@@ -47,11 +52,16 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
   for (const entry of log) {
     switch (entry.entry) {
       case 'Started':
-        begun.add(entry.step);
+        if (!begun.has(entry.step)) begun.set(entry.step, entry.at);
         running.add(entry.step);
         break;
       case 'Succeeded':
         done.add(entry.step);
+        if (byName.get(entry.step)?.isPivot) {
+          isPast = true;
+          // Who cancelled while it was being done came too late.
+          unwinding = undefined;
+        }
         running.delete(entry.step);
         outputs[entry.step] = entry.output ?? null;
         break;
@@ -59,7 +69,8 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
         running.delete(entry.step);
         const step = byName.get(entry.step);
         // Somebody who cancels does not want to be asked.
-        if (step?.onFailure === 'suspend' && unwinding === undefined) standing = { step, error: entry.error };
+        const stands = isPast || (step?.onFailure === 'suspend' && unwinding === undefined);
+        if (step && stands) standing = { step, error: entry.error };
         else unwinding ??= 'Failed';
         break;
       }
@@ -69,6 +80,7 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
         tries.delete(entry.step);
         break;
       case 'CancelRequested':
+        if (isPast) break;
         standing = undefined;
         unwinding ??= 'Cancelled';
         break;
@@ -84,7 +96,13 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
         break;
     }
   }
-  const found = (next: Next<S>): Replay<S> => ({ next, outputs, unwinding });
+  const found = (next: Next<S>): Replay<S> => ({
+    next,
+    outputs,
+    unwinding,
+    isPast,
+    startedAt: begun,
+  });
   if (unwinding !== undefined) {
     const step = steps.findLast(
       ({ name, undo }) => undo !== undefined && begun.has(name) && !undone.has(name),

@@ -61,6 +61,10 @@ export interface StepContext<Input> {
   readonly outputs: Readonly<Record<string, Json>>;
   /** Aborts when the lease is lost, the vault stops or the job is cancelled. */
   readonly signal: AbortSignal;
+  /** When this step was begun first, ISO 8601: the same however often it is run. */
+  readonly startedAt: string;
+  /** While undoing: what had failed last. */
+  readonly failure: string | undefined;
   /** Of the person who resumed the job. */
   readonly resumeComments: string | undefined;
   /** For whoever watches; the last one is kept. `fraction` from 0 to 1. */
@@ -93,6 +97,11 @@ export interface Step<Input> {
   readonly undo?: (context: StepContext<Input>) => Promise<void>;
   /** `ASRTask.taskType` and its custom details, where they say more than the title. */
   readonly task?: { readonly type: string; readonly details?: { readonly [key: string]: Json } };
+  /**
+   * Once this step is done there is no way back: a later one that fails is never undone but waits for a person, and the
+   * job cannot be cancelled any more.
+   */
+  readonly isPivot?: true;
   /** Default `unwind`. `suspend`: a person looks, then resumes (the step runs again) or cancels (unwinds). */
   readonly onFailure?: 'unwind' | 'suspend';
 }

@@ -43,6 +43,8 @@ export interface TestFailoverRecords {
   byId(failoverId: string): Promise<TestFailoverRecord | undefined>;
   /** Newest first. */
   list(limit: number): Promise<TestFailoverRecord[]>;
+  /** The item's that is not cleaned up; the newest. */
+  ofItem(itemId: ProtectedItemId): Promise<TestFailoverRecord | undefined>;
   /** Those in `starting` or `cleaning`. */
   unfinished(): Promise<TestFailoverRecord[]>;
 }
@@ -63,6 +65,13 @@ export function testFailoverRecords(session: Session): TestFailoverRecords {
     },
     byId: async (failoverId) => (await read('WHERE failover_id = ?', [failoverId]))[0],
     list: (limit) => read('ORDER BY started_at DESC, failover_id LIMIT ?', [limit]),
+    ofItem: async (itemId) =>
+      (
+        await read(
+          "WHERE item_id = ? AND state IN ('starting', 'running', 'cleaning') ORDER BY started_at DESC LIMIT 1",
+          [itemId],
+        )
+      )[0],
     // A handful at most: each holds a machine.
     unfinished: () => read("WHERE state IN ('starting', 'cleaning') ORDER BY started_at", []),
   };

@@ -1,0 +1,5 @@
+CREATE TABLE IF NOT EXISTS failovers (
+  item_id CHAR(36) NOT NULL PRIMARY KEY,
+  failover_id CHAR(36) NOT NULL,
+  record JSON NOT NULL
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin

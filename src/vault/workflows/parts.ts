@@ -1,0 +1,88 @@
+/**
+ * What workflows are made of: the rooms whose work they order. Interfaces where a test has a stand-in of its own; each of
+ * those is behind the same suite as the real thing.
+ */
+import type { ProtectedItemId } from '../../model/ids.ts';
+import type { ItemOperation } from '../../model/protection-state.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Files } from '../../platform/files.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Random } from '../../platform/random.ts';
+import type { ReportedMachine, SiteAnswer } from '../../protocol/control/site-link.ts';
+import type { FailoverProvider } from '../failover/provider.ts';
+import type { ReplicaStore } from '../replica/replica-store.ts';
+import type { FailoverRecords } from '../store/failovers.ts';
+import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
+import type { OrderContent } from '../store/site-orders.ts';
+import type { TestFailoverRecords } from '../store/test-failovers.ts';
+import type { VaultStore } from '../store/vault-store.ts';
+
+/** Orders to sites. `../site-link/orders.ts` has them. */
+export interface SiteOrders {
+  /** Placed once, however often it is called with the same id. Throws `SiteUnknown`. */
+  place(order: {
+    readonly orderId: string;
+    readonly siteId: string;
+    readonly content: OrderContent;
+    readonly expiresAt: string;
+  }): Promise<void>;
+  /** Undefined: not answered yet. An order that expired is answered as failed. */
+  answer(orderId: string): Promise<SiteAnswer | undefined>;
+}
+
+/** Sites as far as items have to do with them. */
+export interface ItemSites {
+  /** The site of a fabric; undefined: it has none (any more). */
+  siteOf(item: Pick<ItemResource, 'vaultId' | 'fabricName'>): Promise<string | undefined>;
+  machine(siteId: string, machineId: string): Promise<ReportedMachine | undefined>;
+  /** The item's key for that site's eyes only, base64. */
+  sealItemKey(siteId: string, itemId: ProtectedItemId): Promise<string>;
+}
+
+/** The item's row, state and guard. `../store/protected-items.ts` has it. */
+export interface ItemRecords {
+  add(
+    item: Omit<ItemResource, 'condition' | 'jobId' | 'scenario'>,
+    job: { readonly jobId: string; readonly scenarioName: string; readonly startedAt: string },
+  ): Promise<void>;
+  tie(id: string, itemId: ProtectedItemId): Promise<void>;
+  byId(id: string): Promise<ItemResource | undefined>;
+  byItemId(itemId: ProtectedItemId): Promise<ItemResource | undefined>;
+  begin(
+    id: string,
+    operation: ItemOperation,
+    job: { readonly jobId: string; readonly scenarioName: string; readonly startedAt: string },
+  ): Promise<void>;
+  end(id: string, jobId: string, outcome: 'done' | 'failed', changes?: ItemChanges): Promise<void>;
+  change(id: string, changes: ItemChanges): Promise<void>;
+}
+
+export interface WorkflowParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly log: Log;
+  readonly items: ItemRecords;
+  readonly store: VaultStore;
+  readonly replica: ReplicaStore;
+  readonly sites: ItemSites;
+  readonly orders: SiteOrders;
+  readonly testFailovers: TestFailoverRecords;
+  readonly failovers: FailoverRecords;
+  /** Undefined: none is set up, and what needs one is refused with that reason. */
+  readonly provider: FailoverProvider | undefined;
+  /** Proofs: `<folder>/<failover id>/screen.png` and `report.json`. */
+  readonly proofsFolder: string;
+  /** An item key, made and sealed under the vault's master key. */
+  readonly newSealedKey: () => Uint8Array;
+  /** Waits until the log processor has let go of the item. */
+  readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
+  /** What is left of an item in the archive and in cache storage. */
+  readonly dropLeftovers: (itemId: ProtectedItemId) => Promise<void>;
+  /** Has every disk compared with its replica, in a new chain; false when that was asked for before. */
+  readonly orderResync: (
+    itemId: ProtectedItemId,
+    chain: number,
+    cause: 'ReplicaInvalid' | 'Requested',
+  ) => Promise<boolean>;
+}
