@@ -13,6 +13,7 @@ import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
 import { encodeFrame, FrameType, frame } from '../../src/protocol/replication/frame.ts';
 import { Hello } from '../../src/protocol/replication/messages.ts';
 import { Receiver } from '../../src/protocol/replication/receiver.ts';
+import { Archive } from '../../src/vault/log-processor/archive.ts';
 import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import { sumOf } from '../../src/vault/replica/sums.ts';
 import { Life, Timeline } from '../support/simulated/clock.ts';
@@ -302,4 +303,42 @@ test('a spool keeps every frame that it acknowledged, through kills that are fol
     );
   }
   t.true(acknowledgedCount > 300 && sessions > 100, `${acknowledgedCount} frames, ${sessions} sessions`);
+});
+
+test('an archive keeps every manifest whose place was recorded, through kills and power losses', async (t) => {
+  const itemId = '11111111-1111-4111-8111-111111111111' as ProtectedItemId;
+  let recorded = 0;
+  for (let seed = 0; seed < 40; seed++) {
+    /** As the vault's records have it: whole transactions, none of which is lost. */
+    let position = { chain: 1, sequence: 0, endBytes: 0 };
+    const known = new Map<string, string>();
+    let archive: Archive;
+    await crashing(
+      `archive/${seed}`,
+      20,
+      async ({ drive }, life) => {
+        archive = new Archive({ files: drive.files(life), folder: '/archive' });
+        const found = new Map<string, string>();
+        for (const chain of await archive.chains(itemId))
+          for await (const { sequence, object } of archive.manifests(itemId, chain))
+            found.set(`${chain}/${sequence}`, object.toString());
+        for (const [place, object] of known)
+          t.is(found.get(place), object, `seed ${seed}: manifest ${place}`);
+      },
+      async ({ random }) => {
+        for (;;) {
+          const isNewChain = random.chance(0.3);
+          const chain = position.chain + (isNewChain ? 1 : 0);
+          const sequence = isNewChain ? 1 : position.sequence + 1;
+          const object = `{"is":"${random.uuid()}"}\nits mac\n`;
+          const from = sequence === 1 ? 0 : position.endBytes;
+          const endBytes = await archive.append(itemId, chain, sequence, Buffer.from(object), from);
+          position = { chain, sequence, endBytes };
+          known.set(`${chain}/${sequence}`, object);
+          recorded++;
+        }
+      },
+    );
+  }
+  t.true(recorded > 500, `${recorded} manifests`);
 });

@@ -38,7 +38,9 @@ export class Archive {
     const folder = join(this.#folder, itemId, pad(chain));
     const path = join(folder, `${pad(first)}.manifests`);
     const begin = first === sequence ? 0 : endBytes;
-    const isNew = (await this.#files.sizeBytes(path)) === undefined;
+    // Not whether it is there: a try that was killed may have made it, and its name may not be durable yet. Until the names
+    // are, no position says that anything is in this file, so that every try begins at 0.
+    const isNew = begin === 0 || (await this.#files.sizeBytes(path)) === undefined;
     if (isNew) await this.#files.makeFolder(folder);
     {
       await using file = await this.#files.open(path, 'create');

@@ -3,7 +3,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { systemFiles } from '../../../src/platform/files.ts';
+import { type Files, systemFiles } from '../../../src/platform/files.ts';
 import { ItemSpool } from '../../../src/process-server/spool/item-spool.ts';
 import { SpoolSpace } from '../../../src/process-server/spool/space.ts';
 import { encodeFrame, FrameType, frame } from '../../../src/protocol/replication/frame.ts';
@@ -12,9 +12,16 @@ import { ScriptedSender } from '../../support/scripted-sender.ts';
 
 const sender = Object.assign(new ScriptedSender([1 << 20]), { generation: 1 });
 
-function spoolIn(folder: string): ItemSpool {
+/** Where a thousand crashes are tried: what is durable is of no matter to what is found. */
+const unsyncedFiles: Files = {
+  ...systemFiles,
+  syncDirectory: async () => {},
+  open: async (path, mode) => Object.assign(await systemFiles.open(path, mode), { sync: async () => {} }),
+};
+
+function spoolIn(folder: string, files = systemFiles): ItemSpool {
   const space = new SpoolSpace({ serverBytes: 1 << 30, itemBytes: 1 << 30, refineReserveBytes: 0 });
-  return new ItemSpool({ files: systemFiles, folder, itemId: sender.itemId, space, partBytesMax: 1 << 20 });
+  return new ItemSpool({ files, folder, itemId: sender.itemId, space, partBytesMax: 1 << 20 });
 }
 
 const write = (sequence: number) =>
@@ -56,9 +63,11 @@ test('a tail that is torn at any byte, or has something else in its place, is cu
   ];
   for (let at = 0; at <= whole.byteLength * ends.length; at++) {
     const length = Math.floor(at / ends.length);
+    // Every length; every seventh with something else behind it, which meets each field of a frame as well.
+    if (at % ends.length > 0 && length % 7 > 0) continue;
     const end = ends[at % ends.length]!(whole.byteLength - length);
     await writeFile(join(scratch, 'journal', name!), Buffer.concat([whole.subarray(0, length), end]));
-    const again = spoolIn(scratch);
+    const again = spoolIn(scratch, unsyncedFiles);
     await again.recover();
     const frames = Math.max(0, Math.floor((length - firstEnd) / frameBytes));
     const kept = again.closedParts[0]?.sizeBytes ?? 0;

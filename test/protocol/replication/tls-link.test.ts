@@ -118,11 +118,11 @@ test('bytes that are no frame end the link with CorruptFrame', async (t) => {
 });
 
 test('heartbeats keep an idle link alive and are never seen; a silent peer is hung up on', async (t) => {
-  const times = { heartbeatMilliseconds: 20, silenceMillisecondsMax: 200 };
+  const times = { heartbeatMilliseconds: 50, silenceMillisecondsMax: 1500 };
   const { sender, receiver, close } = await pair(times);
   const fromSender = collect(sender, 1);
   const fromReceiver = collect(receiver, 1);
-  await systemClock.sleep(600);
+  await systemClock.sleep(2000);
   await receiver.send(frame(FrameType.ack, { sequence: 3 }));
   t.is((await fromSender)[0]?.sequence, 3);
   await sender.send(frame(FrameType.zero, { lengthBytes: 4096 }));
