@@ -42,7 +42,7 @@ export function messageOf(vault: string, url: string, changes: readonly HealthCh
 
 const more = (count: number): string => (count > 1 ? ` and ${count - 1} more` : '');
 
-/** The body of a webhook; its form is docs/formats/webhook.md. */
+/** The body of a webhook; its form is in docs/operations/health.md. */
 export function webhookBody(vaultId: string, changes: readonly HealthChange[]): string {
   return JSON.stringify({
     version: 1,

@@ -1,0 +1,311 @@
+/**
+ * Goal: what is raised and cleared reaches people and programs, once on a good day and never not at all.
+ * Method: the real reconciler and notifier on a real MariaDB; a real SMTP server and a real HTTP server that can refuse.
+ */
+
+import { createHmac } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import anyTest from 'ava';
+import { SMTPServer } from 'smtp-server';
+import type { Clock } from '../../../src/platform/clock.ts';
+import { silentLog } from '../../../src/platform/log.ts';
+import { Metrics } from '../../../src/platform/metrics.ts';
+import type { Database } from '../../../src/platform/mysql.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { parse } from '../../../src/platform/settings.ts';
+import { vaultResourceId } from '../../../src/protocol/arm/resource-id.ts';
+import type { StoreFacts } from '../../../src/vault/health/conditions.ts';
+import { type Channel, mailChannel, webhookChannel } from '../../../src/vault/notify/channels.ts';
+import { openChannels } from '../../../src/vault/notify/open-channels.ts';
+import { AlertsSettings } from '../../../src/vault/notify/settings.ts';
+import { HealthReconciler } from '../../../src/vault/reconcilers/health.ts';
+import { Notifier } from '../../../src/vault/reconcilers/notify.ts';
+import * as conditions from '../../../src/vault/store/conditions.ts';
+import * as history from '../../../src/vault/store/item-history.ts';
+import { migrate } from '../../../src/vault/store/migrate.ts';
+import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
+
+const able = await hasMariadb();
+const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
+let mariadb: PrivateMariadb;
+anyTest.before(async () => {
+  if (able) mariadb = await startPrivateMariadb();
+});
+anyTest.after.always(() => mariadb?.dispose());
+
+const start = Date.parse('2026-06-01T00:02:00Z');
+const vaultId = vaultResourceId('5ad2a1d6-1b61-4b56-9a2b-111111111111', 'rg', 'v');
+const itemId = `${vaultId}/replicationFabrics/f/replicationProtectionContainers/c/replicationProtectedItems/guest`;
+const roomy: StoreFacts = { replicaFreePercent: 90, cacheFreePercent: 90 };
+
+class HandClock implements Clock {
+  time = start;
+  now = () => this.time;
+  monotonic = () => this.time;
+  sleep = () => Promise.resolve();
+}
+
+/** An item that the API knows, with a point taken `secondsAgo`; answers the data plane's id. */
+async function addItem(database: Database, clock: Clock, secondsAgo: number): Promise<string> {
+  const dataId = systemRandom.uuid();
+  await database.change(
+    `INSERT INTO protected_items (item_id, name, process_server, disks, retention, sealed_key, created_at)
+     VALUES (?, 'guest', 'ps', '[]', '{}', '', ?)`,
+    [dataId, new Date(clock.now() - 86_400_000)],
+  );
+  await database.change(
+    `INSERT INTO item_resources (id_key, id, vault_key, container_key, fabric_key, name, friendly_name, instance_type,
+       policy_key, item_id, machine_id, process_server_id, protection_state, test_failover_state, active_location, record)
+     VALUES (?, ?, ?, '', 'f', 'guest', 'guest', 'InMageAzureV2', 'p', ?, 'm', 'ps', 'Protected', 'None', 'Primary', ?)`,
+    [itemId.toLowerCase(), itemId, vaultId.toLowerCase(), dataId, JSON.stringify({ policyId: 'p' })],
+  );
+  await addPoint(database, dataId, clock.now() - secondsAgo * 1000);
+  return dataId;
+}
+
+async function addPoint(
+  database: Database,
+  dataId: string,
+  takenAt: number,
+  changedBytes = 4096,
+): Promise<void> {
+  await database.change(
+    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'freeze', ?, ?, 0, 1, ?, 1, 1, NULL)`,
+    [dataId, systemRandom.uuid(), new Date(takenAt), new Date(takenAt + 1000), changedBytes],
+  );
+}
+
+async function world(options: { facts?: StoreFacts } = {}) {
+  const { database } = await mariadb.database();
+  await migrate(database);
+  const clock = new HandClock();
+  const metrics = new Metrics();
+  const state = { facts: options.facts ?? roomy, changed: 0 };
+  const health = new HealthReconciler({
+    database,
+    clock,
+    log: silentLog,
+    metrics,
+    policyTimes: async () => ({ rpoThresholdSeconds: 900, applicationConsistentSeconds: 0 }),
+    vaultIds: async () => [vaultId],
+    storeFacts: async () => state.facts,
+    onChange: () => {
+      state.changed += 1;
+    },
+  });
+  return { database, clock, metrics, state, health };
+}
+
+test('an exceeded RPO is raised once, kept while it holds, and cleared by the next point', async (t) => {
+  const { database, clock, health, state, metrics } = await world();
+  const dataId = await addItem(database, clock, 60);
+  await health.pass();
+  t.deepEqual(await conditions.raised(database, itemId), []);
+  t.regex(metrics.render(), /leeward_item_rpo_seconds\{item="guest",vault="v"\} 60/);
+
+  clock.time += 1000_000;
+  await health.pass();
+  await health.pass();
+  const [raised] = await conditions.raised(database, itemId.toUpperCase());
+  t.like(raised, { name: 'guest', condition: { code: 'RpoExceeded', severity: 'Warning' } });
+  t.is((await conditions.changesAfter(database, { after: 0, limit: 10 })).length, 1);
+
+  await addPoint(database, dataId, clock.now() - 5000);
+  await health.pass();
+  t.deepEqual(await conditions.raised(database, itemId), []);
+  const log = await conditions.changesBefore(database, { vaultId, limit: 10 });
+  t.deepEqual(
+    log.map(({ kind }) => kind),
+    ['Cleared', 'Raised'],
+  );
+  t.is(state.changed, 2);
+});
+
+test('conditions of an item that is gone end with it', async (t) => {
+  const { database, clock, health } = await world();
+  await addItem(database, clock, 5000);
+  await health.pass();
+  t.is((await conditions.raisedInVault(database, vaultId, 10)).length, 1);
+  await database.change('DELETE FROM item_resources');
+  await health.pass();
+  t.is((await conditions.raisedInVault(database, vaultId, 10)).length, 0);
+  t.is((await conditions.changesAfter(database, { vaultId, after: 0, limit: 10 })).at(-1)?.kind, 'Cleared');
+});
+
+test('a store that runs full is a condition of the vault', async (t) => {
+  const { database, health } = await world({ facts: { replicaFreePercent: 9, cacheFreePercent: 50 } });
+  await health.pass();
+  t.like((await conditions.raisedInVault(database, vaultId, 10))[0], {
+    id: vaultId,
+    condition: { code: 'ReplicaStoreLow', severity: 'Critical' },
+  });
+});
+
+test('RPO and churn are kept in five minutes, then in hours, and no byte is counted twice', async (t) => {
+  const { database, clock, health } = await world();
+  const dataId = await addItem(database, clock, 60);
+  const first = clock.now();
+  let bytes = 0;
+  for (let count = 0; count < 24; count += 1) {
+    clock.time = first + count * 300_000;
+    await addPoint(database, dataId, clock.now() - 10_000, 1000 + count);
+    bytes += 1000 + count;
+    await health.pass();
+    await health.pass();
+  }
+  const page = { from: '2026-05-01T00:00:00Z', to: '2027-01-01T00:00:00Z', limit: 10_000 };
+  const fine = await history.list(database, dataId, page);
+  t.is(fine.length, 24);
+  const sum = (rows: readonly history.HistorySample[]) =>
+    rows.reduce((total, row) => total + row.changedBytes, 0);
+  // And the 4 KiB of the point that was there before, in the same five minutes as the first.
+  t.is(sum(fine), bytes + 4096);
+  t.is(fine.at(-1)!.rpoSeconds, 10);
+
+  clock.time = first + 2 * 86_400_000;
+  await history.thin(database, clock.now());
+  const coarse = await history.list(database, dataId, page);
+  t.true(coarse.every(({ seconds }) => seconds === 3600));
+  t.is(sum(coarse), sum(fine));
+  await history.thin(database, clock.now());
+  t.deepEqual(await history.list(database, dataId, page), coarse);
+  await history.thin(database, first + 40 * 86_400_000);
+  t.deepEqual(await history.list(database, dataId, page), []);
+});
+
+test('one mail tells many changes, names cause and action, and nothing while nobody listens', async (t) => {
+  const mails: string[] = [];
+  let isRefusing = false;
+  const server = new SMTPServer({
+    disabledCommands: ['STARTTLS', 'AUTH'],
+    onRcptTo: (_address, _session, done) => done(isRefusing ? new Error('not today') : null),
+    onData: (stream, _session, done) => {
+      void text(stream).then((mail) => {
+        mails.push(mail);
+        done();
+      });
+    },
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  const { database, clock, health } = await world({ facts: { replicaFreePercent: 9, cacheFreePercent: 9 } });
+  let recipients: string[] = [];
+  const channel = mailChannel(
+    vaultId,
+    'https://vault.example:8443',
+    {
+      host: '127.0.0.1',
+      port: (server.server.address() as AddressInfo).port,
+      security: 'none',
+      from: 'vault@example.org',
+    },
+    async () => recipients,
+  );
+  const notifier = new Notifier({ database, clock, log: silentLog, channels: async () => [channel] });
+  const { signal } = new AbortController();
+
+  await notifier.pass(signal);
+  await health.pass();
+  await notifier.pass(signal);
+  t.deepEqual(mails, []);
+
+  recipients = ['operator@example.org', 'boss@example.org'];
+  await addItem(database, clock, 5000);
+  await health.pass();
+  isRefusing = true;
+  await notifier.pass(signal);
+  t.deepEqual(mails, []);
+  isRefusing = false;
+  // It waits before it tries again.
+  await notifier.pass(signal);
+  t.deepEqual(mails, []);
+  clock.time += 31_000;
+  await notifier.pass(signal);
+  await notifier.pass(signal);
+  t.is(mails.length, 1);
+  t.regex(mails[0]!, /^To: operator@example\.org, boss@example\.org/m);
+  t.regex(mails[0]!, /^Subject: \[Leeward v\] Critical: RpoExceeded of guest/m);
+  t.regex(mails[0]!, /possible causes:/);
+  t.regex(mails[0]!, /what to do:/);
+});
+
+test('a webhook gets everything behind its cursor, signed, also after a day away and a restart', async (t) => {
+  const bodies: { body: string; signature: string | undefined }[] = [];
+  let status = 500;
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      if (status === 200) bodies.push({ body, signature: request.headers['leeward-signature'] as string });
+      response.writeHead(status).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const { database, clock, health, state } = await world();
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  const channels = async (): Promise<Channel[]> => [webhookChannel(url, 'shared')];
+  const fresh = () => new Notifier({ database, clock, log: silentLog, channels });
+  const { signal } = new AbortController();
+  await fresh().pass(signal);
+  for (const replicaFreePercent of [9, 90, 9]) {
+    state.facts = { ...roomy, replicaFreePercent };
+    await health.pass();
+    clock.time += 3600_000;
+    await fresh().pass(signal);
+  }
+  t.deepEqual(bodies, []);
+  status = 200;
+  clock.time += 3600_000;
+  await fresh().pass(signal);
+  await fresh().pass(signal);
+  t.is(bodies.length, 1);
+  const { body, signature } = bodies[0]!;
+  t.is(signature, `sha256=${createHmac('sha256', 'shared').update(body).digest('hex')}`);
+  const { changes, ...rest } = JSON.parse(body);
+  t.deepEqual(rest, { version: 1, vaultId });
+  t.deepEqual(
+    changes.map(({ kind, code }: { kind: string; code: string }) => `${kind} ${code}`),
+    ['Raised ReplicaStoreLow', 'Cleared ReplicaStoreLow', 'Raised ReplicaStoreLow'],
+  );
+});
+
+anyTest('mail and webhooks in the clear stay on this machine', (t) => {
+  const mail = { host: 'mail.example.org', port: 25, security: 'none', from: 'v@example.org' };
+  t.regex(t.throws(() => parse(AlertsSettings, { mail }, 'alerts')).message, /on this machine only/);
+  t.notThrows(() => parse(AlertsSettings, { mail: { ...mail, host: '127.0.0.1' } }, 'alerts'));
+  const webhooks = [{ url: 'http://chat.example.org/x' }];
+  t.regex(t.throws(() => parse(AlertsSettings, { webhooks }, 'alerts')).message, /to this machine only/);
+});
+
+anyTest(
+  'owners and named addresses get mail as the alert settings say, and a missing secret is named',
+  async (t) => {
+    const settings = parse(
+      AlertsSettings,
+      {
+        mail: {
+          host: 'm',
+          from: 'v@example.org',
+          owners: ['o@example.org'],
+          passwordFile: '/nowhere/secret',
+        },
+      },
+      'alerts',
+    );
+    const parts = {
+      publicUrl: 'https://v',
+      vaultIds: async () => [vaultId],
+      alertSettings: async () => [
+        { sendToOwners: 'Send', customEmailAddresses: ['a@example.org', 'o@example.org'] },
+      ],
+    };
+    await t.throwsAsync(openChannels(settings, parts), { message: /\/nowhere\/secret/ });
+    const { passwordFile: _, ...mail } = settings.mail!;
+    const channels = await (await openChannels({ ...settings, mail }, parts))();
+    t.deepEqual(
+      channels.map(({ name }) => name),
+      [`mail of ${vaultId}`],
+    );
+  },
+);
