@@ -57,7 +57,7 @@ test('any cutting of the stream gives the same frames, each whole before the nex
           const end = Math.min(stream.byteLength, at + cuts[turn % cuts.length]!);
           // A chunk of its own, spoilt afterwards: nothing may point into an earlier one.
           const chunk = Buffer.from(stream.subarray(at, end));
-          arrived.push(...splitter.push(chunk).map(plain));
+          arrived.push(...[...splitter.push(chunk)].map(plain));
           chunk.fill(0xee);
           at = end;
         }
@@ -80,7 +80,7 @@ test('two streams that are cut in turns do not disturb one another', (t) => {
   const longest = Math.max(...streams.map(({ bytes }) => bytes.byteLength));
   for (let at = 0; at < longest; at += 16_381)
     for (const [index, { bytes, splitter }] of streams.entries())
-      arrived[index]!.push(...splitter.push(bytes.subarray(at, at + 16_381)).map(plain));
+      arrived[index]!.push(...[...splitter.push(bytes.subarray(at, at + 16_381))].map(plain));
   for (const [index, { frames }] of streams.entries()) t.deepEqual(arrived[index], frames.map(plain));
 });
 
@@ -142,11 +142,11 @@ test('a frame is not read beyond its end: what follows belongs to the next', (t)
   const two = frame(FrameType.data, { lengthBytes: 3, payload: Buffer.from('abc'), sequence: 2 });
   const splitter = new FrameSplitter();
   const bytes = Buffer.concat([encodeFrame(one), encodeFrame(two)]);
-  t.deepEqual([...splitter.push(bytes.subarray(0, headerBytes)).map(plain)], [plain(one)]);
+  t.deepEqual([...splitter.push(bytes.subarray(0, headerBytes))].map(plain), [plain(one)]);
   t.false(splitter.isInsideFrame);
   t.deepEqual([...splitter.push(bytes.subarray(headerBytes, bytes.byteLength - 1))], []);
   t.true(splitter.isInsideFrame);
-  t.deepEqual([...splitter.push(bytes.subarray(bytes.byteLength - 1)).map(plain)], [plain(two)]);
+  t.deepEqual([...splitter.push(bytes.subarray(bytes.byteLength - 1))].map(plain), [plain(two)]);
 });
 
 test('what no sender may say is refused although its checksums are right', (t) => {
