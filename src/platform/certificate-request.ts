@@ -10,7 +10,8 @@
  * The private key never leaves the folder in which it was made.
  */
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasCode, LeewardError } from './errors.ts';
@@ -28,11 +29,8 @@ export async function makeRequest(folder: string): Promise<string> {
   const keyDraft = join(folder, 'key.next.pem');
   const requestPath = join(folder, 'request.pem');
   // A request whose answer was lost is asked again with the same key, so that the answerer sees that it is the same.
-  const before = await readFile(requestPath, 'utf8').catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
-  });
-  if (before?.includes('END CERTIFICATE REQUEST')) return before;
+  const before = await textOf(requestPath);
+  if (before?.includes('END CERTIFICATE REQUEST') && (await textOf(keyDraft)) !== undefined) return before;
   await rm(keyDraft, { force: true });
   await writeFile(keyDraft, '', { mode: 0o600, flag: 'wx' });
   await chmod(keyDraft, 0o600);
@@ -56,11 +54,24 @@ export async function keepCertificate(
   await writeFile(`${paths.certificateFile}.draft`, certificatePem, { mode: 0o600 });
   await writeFile(`${paths.caFile}.draft`, caPem, { mode: 0o600 });
   await rename(`${paths.caFile}.draft`, paths.caFile);
-  // Between the two renames key and certificate do not match; the request is still there then, so it is asked once more.
-  await rename(keyDraft, paths.keyFile);
+  // Between the two renames key and certificate do not match. The request and its key stay until both are in place, so that
+  // a crash in between ends with the same question asked once more.
+  await rm(`${paths.keyFile}.draft`, { force: true });
+  await copyFile(keyDraft, `${paths.keyFile}.draft`, constants.COPYFILE_EXCL);
+  await rename(`${paths.keyFile}.draft`, paths.keyFile);
   await rename(`${paths.certificateFile}.draft`, paths.certificateFile);
   await rm(join(folder, 'request.pem'), { force: true });
+  await rm(keyDraft, { force: true });
   return paths;
+}
+
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }
 
 export function certificateFiles(folder: string): TlsFilePaths {

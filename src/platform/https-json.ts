@@ -9,13 +9,15 @@
  * signal when the caller has gone.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Agent, request as httpsRequest } from 'node:https';
+import { Agent, createServer, request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { z } from 'zod';
 import { type Clock, withDeadline } from './clock.ts';
 import { LeewardError } from './errors.ts';
 import type { Log } from './log.ts';
 import { parse, parseJson } from './settings.ts';
+import type { MutualTlsOptions } from './tls.ts';
 
 /** Who is at the other end of the connection, if it showed a certificate of the listener's authority. */
 export interface Peer {
@@ -95,6 +97,49 @@ export function jsonRoutes(options: JsonRoutesOptions): JsonHandler {
     }
     return true;
   };
+}
+
+/** A handshake takes two round trips. */
+const handshakeMilliseconds = 15_000;
+
+/**
+ * Listens and serves. Every caller is asked for a certificate of the listener's authority; those without one come in, too,
+ * and it is for the routes to refuse them.
+ */
+export async function serveJson(
+  handler: JsonHandler,
+  options: { readonly tls: MutualTlsOptions; readonly host: string; readonly port: number },
+): Promise<JsonServer> {
+  const server = createServer(
+    { ...options.tls, requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMilliseconds },
+    (request, response) => {
+      void handler(request, response).then((isOurs) => {
+        if (!isOurs) response.writeHead(404).end();
+      });
+    },
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    renew: (tls) => server.setSecureContext(tls),
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+export interface JsonServer extends AsyncDisposable {
+  readonly port: number;
+  /** New connections see the new certificate. */
+  renew(tls: MutualTlsOptions): void;
 }
 
 export const ErrorBody = z.object({

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { certificateFiles, keepCertificate, makeRequest } from '../../src/platform/certificate-request.ts';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
 import { systemFiles } from '../../src/platform/files.ts';
-import { JsonClient } from '../../src/platform/https-json.ts';
+import { JsonClient, serveJson } from '../../src/platform/https-json.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { Database } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
@@ -16,7 +16,7 @@ import { type Authority, issueAuthority, issueCertificate, tlsOptions } from '..
 import { RegisterAnswer, siteLinkPaths } from '../../src/protocol/control/site-link.ts';
 import { readVaultCredentials } from '../../src/protocol/control/vault-credentials.ts';
 import { Registration } from '../../src/vault/registration/registration.ts';
-import { listenForSites } from '../../src/vault/site-link/listener.ts';
+
 import { OrdersDesk } from '../../src/vault/site-link/orders.ts';
 import { siteLinkHandler } from '../../src/vault/site-link/routes.ts';
 import { migrate } from '../../src/vault/store/migrate.ts';
@@ -93,7 +93,7 @@ export async function startSiteLinkVault(
     authority,
     cacheUrl: options.cacheUrl ?? 'https://127.0.0.1:1',
   });
-  const listener = await listenForSites(handler, {
+  const listener = await serveJson(handler, {
     tls: await tlsOptions(files),
     host: '127.0.0.1',
     port: options.port ?? 0,

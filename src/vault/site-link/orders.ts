@@ -8,9 +8,9 @@
  * looks by itself every second. One waiting request a site: the site has hung up on an older one, whether we know it or not.
  */
 import { type Clock, pause } from '../../platform/clock.ts';
-import type { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { healthEventOf } from '../../protocol/control/health-event.ts';
 import {
   ordersMax,
   ordersWaitMilliseconds,
@@ -115,7 +115,7 @@ export class OrdersDesk {
           orderId,
           outcome: {
             state: 'failed',
-            error: healthEvent(siteLinkErrors.OrderExpired(orderId, expiresAt), at),
+            error: healthEventOf(siteLinkErrors.OrderExpired(orderId, expiresAt), now),
           },
           answeredAt: at,
         },
@@ -126,17 +126,4 @@ export class OrdersDesk {
   #wake(siteId: string): void {
     this.#waiting.get(siteId)?.abort('order');
   }
-}
-
-function healthEvent(error: LeewardError, raisedAt: string) {
-  const context = Object.entries(error.context).filter(([, value]) => value !== undefined);
-  return {
-    code: error.code,
-    severity: error.severity,
-    summary: error.summary,
-    possibleCauses: error.possibleCauses,
-    recommendedAction: error.recommendedAction,
-    raisedAt,
-    context: Object.fromEntries(context) as Record<string, string | number | boolean>,
-  };
 }

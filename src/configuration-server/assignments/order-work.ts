@@ -1,0 +1,332 @@
+/**
+ * The vault's orders, done. A reconciler: each pass looks at all unanswered orders and takes each one as far as it will go;
+ * a pass that finds nothing changed does nothing. So it does not matter when a process died: the next pass sees the rows.
+ *
+ *     order ──▶ effect and `begun` in ONE transaction ──▶ (agents take it, script ends …) ──▶ answer, durable ──▶ sent
+ *
+ * Exactly once: effects on assignments are rows, and rows are what they are however often they are looked at. A script is
+ * started by a claim that only one start can make (`scripts/runs.ts`) and outlives this process. Orders about one machine
+ * or item keep their sequence.
+ */
+import type { HealthEvent } from '../../model/health.ts';
+import type { Bell } from '../../platform/bell.ts';
+import { openSealed } from '../../platform/box.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { LeewardError } from '../../platform/errors.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Database } from '../../platform/mysql.ts';
+import type { Random } from '../../platform/random.ts';
+import { seal } from '../../platform/seal.ts';
+import {
+  type AgentCommand,
+  agentSilentMilliseconds,
+  type CommandAnswer,
+} from '../../protocol/control/agent-link.ts';
+import { healthEventOf } from '../../protocol/control/health-event.ts';
+import type { SiteAnswer, SiteOrder } from '../../protocol/control/site-link.ts';
+import { errors } from '../errors.ts';
+import { answeredOrdersKept, ordersUnderWayMax, workMilliseconds } from '../limits.ts';
+import type { ScriptRuns } from '../scripts/runs.ts';
+import * as agents from '../store/agents.ts';
+import * as items from '../store/items.ts';
+import * as orders from '../store/orders.ts';
+import { wantedOf } from './wanted.ts';
+
+export interface OrderWorkParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly masterKey: Uint8Array;
+  /** Opens item keys that the vault sealed to this site. */
+  readonly boxSecretKey: Uint8Array;
+  readonly scripts: ScriptRuns;
+  /** Rung when an agent's picture or commands may have changed; agents' waiting requests listen. */
+  readonly wantedBell: Bell;
+  /** Rung when there is something to do here. */
+  readonly workBell: Bell;
+  /** Rung when there is an answer to send. */
+  readonly answerBell: Bell;
+  /** Rung when the vault should be told of a change. */
+  readonly reportBell: Bell;
+}
+
+type Outcome = SiteAnswer['outcome'];
+type OrderOf<Kind extends SiteOrder['order']> = Extract<SiteOrder, { order: Kind }>;
+
+/** From a machine's last word to being off. Its heartbeat comes every 10 s; a machine that shuts down may go on for a while. */
+const offMilliseconds = agentSilentMilliseconds;
+const longAgo = '1970-01-01T00:00:00.000Z';
+
+export class OrderWork {
+  readonly #parts: OrderWorkParts;
+  /** Commands for agents: made from unanswered orders each pass, so a restart makes them again. */
+  #commands = new Map<string, AgentCommand[]>();
+  /** Command ids that agents have answered, until their order is. A repeated command is answered again. */
+  readonly #commandAnswers = new Map<string, { readonly answer: CommandAnswer; readonly at: number }>();
+
+  constructor(parts: OrderWorkParts) {
+    this.#parts = parts;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, workBell, log } = this.#parts;
+    while (!signal.aborted) {
+      const seen = workBell.count;
+      await this.pass().catch((error: unknown) => log.warn('orders-not-worked-on', { error }));
+      await workBell.wait(clock, seen, workMilliseconds, signal);
+    }
+  }
+
+  commandsOf(agentId: string): readonly AgentCommand[] {
+    return this.#commands.get(agentId) ?? [];
+  }
+
+  /** `agentId` only answers what was asked of it. */
+  commandAnswered(agentId: string, answer: CommandAnswer): void {
+    if (!this.commandsOf(agentId).some(({ commandId }) => commandId === answer.commandId)) return;
+    this.#commandAnswers.set(answer.commandId, { answer, at: this.#parts.clock.now() });
+    this.#parts.workBell.ring();
+  }
+
+  async pass(): Promise<void> {
+    const { database, clock, log, wantedBell, answerBell, reportBell } = this.#parts;
+    const found = await orders.open(database, ordersUnderWayMax);
+    const commands = new Map<string, AgentCommand[]>();
+    const busy = new Set<string>();
+    let answeredCount = 0;
+    for (const { order, isBegun, concerns } of found) {
+      const subjects = subjectsOf(order);
+      const mustWait = subjects.some((subject) => busy.has(subject));
+      // Disabling need not wait until enabling has failed.
+      const isEnabling = order.order === 'protect' && isBegun;
+      for (const subject of subjects) if (!isEnabling || subject !== order.itemId) busy.add(subject);
+      if (mustWait) continue;
+      let outcome: Outcome | undefined;
+      try {
+        outcome = await this.#step(order, isBegun, concerns, (agentId, command) =>
+          commands.set(agentId, [...(commands.get(agentId) ?? []), command]),
+        );
+      } catch (error) {
+        if (!(error instanceof LeewardError) || error.retry === 'transient') throw error;
+        outcome = this.#failed(error);
+      }
+      if (outcome === undefined) continue;
+      await orders.answer(database, {
+        orderId: order.orderId,
+        outcome,
+        answeredAt: new Date(clock.now()).toISOString(),
+      });
+      this.#commandAnswers.delete(order.orderId);
+      if (order.order === 'run-script') await this.#parts.scripts.forget(order.orderId);
+      log.info('order-answered', { orderId: order.orderId, order: order.order, state: outcome.state });
+      answeredCount += 1;
+    }
+    const before = JSON.stringify([...this.#commands]);
+    this.#commands = commands;
+    if (JSON.stringify([...commands]) !== before) wantedBell.ring();
+    if (answeredCount === 0) return;
+    answerBell.ring();
+    reportBell.ring();
+    await orders.trim(database, answeredOrdersKept);
+  }
+
+  /** Undefined: not yet. */
+  async #step(
+    order: SiteOrder,
+    isBegun: boolean,
+    concerns: readonly string[],
+    command: (agentId: string, command: AgentCommand) => void,
+  ): Promise<Outcome | undefined> {
+    switch (order.order) {
+      case 'protect':
+        return this.#protect(order, isBegun);
+      case 'unprotect':
+        return this.#unprotect(order, isBegun, concerns);
+      case 'run-script':
+        return this.#runScript(order, isBegun);
+      case 'take-bookmark':
+        return this.#takeBookmark(order, command);
+      case 'shut-down-machine':
+        return this.#shutDown(order, command);
+    }
+  }
+
+  async #protect(order: OrderOf<'protect'>, isBegun: boolean): Promise<Outcome | undefined> {
+    const { database, masterKey, boxSecretKey, random, wantedBell, reportBell } = this.#parts;
+    const { itemId, machineId, processServerId, name, disks, policy } = order;
+    if (!isBegun) {
+      if (this.#isExpired(order))
+        return this.#failed(errors.OrderExpired(order.expiresAt, 'it came too late'));
+      const itemKey = openSealed(boxSecretKey, Buffer.from(order.sealedItemKey, 'base64'));
+      if (itemKey?.byteLength !== 32) throw errors.ItemKeyUnreadable(itemId);
+      const machine = await agents.byId(database, machineId);
+      if (machine?.role !== 'mobility-service') throw errors.MachineUnknown(machineId);
+      const server = await agents.byId(database, processServerId);
+      if (server?.role !== 'process-server') throw errors.ProcessServerUnknown(processServerId);
+      const sealedKey = seal(masterKey, itemKey, random);
+      await database.transaction(async (session) => {
+        const other = await items.ofMachine(session, machineId);
+        if (other && other.itemId !== itemId) throw errors.MachineProtectedAlready(machineId, other.itemId);
+        await items.put(
+          session,
+          { itemId, machineId, processServerId, name, disks, policy, sealedKey },
+          this.#now(),
+        );
+        await orders.begin(session, order.orderId, this.#now());
+      });
+      wantedBell.ring();
+      reportBell.ring();
+    }
+    // Somebody may have disabled protection meanwhile.
+    if (!(await items.byId(database, itemId))) return this.#failed(errors.OrderWithdrawn(itemId));
+    // The process server first: a machine that comes before its assignment is turned away.
+    const waitsFor: string[] = [];
+    for (const agentId of [processServerId, machineId]) {
+      const taken = await this.#taken(agentId);
+      if (taken.failed !== undefined) {
+        await this.#withdraw(itemId);
+        return { state: 'failed', error: taken.failed };
+      }
+      if (!taken.isTaken) waitsFor.push(taken.name);
+    }
+    if (waitsFor.length === 0) return { state: 'done' };
+    if (!this.#isExpired(order)) return undefined;
+    await this.#withdraw(itemId);
+    return this.#failed(errors.OrderExpired(order.expiresAt, `${waitsFor.join(' and ')} did not take it`));
+  }
+
+  async #unprotect(
+    order: OrderOf<'unprotect'>,
+    isBegun: boolean,
+    concerns: readonly string[],
+  ): Promise<Outcome | undefined> {
+    const { database, wantedBell, reportBell } = this.#parts;
+    if (!isBegun) {
+      await database.transaction(async (session) => {
+        const item = await items.byId(session, order.itemId);
+        await items.remove(session, order.itemId);
+        // Who has to let go is no longer known once the row is gone.
+        const agentIds = item ? [item.machineId, item.processServerId] : [];
+        await orders.begin(session, order.orderId, this.#now(), agentIds);
+      });
+      wantedBell.ring();
+      reportBell.ring();
+      return undefined;
+    }
+    for (const agentId of concerns) {
+      const { isTaken, isSilent } = await this.#taken(agentId);
+      // A machine that is gone for good must not keep anybody from disabling its protection.
+      if (!isTaken && !isSilent && !this.#isExpired(order)) return undefined;
+    }
+    return { state: 'done' };
+  }
+
+  async #runScript(order: OrderOf<'run-script'>, isBegun: boolean): Promise<Outcome | undefined> {
+    const { scripts, database } = this.#parts;
+    if (!isBegun) {
+      if (this.#isExpired(order))
+        return this.#failed(errors.OrderExpired(order.expiresAt, 'it came too late'));
+      if (scripts.isFull) return undefined;
+      await orders.begin(database, order.orderId, this.#now());
+    }
+    const { name, timeoutSeconds } = order;
+    const state = await scripts.advance({
+      runId: order.orderId,
+      name,
+      arguments: order.arguments,
+      timeoutSeconds,
+    });
+    if (state.state === 'running') return undefined;
+    return state.state === 'ended' ? { state: 'done', output: state.output } : this.#failed(state.error);
+  }
+
+  async #takeBookmark(
+    order: OrderOf<'take-bookmark'>,
+    command: (agentId: string, command: AgentCommand) => void,
+  ): Promise<Outcome | undefined> {
+    const item = await items.byId(this.#parts.database, order.itemId);
+    if (!item) return this.#failed(errors.ItemNotProtectedHere(order.itemId));
+    const given = this.#commandAnswers.get(order.orderId);
+    if (given)
+      return given.answer.failed ? { state: 'failed', error: given.answer.failed } : { state: 'done' };
+    if (this.#isExpired(order))
+      return this.#failed(errors.OrderExpired(order.expiresAt, 'the machine took no bookmark'));
+    command(item.machineId, { commandId: order.orderId, command: 'take-bookmark', type: order.type });
+    return undefined;
+  }
+
+  async #shutDown(
+    order: OrderOf<'shut-down-machine'>,
+    command: (agentId: string, command: AgentCommand) => void,
+  ): Promise<Outcome | undefined> {
+    const { database, clock } = this.#parts;
+    const machine = await agents.byId(database, order.machineId);
+    if (machine?.role !== 'mobility-service') return this.#failed(errors.MachineUnknown(order.machineId));
+    const given = this.#commandAnswers.get(order.orderId);
+    if (given?.answer.failed) return { state: 'failed', error: given.answer.failed };
+    const silentMilliseconds = clock.now() - Date.parse(machine.heartbeatAt ?? longAgo);
+    // It said that it goes, and has gone; or it was off before anybody asked.
+    if (
+      silentMilliseconds >= offMilliseconds &&
+      (given !== undefined || silentMilliseconds >= 3 * offMilliseconds)
+    )
+      return { state: 'done' };
+    if (this.#isExpired(order))
+      return this.#failed(
+        errors.OrderExpired(order.expiresAt, given ? 'it has not gone off' : 'the machine did not answer'),
+      );
+    if (!given) command(order.machineId, { commandId: order.orderId, command: 'shut-down' });
+    return undefined;
+  }
+
+  async #taken(agentId: string): Promise<{
+    readonly isTaken: boolean;
+    readonly isSilent: boolean;
+    readonly name: string;
+    readonly failed?: HealthEvent;
+  }> {
+    const { database, masterKey, clock } = this.#parts;
+    const agent = await agents.byId(database, agentId);
+    if (!agent) return { isTaken: false, isSilent: true, name: agentId };
+    const isSilent = clock.now() - Date.parse(agent.heartbeatAt ?? longAgo) > agentSilentMilliseconds;
+    const { version } = await wantedOf(database, agent, masterKey);
+    const isAnswered = agent.answeredVersion === version;
+    if (isAnswered && agent.failed)
+      return { isTaken: false, isSilent, name: agent.name, failed: agent.failed };
+    return { isTaken: isAnswered, isSilent, name: agent.name };
+  }
+
+  async #withdraw(itemId: string): Promise<void> {
+    await items.remove(this.#parts.database, itemId);
+    this.#parts.wantedBell.ring();
+    this.#parts.reportBell.ring();
+  }
+
+  #failed(error: LeewardError): Outcome {
+    return { state: 'failed', error: healthEventOf(error, this.#parts.clock.now()) };
+  }
+
+  #isExpired(order: SiteOrder): boolean {
+    return Date.parse(order.expiresAt) <= this.#parts.clock.now();
+  }
+
+  #now(): string {
+    return new Date(this.#parts.clock.now()).toISOString();
+  }
+}
+
+/** Orders about the same thing keep their sequence. */
+function subjectsOf(order: SiteOrder): string[] {
+  switch (order.order) {
+    case 'protect':
+      return [order.itemId, order.machineId];
+    case 'unprotect':
+    case 'take-bookmark':
+      return [order.itemId];
+    case 'shut-down-machine':
+      return [order.machineId];
+    case 'run-script':
+      return [order.orderId];
+  }
+}
