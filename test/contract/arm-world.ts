@@ -23,7 +23,7 @@ import { refusedHandlers } from '../../src/vault/api/refused.ts';
 import { resourceGroupHandlers } from '../../src/vault/api/resource-groups.ts';
 import { vaultDetailsHandlers } from '../../src/vault/api/vault-details.ts';
 import { vaultHandlers } from '../../src/vault/api/vaults.ts';
-import type { Job } from '../../src/vault/jobs/jobs.ts';
+import type { Job, JobError } from '../../src/vault/jobs/jobs.ts';
 import { MemoryResources, type Resources } from '../../src/vault/store/resources.ts';
 
 export const subscriptionId = '5a3c1f9e-0d7b-4c55-8f8e-3f1d5f3a2b10';
@@ -56,10 +56,24 @@ export const oneToken: AccessCheck = {
 /** Jobs that a test sets as it likes. */
 export class ScriptedJobs {
   readonly byId = new Map<string, Job>();
+  readonly #inProgressTimes = new Map<string, number>();
+  /** The next jobs that are set fail with this. */
+  failure: JobError | undefined;
 
-  get = async (jobId: string): Promise<Job | undefined> => this.byId.get(jobId.toLowerCase());
+  get = async (jobId: string): Promise<Job | undefined> => {
+    const job = this.byId.get(jobId.toLowerCase());
+    const times = this.#inProgressTimes.get(jobId) ?? 0;
+    if (job === undefined || times === 0) return job;
+    this.#inProgressTimes.set(jobId, times - 1);
+    return { ...job, state: 'InProgress' };
+  };
 
-  set(job: Pick<Job, 'jobId' | 'vaultId' | 'state'> & Partial<Job>): void {
+  /** `inProgressTimes`: how often it is in progress before it is what it is set to. */
+  set({
+    inProgressTimes = 0,
+    ...job
+  }: Pick<Job, 'jobId' | 'vaultId' | 'state'> & Partial<Job> & { inProgressTimes?: number }): void {
+    this.#inProgressTimes.set(job.jobId, inProgressTimes);
     this.byId.set(job.jobId, {
       workflow: 'test',
       scenarioName: 'Test',
@@ -80,6 +94,7 @@ export class ScriptedJobs {
       endedAt: undefined,
       allowedActions: [],
       ...job,
+      ...(this.failure === undefined ? {} : { state: 'Failed' as const, errors: [this.failure] }),
     });
   }
 }
@@ -122,6 +137,8 @@ export interface ArmWorldOptions {
   readonly resources?: Resources;
   /** Besides those of this folder's owner. */
   readonly nouns?: readonly Handlers[];
+  /** Instead of all of this folder's owner: without the refusals, for tests that answer everything themselves. */
+  readonly withoutRefusals?: boolean;
   readonly parts?: Partial<ArmServerParts>;
   readonly occupants?: (vaultId: string) => Promise<readonly string[]>;
 }
@@ -173,7 +190,7 @@ export async function startArmWorld(options: ArmWorldOptions = {}): Promise<ArmW
       vaultDetailsHandlers(parts),
       deletedVaultHandlers(parts),
       resourceGroupHandlers(parts),
-      refusedHandlers(async () => {}),
+      ...(options.withoutRefusals === true ? [] : [refusedHandlers(async () => {})]),
       ...(options.nouns ?? []),
     ],
     whole: false,

@@ -8,14 +8,7 @@ import { armBodyBytesMax } from './limits.ts';
 /** Undefined where the operation has no body and none came. */
 export async function readArmBody(incoming: IncomingMessage, operation: Operation): Promise<unknown> {
   if (operation.method === 'GET' || operation.method === 'HEAD') return undefined;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    length += chunk.byteLength;
-    if (length > armBodyBytesMax) throw errors.RequestEntityTooLarge(armBodyBytesMax);
-    chunks.push(chunk);
-  }
-  const text = Buffer.concat(chunks).toString();
+  const text = await textOf(incoming);
   let body: unknown;
   if (text.trim() !== '') {
     try {
@@ -33,4 +26,26 @@ export async function readArmBody(incoming: IncomingMessage, operation: Operatio
       checked.problems[0]!.path,
     );
   return checked.value;
+}
+
+/** Stops at the limit without ending the connection: the refusal must still get through. */
+function textOf(incoming: IncomingMessage): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const take = (chunk: Buffer) => {
+    length += chunk.byteLength;
+    if (length > armBodyBytesMax) {
+      incoming.off('data', take);
+      incoming.pause();
+      reject(errors.RequestEntityTooLarge(armBodyBytesMax));
+    } else chunks.push(chunk);
+  };
+  incoming.on('data', take);
+  incoming.once('end', () => resolve(Buffer.concat(chunks).toString()));
+  incoming.once('error', () => reject(errors.InvalidRequestContent('The body of the request was cut off.')));
+  incoming.once('aborted', () =>
+    reject(errors.InvalidRequestContent('The body of the request was cut off.')),
+  );
+  return promise;
 }
