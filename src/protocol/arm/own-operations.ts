@@ -1,6 +1,6 @@
 /**
- * Operations that clients of the reference use and that neither of its two descriptions has: resource groups, and the
- * status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
+ * Operations that clients of the reference use and that neither of its two descriptions has: subscriptions, resource groups,
+ * roles, the activity log, and the status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
  */
 import type { Operation } from './description.ts';
 
@@ -48,4 +48,48 @@ export const ownOperations: readonly Operation[] = [
     'GET',
     '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{resourceName}/replicationOperationStatus/{operationId}',
   ),
+  own('tenants.list', 'GET', '/tenants', { paged: true }),
+  own('subscriptions.list', 'GET', '/subscriptions', { paged: true }),
+  own('subscriptions.get', 'GET', '/subscriptions/{subscriptionId}'),
+  own('subscriptions.listLocations', 'GET', '/subscriptions/{subscriptionId}/locations', { paged: true }),
+  own('providers.list', 'GET', '/subscriptions/{subscriptionId}/providers', {
+    paged: true,
+    query: ['$expand', '$top'],
+  }),
+  own('providers.get', 'GET', '/subscriptions/{subscriptionId}/providers/{resourceProviderNamespace}', {
+    query: ['$expand'],
+  }),
+  own(
+    'activityLogs.list',
+    'GET',
+    '/subscriptions/{subscriptionId}/providers/Microsoft.Insights/eventtypes/management/values',
+    { paged: true, query: ['$filter', '$select'] },
+  ),
+  own(
+    'roleDefinitions.getById',
+    'GET',
+    '/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}',
+  ),
+  ...authorizationAt('Subscription', '/subscriptions/{subscriptionId}'),
+  ...authorizationAt('ResourceGroup', `${groups}/{resourceGroupName}`),
+  ...authorizationAt(
+    'Vault',
+    `${groups}/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}`,
+  ),
 ];
+
+/** Roles are assigned at the subscription, at a resource group or at a vault. */
+function authorizationAt(at: string, scope: string): Operation[] {
+  const authorization = `${scope}/providers/Microsoft.Authorization`;
+  const assignments = `${authorization}/roleAssignments`;
+  const assignment = `${assignments}/{roleAssignmentName}`;
+  const definitions = `${authorization}/roleDefinitions`;
+  return [
+    own(`roleAssignments.listAt${at}`, 'GET', assignments, { paged: true, query: ['$filter'] }),
+    own(`roleAssignments.getAt${at}`, 'GET', assignment),
+    own(`roleAssignments.createAt${at}`, 'PUT', assignment, { statuses: [200, 201] }),
+    own(`roleAssignments.deleteAt${at}`, 'DELETE', assignment, { statuses: [200, 204] }),
+    own(`roleDefinitions.listAt${at}`, 'GET', definitions, { paged: true, query: ['$filter'] }),
+    own(`roleDefinitions.getAt${at}`, 'GET', `${definitions}/{roleDefinitionId}`),
+  ];
+}
