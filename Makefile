@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check format test sim bench agent demo demo-down clean
+.PHONY: help setup check format test sim bench api agent demo demo-down clean
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ sim: setup ## Simulate the whole byte path with faults; SEED=n replays
 bench: setup ## Side by side with rsync, restic, borg, qemu-img and nbdcopy; writes bench/results.json
 	@tools/packages.sh bench
 	@node bench/run.ts
+
+api: setup ## Types, OpenAPI document and table of operations, from the description of the API
+	@node tools/api/write.ts
 
 agent: setup ## The mobility service as a tar and a deb, under dist/
 	@tools/packages.sh
