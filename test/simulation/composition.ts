@@ -19,10 +19,11 @@ import type { Link } from '../../src/protocol/replication/link.ts';
 import { Archive } from '../../src/vault/log-processor/archive.ts';
 import { ItemProcessor } from '../../src/vault/log-processor/item-processor.ts';
 import { LogProcessor } from '../../src/vault/log-processor/log-processor.ts';
+import { Retention } from '../../src/vault/reconcilers/retention.ts';
 import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import type { ReplicaStore } from '../../src/vault/replica/replica-store.ts';
 import type { Advance, VaultStore } from '../../src/vault/store/vault-store.ts';
-import { openAll, SimulatedCapture } from '../support/simulated/capture.ts';
+import { openAll, openCapture } from '../support/simulated/capture.ts';
 import { type Life, never, SimulatedClock } from '../support/simulated/clock.ts';
 import { CacheRoad } from './cache-road.ts';
 import { reachedBy } from './house.ts';
@@ -42,11 +43,15 @@ export type Defect = (typeof defects)[number];
 export async function startMobilityService(world: World, site: Site, life: Life): Promise<void> {
   const { machine } = site;
   const random = world.random.fork(`service/${machine.name}/${world.timeline.moment}`);
-  const simulated = new SimulatedCapture(machine.ring, world.timeline, random.fork('capture'), life);
+  const files = machine.drive.files(life);
+  const { capture: simulated, startLosses } = await openCapture(
+    { ring: machine.ring, timeline: world.timeline, random: random.fork('capture'), life },
+    files,
+    machine.bootId,
+  );
   const capture = world.options.defect === 'forget-unacknowledged' ? forgetful(simulated) : simulated;
   const disks = openAll(machine.disks, life);
   const clock = new SimulatedClock(world.timeline, life, machine.wall);
-  const files = machine.drive.files(life);
   const log = world.log.for(machine.name);
   const common = { capture, clock, random, log, freezer: machine.freezer(life) };
   const dial = () => world.dial(site, machine, life);
@@ -66,13 +71,15 @@ export async function startMobilityService(world: World, site: Site, life: Life)
       name: `/dev/disk${index}`,
       disk,
     })),
-    // The simulated capture keeps no maps over a restart: every start is an unclean one.
-    startLosses: [{ cause: 'UncleanShutdown', detail: 'simulated' }],
+    startLosses,
     policy: { crashConsistentSeconds: 10, applicationConsistentSeconds: 45, freezeMillisecondsMax: 1000 },
     dial,
   });
+  const stop = new AbortController();
+  site.house.stop = () => stop.abort();
   try {
-    await replication.run(new AbortController().signal);
+    await replication.run(stop.signal);
+    await simulated.save(files, machine.bootId);
   } catch (error) {
     // Only a person brings it back (`World.cloneMachine`); a supervisor that did so would have two services take turns.
     if (!hasCode(error, 'SessionFenced', 'OldGeneration', 'ItemHalted')) throw error;
@@ -141,6 +148,13 @@ export async function startVault(world: World, life: Life): Promise<void> {
   await replica.prepare();
   const archive = new Archive({ files, folder: '/archive' });
   const store = reachedBy(judging(world), life, world.timeline, random.fork('store'));
+  const retention = new Retention({ store, replica, archive, clock, log });
+  void (async () => {
+    for (;;) {
+      await clock.sleep(random.range(3000, 40_000));
+      await retention.pass().catch((error: unknown) => log.warn('thinning failed', { error }));
+    }
+  })();
   const processor = new LogProcessor({
     store,
     clock,

@@ -32,6 +32,18 @@ export const faults = {
       house.startSoon();
     },
   },
+  'restart-mobility-service': {
+    weight: 2,
+    strike(world) {
+      const { house } = anySite(world);
+      house.stop?.();
+      // systemd's patience, and the machine goes on writing until the new one is there.
+      world.timeline.after(world.random.range(1000, 20_000), () => {
+        house.kill();
+        house.startSoon(10, 5000);
+      });
+    },
+  },
   'kill-process-server': {
     weight: 4,
     strike(world) {

@@ -39,12 +39,16 @@ export class House {
     if (this.isUp || !this.isWanted) return;
     const life = new Life(this.name);
     this.life = life;
+    this.stop = undefined;
     this.#log.add(this.name, 'starts');
     this.#main(life).then(
       () => this.#ended(life, undefined),
       (error: unknown) => this.#ended(life, error),
     );
   }
+
+  /** Set by the process: asks it to end in good order, as SIGTERM does. */
+  stop: (() => void) | undefined;
 
   /** kill -9. */
   kill(): void {

@@ -12,9 +12,12 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
 import { type Frame, FrameType } from '../../src/protocol/replication/frame.ts';
 import { type Link, linkBroken } from '../../src/protocol/replication/link.ts';
+import { Archive } from '../../src/vault/log-processor/archive.ts';
+import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import { MemoryStore } from '../../src/vault/store/memory-store.ts';
 import { ProtectedItem } from '../../src/vault/store/vault-store.ts';
-import { type Life, never, Timeline } from '../support/simulated/clock.ts';
+import { type VerifyResult, verifyItem } from '../../src/vault/verify/verify.ts';
+import { Life, never, Timeline } from '../support/simulated/clock.ts';
 import { SimulatedDrive } from '../support/simulated/files.ts';
 import { SimulatedConnection } from '../support/simulated/link.ts';
 import { SeededRandom } from '../support/simulated/random.ts';
@@ -58,6 +61,15 @@ export interface Outcome {
 
 /** The ladder of retries goes 1, 2, 4, 8, 10, 30 minutes: whoever failed five times in trouble waits half an hour. */
 const healingMinutesMax = 180;
+
+/** Every point of the day, or thinned as soon as a minute has passed. */
+const retentions = [
+  [{ untilSeconds: 86_400, everySeconds: 0 }],
+  [
+    { untilSeconds: 60, everySeconds: 0 },
+    { untilSeconds: 86_400, everySeconds: 30 },
+  ],
+];
 
 export interface Site {
   readonly machine: Machine;
@@ -278,7 +290,7 @@ export class World {
             name: machine.name,
             processServer: 'site',
             disks: diskIds.map((diskId, index) => ({ diskId, path: `/dev/disk${index}` })),
-            retention: { rules: [{ untilSeconds: 86_400, everySeconds: 0 }] },
+            retention: { rules: this.random.fork('retention').choose(retentions) },
             createdAt: new Date(this.vaultWall.offsetMilliseconds).toISOString(),
           }),
           itemKey,
@@ -308,6 +320,31 @@ export class World {
     };
   }
 
+  /** `leeward verify` as an operator would run it now: chain, sums and points of everything that is kept. */
+  async #verify(isOver: () => boolean): Promise<void> {
+    const files = this.vaultDrive.files(new Life('verify'));
+    const replica = new ReflinkStore({ folder: '/replicas', files });
+    const archive = new Archive({ files, folder: '/archive' });
+    for (const { itemId, itemKey, machine } of this.sites) {
+      const item = await this.store.item(itemId as never);
+      let result: VerifyResult | undefined;
+      verifyItem({ item: item!, itemKey, store: this.store, replica, archive }, () => {}).then(
+        (verified) => {
+          result = verified;
+        },
+        (error: unknown) => this.fail(`${machine.name} cannot be verified: ${error}`),
+      );
+      await this.timeline.run(
+        this.timeline.nowMilliseconds + 600_000,
+        () => result !== undefined || isOver(),
+      );
+      // A point that is cut and not yet recorded is no damage; it may just be on its way.
+      for (const { code, summary } of result?.findings ?? [])
+        if (code !== 'PointUnrecorded') this.fail(`verify of ${machine.name}: ${code}: ${summary}`);
+      if (!result && !isOver()) this.fail(`verify of ${machine.name} does not end`);
+    }
+  }
+
   async #heal(isOver: () => boolean): Promise<void> {
     this.isQuiet = true;
     this.log.add('world', 'quiet: no more faults from here on');
@@ -324,7 +361,7 @@ export class World {
     for (let at = since; at < since + limit && !isOver(); at += 1000) {
       await this.timeline.run(at, isOver);
       ({ missing } = await this.#isHealed(since));
-      if (missing.length === 0) return;
+      if (missing.length === 0) return this.#verify(isOver);
     }
     if (!isOver()) this.fail(`not healed after ${limit / 60_000} quiet minutes: ${missing.join('; ')}`);
   }

@@ -2,7 +2,8 @@
  * The kernel's trace ring of a simulated machine, and the `Capture` that the mobility service reads it through.
  *
  * The ring belongs to the machine: it goes on recording while the service is down. The change maps belong to the service
- * and die with it. An event enters the ring in the moment in which its write completes, and is read by the service some
+ * and die with it, unless it stops in good order: then they are saved in the real format, with the boot they are of, and the
+ * next service goes on with them (`openCapture`, after the rules of `trace-capture.ts`). An event enters the ring in the moment in which its write completes, and is read by the service some
  * time later (`barrier` reads everything that is there). Faults:
  *
  * - overflow (`overflow`): the next events are dropped, and the next barrier says so once (`TraceEventsLost`);
@@ -13,7 +14,14 @@
  */
 import type { Disk } from '../../../src/disk/disk.ts';
 import type { Capture, CaptureLoss } from '../../../src/mobility-service/capture/capture.ts';
+import {
+  decodeCaptureState,
+  encodeCaptureState,
+  stateBytesMax,
+} from '../../../src/mobility-service/capture/capture-state.ts';
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
+import type { ResyncCause } from '../../../src/model/disk-state.ts';
+import { type Files, readWhole, writeDurably } from '../../../src/platform/files.ts';
 import { type Life, never, type Timeline } from './clock.ts';
 import type { SimulatedDisk } from './disk.ts';
 import type { SeededRandom } from './random.ts';
@@ -97,12 +105,18 @@ export class SimulatedCapture implements Capture {
   readonly #life: Life;
   readonly #maps: ChangeMap[];
 
-  constructor(ring: SimulatedRing, timeline: Timeline, random: SeededRandom, life: Life) {
+  constructor(
+    ring: SimulatedRing,
+    timeline: Timeline,
+    random: SeededRandom,
+    life: Life,
+    maps = ring.disks.map((disk) => new ChangeMap(disk.sizeBytes)),
+  ) {
     this.#ring = ring;
     this.#timeline = timeline;
     this.#random = random;
     this.#life = life;
-    this.#maps = ring.disks.map((disk) => new ChangeMap(disk.sizeBytes));
+    this.#maps = maps;
     this.#readAlways();
   }
 
@@ -135,6 +149,14 @@ export class SimulatedCapture implements Capture {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
+  /** The last act of a service that stops in good order. */
+  async save(files: Files, bootId: string): Promise<void> {
+    await this.#wait(0.05, 1);
+    // What was lost and not yet told is lost for the next service, too: the ring keeps it.
+    this.#readRing();
+    await writeState(files, bootId, this.#maps, true);
+  }
+
   /** The reader thread: it comes by every few milliseconds. */
   #readAlways(): void {
     this.#timeline.after(
@@ -158,6 +180,52 @@ export class SimulatedCapture implements Capture {
       this.#timeline.after(this.#random.range(low, high), resolve, this.#life);
     });
   }
+}
+
+const statePath = '/leeward/capture.state';
+
+function writeState(files: Files, bootId: string, maps: readonly ChangeMap[], clean: boolean): Promise<void> {
+  const disks = maps.map((map, index) => ({
+    path: `/dev/disk${index}`,
+    deviceNumber: index,
+    sizeBytes: map.sizeBytes,
+    map,
+  }));
+  return writeDurably(files, statePath, encodeCaptureState({ clean, bootId, lostEvents: 0, disks }));
+}
+
+/** With the maps of the service before, when it stopped in good order and the machine runs since; else why not. */
+export async function openCapture(
+  parts: {
+    readonly ring: SimulatedRing;
+    readonly timeline: Timeline;
+    readonly random: SeededRandom;
+    readonly life: Life;
+  },
+  files: Files,
+  bootId: string,
+): Promise<{ readonly capture: SimulatedCapture; readonly startLosses: CaptureLoss[] }> {
+  const { ring, timeline, random, life } = parts;
+  await files.makeFolder('/leeward');
+  const content = await readWhole(files, statePath, stateBytesMax);
+  const saved = content && decodeCaptureState(content, statePath);
+  const cause: ResyncCause | undefined = !saved
+    ? 'InitialReplication'
+    : saved.bootId !== bootId
+      ? 'MachineRebooted'
+      : saved.clean
+        ? undefined
+        : 'UncleanShutdown';
+  const maps = cause ? undefined : saved!.disks.map(({ map }) => map);
+  const capture = new SimulatedCapture(ring, timeline, random, life, maps);
+  // From here on a death is an unclean one.
+  await writeState(
+    files,
+    bootId,
+    ring.disks.map((disk) => new ChangeMap(disk.sizeBytes)),
+    false,
+  );
+  return { capture, startLosses: cause ? [{ cause, detail: 'simulated' }] : [] };
 }
 
 /** For the mobility service's constructor: the machine's disks, opened for one process. */
