@@ -4,7 +4,6 @@ import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../src/platform/clock.ts';
-import type { Log } from '../../src/platform/log.ts';
 import type { Database } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import { issueAuthority, issueCertificate } from '../../src/platform/tls.ts';
@@ -176,11 +175,3 @@ export function ask(
     request.end(text);
   });
 }
-
-export const silentLog: Log = {
-  debug: () => {},
-  info: () => {},
-  warn: () => {},
-  error: () => {},
-  with: () => silentLog,
-};
