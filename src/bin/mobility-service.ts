@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
  * mobility-service [--settings FOLDER] [--state FOLDER] [--runtime FOLDER] [--thaw-helper FILE]   until SIGTERM
+ * mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE [--state FOLDER]       makes it a machine of a site
  * mobility-service status [--runtime FOLDER] [--output text|json]                                  what it says of itself
  *
  * Exit codes: 0 after SIGTERM; 77 when the other side refused it for good (the unit does not start it again); 1 otherwise.
@@ -13,6 +14,7 @@ import { renderError } from '../platform/errors.ts';
 import { createLog } from '../platform/log.ts';
 
 const usage = `mobility-service: replicates this machine's disks to a process server, until SIGTERM
+mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE: makes this a machine of a site
 mobility-service status: says what the running one does
 
   --settings FOLDER     has assignment.json (/etc/leeward/mobility-service)
@@ -20,6 +22,8 @@ mobility-service status: says what the running one does
   --runtime FOLDER      status and freeze note, on tmpfs (/run/leeward-mobility)
   --thaw-helper FILE    without it file systems are never frozen
   --log-level LEVEL     error, warn, info, debug (info)
+  --power-off PROGRAM   shuts the machine down when its site says so before a failover (systemctl poweroff)
+  --key-file FILE       of enrol: the enrolment key that the configuration server made
   --output FORMAT       of status: text, or json for programs (text)
 
 SIGHUP makes it read assignment.json again; it goes on with the old one when the new one is not valid.`;
@@ -33,12 +37,15 @@ try {
       'thaw-helper': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       output: { type: 'string', default: 'text' },
+      'power-off': { type: 'string' },
+      'configuration-server': { type: 'string' },
+      'key-file': { type: 'string' },
       help: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
   if (values.help) console.log(usage);
-  else if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== 'status'))
+  else if (positionals.length > 1 || !['status', 'enrol', undefined].includes(positionals[0]))
     throw new Error(`${positionals.join(' ')} is not a command; --help says what is`);
   else if (!['text', 'json'].includes(values.output))
     throw new Error(`--output ${values.output}: text or json`);
@@ -47,11 +54,21 @@ try {
     console.log(
       values.output === 'json' ? JSON.stringify(status, undefined, 2) : statusText(status, systemClock.now()),
     );
+  } else if (positionals[0] === 'enrol') {
+    if (values['key-file'] === undefined) throw new Error('--key-file names the enrolment key');
+    const { enrol } = await import('../mobility-service/control/enrol.ts');
+    const agent = await enrol(values.state, values['key-file'], values['configuration-server']);
+    console.log(`enrolled as ${agent.name} (${agent.agentId}) at ${agent.urls.join(', ')}`);
   } else {
+    const powerOff = values['power-off'];
     const stop = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abort());
     await runService(
-      { ...values, thawHelper: values['thaw-helper'] },
+      {
+        ...values,
+        thawHelper: values['thaw-helper'],
+        powerOff: powerOff === undefined ? undefined : [powerOff],
+      },
       createLog('mobility-service', values['log-level']),
       stop.signal,
       (reload) => process.on('SIGHUP', reload),

@@ -2,36 +2,101 @@
 /**
  * process-server --settings FILE          serve until SIGTERM
  * process-server status --settings FILE   what the running one says of itself, as JSON
+ * process-server enrol …                  makes it a process server of a site, and writes its settings file
  */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import '../platform/threads.ts';
 import { parseArgs } from 'node:util';
+import { systemClock } from '../platform/clock.ts';
 import { renderError } from '../platform/errors.ts';
+import { systemFiles } from '../platform/files.ts';
+import { createLog } from '../platform/log.ts';
+import { systemRandom } from '../platform/random.ts';
 import { readSettings } from '../platform/settings.ts';
 import { startDaemon } from '../process-server/control/daemon.ts';
+import { enrolProcessServer, runSite } from '../process-server/control/site.ts';
 import { openStore } from '../process-server/outlet/open-store.ts';
+import { agentUrl, readEnrolmentKey } from '../protocol/control/agent-client.ts';
 import { ProcessServerSettings } from '../protocol/control/process-server-settings.ts';
 
 try {
   const { values, positionals } = parseArgs({
-    options: { settings: { type: 'string', default: '/etc/leeward/process-server.json' } },
+    options: {
+      settings: { type: 'string', default: '/etc/leeward/process-server.json' },
+      // Of enrol:
+      'configuration-server': { type: 'string' },
+      'key-file': { type: 'string' },
+      folder: { type: 'string', default: '/var/lib/leeward/process-server' },
+      name: { type: 'string', default: hostname() },
+      host: { type: 'string', multiple: true },
+      port: { type: 'string', default: '9443' },
+      'status-port': { type: 'string', default: '9444' },
+      'spool-gib': { type: 'string', default: '100' },
+    },
     allowPositionals: true,
   });
-  const settings = await readSettings(ProcessServerSettings, values.settings);
-  if (positionals[0] === 'status') {
+  const surroundings = {
+    clock: systemClock,
+    random: systemRandom,
+    files: systemFiles,
+    log: createLog('process-server'),
+  };
+  if (positionals[0] === 'enrol') {
+    const keyFile = values['key-file'];
+    const server = values['configuration-server'];
+    if (keyFile === undefined)
+      throw new Error('--key-file names the enrolment key of the configuration server');
+    await enrolProcessServer(
+      {
+        folder: resolve(values.folder),
+        settingsPath: resolve(values.settings),
+        name: values.name.slice(0, 40),
+        key: readEnrolmentKey(await readFile(keyFile, 'utf8'), keyFile),
+        url: server === undefined ? undefined : agentUrl(server),
+        hosts: values.host ?? [hostname()],
+        port: Number(values.port),
+        statusPort: Number(values['status-port']),
+        spoolBytes: Math.round(Number(values['spool-gib']) * 2 ** 30),
+      },
+      surroundings,
+    );
+    console.log(`enrolled as ${values.name}; ${values.settings} is written`);
+  } else if (positionals[0] === 'status') {
+    const settings = await readSettings(ProcessServerSettings, values.settings);
     const answer = await fetch(`http://127.0.0.1:${settings.statusPort}/status`, {
       signal: AbortSignal.timeout(10_000),
     });
     console.log(JSON.stringify(await answer.json(), undefined, 2));
   } else {
-    const daemon = await startDaemon(settings, await openStore(settings.cache));
-    process.on('SIGHUP', () => void daemon.reread());
-    const stop = Promise.withResolvers<void>();
-    process.once('SIGTERM', stop.resolve);
-    process.once('SIGINT', stop.resolve);
-    await stop.promise;
-    await daemon[Symbol.asyncDispose]();
+    const settings = await readSettings(ProcessServerSettings, values.settings);
+    const stop = new AbortController();
+    process.once('SIGTERM', () => stop.abort());
+    process.once('SIGINT', () => stop.abort());
+    // Around again when a certificate was renewed: a clean stop and a clean start within one process.
+    while (!stop.signal.aborted) {
+      const daemon = await startDaemon(settings, await openStore(settings.cache));
+      const reread = () => void daemon.reread();
+      process.on('SIGHUP', reread);
+      const over = new AbortController();
+      const end = AbortSignal.any([stop.signal, over.signal]);
+      const site = runSite({ ...surroundings, ...daemon, settings, onRenewed: () => over.abort() }, end);
+      await Promise.race([ended(end), site.then(() => ended(end))]);
+      over.abort();
+      await site;
+      process.off('SIGHUP', reread);
+      await daemon[Symbol.asyncDispose]();
+    }
   }
 } catch (error) {
   console.error(renderError(error));
   process.exitCode = 1;
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

@@ -85,4 +85,22 @@ export const errors = catalogue({
     context: { path },
     cause,
   }),
+  WrongAssignment: (role: string) => ({
+    summary: `the configuration server told this machine what a ${role} has to do`,
+    possibleCauses:
+      'The machine was enrolled as something else, or the configuration server is of another version.',
+    recommendedAction: 'Enrol this machine again.',
+    context: { role },
+  }),
+  NothingToReplicate: () => ({
+    summary: 'this machine replicates nothing at the moment',
+    possibleCauses: 'Its protection was disabled, or it cannot open its disks: see its status.',
+    recommendedAction: 'Look at the protected item at the vault.',
+  }),
+  BookmarkNotTaken: (type: string, seconds: number, lastError: string | undefined) => ({
+    summary: `no ${type} bookmark was confirmed within ${seconds} s${lastError === undefined ? '' : `: ${lastError}`}`,
+    possibleCauses: 'The process server cannot be reached, disks are being compared, or writes never pause.',
+    recommendedAction: 'Look at the replication’s health, then try again.',
+    context: { type },
+  }),
 });

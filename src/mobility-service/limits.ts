@@ -76,3 +76,11 @@ export const ringBytes = 8 << 20;
 /** The status file: 64 disks are 20 KiB. */
 export const statusMilliseconds = 1_000;
 export const statusBytesMax = 1 << 20;
+
+/** A bookmark that was ordered waits for a session, for a comparison's end or for a quiet moment; then somebody looks. */
+export const orderedBookmarkMilliseconds = 300_000;
+/** An enrolled service that has nothing to do looks anyway, once an hour: its site wakes it. */
+export const restMilliseconds = 3_600_000;
+/** Between two tries of what it is told to replicate and cannot: a disk that is not there yet may come. */
+export const retryMillisecondsMin = 5_000;
+export const retryMillisecondsMax = 300_000;

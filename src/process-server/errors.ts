@@ -3,6 +3,18 @@ import type { HealthEvent } from '../model/health.ts';
 import { catalogue, LeewardError } from '../platform/errors.ts';
 
 export const processServerErrors = catalogue({
+  NotEnrolled: (folder: string) => ({
+    summary: `this process server is not enrolled at a configuration server: ${folder} has no identity`,
+    possibleCauses: 'Its folder was emptied or moved.',
+    recommendedAction: 'Enrol it again: process-server enrol --configuration-server HOST --key-file FILE.',
+    context: { folder },
+  }),
+  WrongAssignment: (role: string) => ({
+    summary: `the configuration server told this process server what a ${role} has to do`,
+    possibleCauses: 'It was enrolled as something else, or the configuration server is of another version.',
+    recommendedAction: 'Enrol this process server again.',
+    context: { role },
+  }),
   UnknownItem: (itemId: string) => ({
     summary: `this process server has no protected item ${itemId}`,
     possibleCauses: 'Protection was disabled, or the machine was assigned to another process server.',

@@ -4,6 +4,8 @@ import type { Metrics } from '../platform/metrics.ts';
 export class ProcessServerFigures {
   readonly received: (bytes: number) => void;
   readonly sent: (bytes: number) => void;
+  /** To cache storage, since the start. */
+  sentBytes = 0;
   readonly acknowledged: (seconds: number) => void;
   readonly refined: (journalBytes: number, logicalBytes: number, objectBytes: number) => void;
   readonly levels: (spoolBytes: number, sessions: number) => void;
@@ -21,7 +23,10 @@ export class ProcessServerFigures {
     const spool = metrics.gauge('leeward_process_server_spool_bytes', 'Used by the spool');
     const sessions = metrics.gauge('leeward_process_server_sessions', 'Machines connected');
     this.received = (bytes) => bytesIn.add(bytes);
-    this.sent = (bytes) => bytesOut.add(bytes);
+    this.sent = (bytes) => {
+      this.sentBytes += bytes;
+      bytesOut.add(bytes);
+    };
     this.acknowledged = (seconds) => latency.observe(seconds);
     this.refined = (journalBytes, logicalBytes, objectBytes) => {
       journal.add(journalBytes);

@@ -88,6 +88,11 @@ export class ProcessServer implements AsyncDisposable {
     return { spoolBytes: this.#services.space.usedBytes, sessions: this.#links.size, items };
   }
 
+  /** To cache storage, since the start. */
+  get sentBytes(): number {
+    return this.#services.figures.sentBytes;
+  }
+
   renderMetrics(): string {
     this.#services.figures.levels(this.#services.space.usedBytes, this.#links.size);
     return this.#metrics.render();

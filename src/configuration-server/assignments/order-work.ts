@@ -178,9 +178,9 @@ export class OrderWork {
       wantedBell.ring();
       reportBell.ring();
     }
+    const item = await items.byId(database, itemId);
     // Somebody may have disabled protection meanwhile.
-    if (!(await items.byId(database, itemId))) return this.#failed(errors.OrderWithdrawn(itemId));
-    // The process server first: a machine that comes before its assignment is turned away.
+    if (!item) return this.#failed(errors.OrderWithdrawn(itemId));
     const waitsFor: string[] = [];
     for (const agentId of [processServerId, machineId]) {
       const taken = await this.#taken(agentId);
@@ -189,6 +189,12 @@ export class OrderWork {
         return { state: 'failed', error: taken.failed };
       }
       if (!taken.isTaken) waitsFor.push(taken.name);
+      else if (agentId === processServerId && !item.isServed) {
+        await items.served(database, itemId, this.#now());
+        wantedBell.ring();
+        // Only now is the machine told.
+        return undefined;
+      }
     }
     if (waitsFor.length === 0) return { state: 'done' };
     if (!this.#isExpired(order)) return undefined;

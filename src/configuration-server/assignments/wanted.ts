@@ -31,9 +31,9 @@ export async function wantedOf(
 
 async function wantedOfMachine(session: Session, machineId: string): Promise<MachineWanted> {
   const item = await items.ofMachine(session, machineId);
-  const server = item && (await agents.byId(session, item.processServerId))?.said;
-  // A process server that has not said yet where it listens: as if nothing were assigned.
-  if (!item || server?.role !== 'process-server') return { role: 'mobility-service', item: null };
+  const server = item?.isServed && (await agents.byId(session, item.processServerId))?.said;
+  // A machine that came before its process server knows of it would be turned away.
+  if (!item || !server || server.role !== 'process-server') return { role: 'mobility-service', item: null };
   const { itemId, name, disks, policy } = item;
   const { host, port } = server.processServer;
   return { role: 'mobility-service', item: { itemId, name, processServer: { host, port }, disks, policy } };

@@ -16,9 +16,11 @@ export interface AssignedItem extends z.infer<typeof Content> {
   readonly machineId: string;
   readonly processServerId: string;
   readonly sealedKey: Buffer;
+  /** The process server has taken it: now its machine may come. */
+  readonly isServed: boolean;
 }
 
-export async function put(session: Session, item: AssignedItem, at: string): Promise<void> {
+export async function put(session: Session, item: Omit<AssignedItem, 'isServed'>, at: string): Promise<void> {
   const { name, disks, policy } = item;
   await session.change(
     `INSERT INTO items (item_id, machine_id, process_server_id, content, sealed_key, assigned_at)
@@ -34,6 +36,13 @@ export async function put(session: Session, item: AssignedItem, at: string): Pro
       new Date(at),
     ],
   );
+}
+
+export async function served(session: Session, itemId: string, at: string): Promise<void> {
+  await session.change('UPDATE items SET served_at = COALESCE(served_at, ?) WHERE item_id = ?', [
+    new Date(at),
+    itemId,
+  ]);
 }
 
 export async function remove(session: Session, itemId: string): Promise<void> {
@@ -76,6 +85,7 @@ function toItem(row: Row): AssignedItem {
     machineId: String(row.machine_id),
     processServerId: String(row.process_server_id),
     sealedKey: Buffer.from(row.sealed_key as Uint8Array),
+    isServed: row.served_at !== null,
     ...parse(Content, json(row.content), 'items'),
   };
 }

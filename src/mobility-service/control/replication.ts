@@ -9,12 +9,12 @@
  */
 import { Arena } from '../../disk/arena.ts';
 import type { Disk } from '../../disk/disk.ts';
-import type { Bookmark } from '../../model/bookmark.ts';
+import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
 import type { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import type { ResyncProgress } from '../../model/progress.ts';
-import { type Clock, pause, withDeadline } from '../../platform/clock.ts';
+import { type Clock, pause, until, withDeadline } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
@@ -28,6 +28,7 @@ import { errors } from '../errors.ts';
 import {
   farewellMilliseconds,
   frozenRestBytesMax,
+  orderedBookmarkMilliseconds,
   reconnectMillisecondsMax,
   reconnectMillisecondsMin,
 } from '../limits.ts';
@@ -131,6 +132,24 @@ export class Replication {
       lastHealthEvent: this.#health.latest,
       lastError: this.#lastError,
     };
+  }
+
+  /** Takes a bookmark as soon as it can be had, and resolves when all up to it is durable at the process server. */
+  async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const askedAt = clock.now();
+    this.#due[type === 'CrashConsistent' ? 'crash' : 'application'] = Number.NEGATIVE_INFINITY;
+    await until(
+      clock,
+      orderedBookmarkMilliseconds,
+      () => {
+        stop.throwIfAborted();
+        const last = this.#lastBookmark;
+        const fits = last && (last.type === type || type === 'CrashConsistent');
+        return fits && Date.parse(last.takenAt) >= askedAt ? true : undefined;
+      },
+      () => errors.BookmarkNotTaken(type, orderedBookmarkMilliseconds / 1000, this.#lastError),
+    );
   }
 
   /** Replicates until `stop`; then drains briefly. Throws what only a person can mend. Everything that is not durable at
@@ -295,6 +314,9 @@ export class Replication {
     for (const disk of this.#disks)
       if (disk.walk?.isEndDurable) {
         await this.#options.state.trust(disk.diskId);
+        const { doneBytes, sentBytes } = disk.walk.progress(this.#options.clock.monotonic());
+        const seconds = (this.#options.clock.monotonic() - disk.walk.plan.startedMonotonic) / 1000;
+        this.#options.log.info('walk-ended', { diskId: disk.diskId, seconds, doneBytes, sentBytes });
         disk.walk = undefined;
       }
   }

@@ -27,15 +27,23 @@ import {
   wholeDeviceOf,
 } from '../capture/inspect.ts';
 import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
-import { adoptInstance, findTracefs, makeInstance } from '../capture/tracefs.ts';
+import { adoptInstance, findTracefs, makeInstance, removeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
 import type { Freezer } from '../consistency/freezer.ts';
 import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { errors } from '../errors.ts';
-import { ringBytes, statusBytesMax, statusMilliseconds } from '../limits.ts';
+import {
+  restMilliseconds,
+  retryMillisecondsMax,
+  retryMillisecondsMin,
+  ringBytes,
+  statusBytesMax,
+  statusMilliseconds,
+} from '../limits.ts';
 import { Replication, type ReplicationOptions } from './replication.ts';
+import { Settling } from './settling.ts';
 import { ServiceState } from './state.ts';
 import type { ServiceStatus } from './status-text.ts';
 
@@ -48,6 +56,8 @@ export interface ServiceFolders {
   readonly runtime: string;
   /** The compiled thaw helper; without it file systems are not frozen. */
   readonly thawHelper: string | undefined;
+  /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
+  readonly powerOff?: readonly [string, ...string[]] | undefined;
 }
 
 export const agentVersion = '0.1.0';
@@ -63,6 +73,9 @@ export function isRefusal(error: unknown): boolean {
 /**
  * Runs until `stop`, opening everything anew when a disk changed its size and when it is told to reload: that is a clean
  * stop and a clean start within one process, so nothing has to be compared.
+ *
+ * Where there is an assignment written by hand, that is it. Otherwise a machine that is enrolled does what its site tells it
+ * (`site.ts`), rests while that is nothing, and goes on trying what it cannot do yet.
  */
 export async function runService(
   folders: ServiceFolders,
@@ -76,6 +89,7 @@ export async function runService(
     const released = await releaseFrozen(thaw);
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
   }
+  if (await isEnrolledOnly(folders)) return runEnrolled(folders, log, stop, onReload);
   let again = new AbortController();
   onReload(() => {
     readAssignment(folders).then(
@@ -86,7 +100,8 @@ export async function runService(
   while (!stop.aborted) {
     again = new AbortController();
     try {
-      await runOnce(folders, log, AbortSignal.any([stop, again.signal]));
+      const assignment = await readAssignment(folders);
+      await runOnce(folders, assignment, log, AbortSignal.any([stop, again.signal]));
       if (!stop.aborted) log.info('reloading', { settings: folders.settings });
     } catch (error) {
       if (!(error instanceof LeewardError)) throw error;
@@ -101,8 +116,101 @@ function readAssignment(folders: ServiceFolders): Promise<MobilityAssignment> {
   return readSettings(MobilityAssignment, join(folders.settings, 'assignment.json'));
 }
 
-async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Promise<void> {
-  const assignment = await readAssignment(folders);
+async function isEnrolledOnly(folders: ServiceFolders): Promise<boolean> {
+  if ((await systemFiles.sizeBytes(join(folders.settings, 'assignment.json'))) !== undefined) return false;
+  return (await systemFiles.sizeBytes(join(folders.state, 'site', 'agent.json'))) !== undefined;
+}
+
+async function runEnrolled(
+  folders: ServiceFolders,
+  log: Log,
+  stop: AbortSignal,
+  onReload: (reload: () => void) => void,
+): Promise<void> {
+  // Only here: an assignment by hand needs none of it, and it costs memory.
+  const site = await import('./site.ts');
+  const folder = site.siteFolder(folders.state);
+  const settling = new Settling();
+  let again = new AbortController();
+  let replication: Replication | undefined;
+  onReload(() => again.abort());
+  const link = site.runSite(
+    {
+      folder,
+      version: agentVersion,
+      clock: systemClock,
+      log,
+      powerOff: folders.powerOff ?? ['systemctl', 'poweroff'],
+      runs: {
+        reload: () => {
+          const settled = settling.anew();
+          again.abort();
+          return settled;
+        },
+        settled: () => settling.promise,
+        takeBookmark: async (type, signal) => {
+          if (!replication) throw errors.NothingToReplicate();
+          await replication.takeBookmark(type, signal);
+        },
+      },
+    },
+    stop,
+  );
+  for (let failures = 0; !stop.aborted; ) {
+    again = new AbortController();
+    const signal = AbortSignal.any([stop, again.signal]);
+    const outcome = settling.begin();
+    try {
+      await takeAway(folders, folder, log);
+      const assignment = await site.siteAssignment(folder);
+      if (!assignment) {
+        outcome.good();
+        await pause(systemClock, restMilliseconds, signal);
+        continue;
+      }
+      await runOnce(folders, assignment, log, signal, (started) => {
+        replication = started;
+        failures = 0;
+        outcome.good();
+      });
+    } catch (error) {
+      if (!(error instanceof LeewardError)) throw error;
+      outcome.bad(error);
+      if (error.code === 'DiskResized') continue;
+      log.error('not-replicating', { error });
+      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise.
+      const wait = isRefusal(error)
+        ? restMilliseconds
+        : Math.min(retryMillisecondsMax, retryMillisecondsMin * 2 ** Math.min(failures, 10));
+      failures += 1;
+      await pause(systemClock, wait, signal);
+    } finally {
+      replication = undefined;
+    }
+  }
+  await link;
+}
+
+/** Nothing is left of what was replicated before: rings, maps, generation, certificate. Safe to repeat. */
+async function takeAway(folders: ServiceFolders, folder: string, log: Log): Promise<void> {
+  const site = await import('./site.ts');
+  const removed = await site.removedAssignment(folder);
+  if (!removed) return;
+  removeInstance({ tracefs: await findTracefs(), name: removed.itemId.slice(0, 8) });
+  for (const name of ['capture.state', 'state.json', 'canary'])
+    await systemFiles.remove(join(folders.state, name));
+  await systemFiles.remove(join(folders.runtime, 'status.json'));
+  await site.forgetRemoved(folder, removed.itemId);
+  log.info('no-longer-replicating', { protectedItemId: removed.itemId });
+}
+
+async function runOnce(
+  folders: ServiceFolders,
+  assignment: MobilityAssignment,
+  log: Log,
+  stop: AbortSignal,
+  onStarted: (replication: Replication) => void = () => {},
+): Promise<void> {
   const clock = systemClock;
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
@@ -193,6 +301,7 @@ async function runOnce(folders: ServiceFolders, log: Log, stop: AbortSignal): Pr
     swapRanges: () => Promise.all(found.map((disk) => swapRangesOf(disk))),
     onStill: (isStill) => still.set(isStill),
   });
+  onStarted(replication);
   const over = new AbortController();
   const telling = tellStatus(folders, replication, still, clock, over.signal);
   try {

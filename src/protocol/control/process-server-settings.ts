@@ -30,6 +30,9 @@ export const ProcessServerSettings = z.strictObject({
   codecWorkers: z.number().int().min(1).max(64).default(2),
   /** A part of the journal is closed this long after its first frame. */
   partSeconds: z.number().positive().max(600).default(5),
+  /** Of a process server that is enrolled at a configuration server: keys, certificates and assignments are in this folder,
+   * and whom it serves is the site's to say. Without it assignments are written by hand. */
+  site: z.strictObject({ folder: z.string().startsWith('/') }).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type ProcessServerSettings = z.infer<typeof ProcessServerSettings>;
