@@ -13,6 +13,7 @@ import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
+import type { JsonHandler } from '../../platform/https-json.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
 import {
@@ -21,6 +22,7 @@ import {
   type Operation,
   type OperationMatch,
 } from '../../protocol/arm/description.ts';
+import { openApi } from '../../protocol/arm/openapi.ts';
 import { vaultResourceId } from '../../protocol/arm/resource-id.ts';
 import type { Principal } from '../access/principal.ts';
 import type { Resources } from '../store/resources.ts';
@@ -96,6 +98,7 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
   const arm = new ArmDoor(parts, table, publicUrl);
   koa.use((context, next) => arm.identify(context, next));
   for (const middleware of parts.before?.(publicUrl) ?? []) koa.use(middleware);
+  koa.use((context, next) => arm.openApi(context, next));
   koa.use((context) => arm.answer(context));
   const callback = koa.callback();
   const close = () =>
@@ -104,6 +107,14 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
       server.closeAllConnections();
     });
   return { port, publicUrl, close, [Symbol.asyncDispose]: close };
+}
+
+/** Routes that answer plain requests themselves, as one of the middlewares of `before`. */
+export function asMiddleware(handler: JsonHandler): Koa.Middleware {
+  return async (context, next) => {
+    if (await handler(context.req, context.res)) context.respond = false;
+    else await next();
+  };
 }
 
 /** One request after the other, with what all of them share. */
@@ -148,11 +159,24 @@ class ArmDoor {
       this.#refuse(context, error, ids);
     } finally {
       // What was not read would be taken for the next request: the connection ends with the answer.
-      if (!context.req.readableEnded && context.req.headers['content-length'] !== undefined) {
+      if (
+        !context.headerSent &&
+        !context.req.readableEnded &&
+        context.req.headers['content-length'] !== undefined
+      ) {
         context.set('connection', 'close');
         context.req.resume();
       }
     }
+  }
+
+  /** The description of the API is no secret: it is in the documentation. */
+  async openApi(context: Koa.Context, next: Koa.Next): Promise<void> {
+    if (context.path !== '/openapi.json') return next();
+    if (context.method !== 'GET' && context.method !== 'HEAD')
+      throw errors.MethodNotAllowed(context.method, 'GET, HEAD');
+    context.body = JSON.stringify(openApi());
+    context.type = 'application/json; charset=utf-8';
   }
 
   async answer(context: Koa.Context): Promise<void> {

@@ -3,6 +3,8 @@
  * by PUT or by the first vault in it; it has no other meaning here.
  */
 import type { Clock } from '../../platform/clock.ts';
+import { may } from '../access/access.ts';
+import { maySeeGroup } from '../access/access.ts';
 import type { PageRequest, Properties, Resource, Resources } from '../store/resources.ts';
 import { errors } from './errors.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
@@ -33,7 +35,7 @@ export function resourceGroupHandlers(parts: ResourceGroupParts): Handlers {
   return {
     'resourceGroups.list': async (request) => {
       const page = await groupsPage(parts, pageOf(request));
-      return { page: page.resources.map(renderGroup), next: page.next };
+      return { page: page.resources.filter(visibleTo(request)).map(renderGroup), next: page.next };
     },
     'resourceGroups.get': async (request) => ({ body: renderGroup(await find(request)) }),
     'resourceGroups.checkExistence': async (request) => {
@@ -81,6 +83,13 @@ export function resourceGroupHandlers(parts: ResourceGroupParts): Handlers {
     },
   };
 }
+
+/** Whoever may read a group, or something in it, sees that it is there. */
+const visibleTo =
+  ({ principal }: ArmRequest) =>
+  ({ id }: Resource): boolean =>
+    may(principal, 'Microsoft.Resources/subscriptions/resourceGroups/read', id) ||
+    principal.roles.some(({ scope }) => `${scope.toLowerCase()}/`.startsWith(`${id.toLowerCase()}/`));
 
 /** A group comes with the first vault in it. */
 export async function ensureGroup(parts: ResourceGroupParts, name: string, location: string): Promise<void> {

@@ -11,6 +11,8 @@
 import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { idKey } from '../../protocol/arm/resource-id.ts';
+import { may } from '../access/access.ts';
+import { maySeeVault } from '../access/access.ts';
 import type { Principal } from '../access/principal.ts';
 import { pageMax } from '../limits.ts';
 import type { PageRequest, Properties, Resource, Resources } from '../store/resources.ts';
@@ -175,11 +177,11 @@ export function vaultHandlers(parts: VaultParts): Handlers {
       );
       if (group === undefined) throw errors.ResourceGroupNotFound(request.parameters.resourceGroupName!);
       const page = await vaultsIn(resources, group.id, pageOf(request));
-      return { page: page.resources.map(renderVault), next: page.next };
+      return { page: page.resources.filter(visibleTo(request)).map(renderVault), next: page.next };
     },
     'vaults.listBySubscriptionId': async (request) => {
       const page = await listVaults(parts, pageOf(request));
-      return { page: page.resources.map(renderVault), next: page.next };
+      return { page: page.resources.filter(visibleTo(request)).map(renderVault), next: page.next };
     },
     'resources.list': (request) => listedResources(parts, request),
     'resources.listByResourceGroup': async (request) => {
@@ -191,6 +193,16 @@ export function vaultHandlers(parts: VaultParts): Handlers {
   };
 }
 
+/** Lists are answered to whoever may see one of the vaults, cut to what he may see. */
+const visibleTo =
+  ({ principal }: ArmRequest) =>
+  ({ id }: Resource): boolean =>
+    may(principal, 'Microsoft.RecoveryServices/vaults/read', id);
+
+/** Who has a role at some vaults only is shown those. Pages get shorter by it, and no page is left out. */
+const seenBy = ({ principal }: ArmRequest, vaults: readonly Resource[]): readonly Resource[] =>
+  vaults.filter(({ id }) => maySeeVault(principal, id));
+
 /** All resources that this vault has at the level of a resource group: its vaults. */
 async function listedResources(parts: VaultParts, request: ArmRequest, group?: string) {
   const page = await listVaults(parts, pageOf(request));
@@ -198,6 +210,7 @@ async function listedResources(parts: VaultParts, request: ArmRequest, group?: s
   const type = /resourceType\s+eq\s+'([^']+)'/i.exec(request.query.get('$filter') ?? '')?.[1];
   return {
     page: page.resources
+      .filter(visibleTo(request))
       .filter(
         (row) =>
           (group === undefined || row.id.split('/')[4]!.toLowerCase() === group.toLowerCase()) &&
