@@ -34,6 +34,7 @@ import type { Site, World } from './world.ts';
 export const defects = [
   'ack-before-sync',
   'forget-unacknowledged',
+  'trust-after-crash',
   'accept-old-generation',
   'cut-before-flush',
   'skip-zeroes',
@@ -71,7 +72,7 @@ export async function startMobilityService(world: World, site: Site, life: Life)
       name: `/dev/disk${index}`,
       disk,
     })),
-    startLosses,
+    startLosses: world.options.defect === 'trust-after-crash' ? [] : startLosses,
     policy: { crashConsistentSeconds: 10, applicationConsistentSeconds: 45, freezeMillisecondsMax: 1000 },
     dial,
   });

