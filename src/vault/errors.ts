@@ -93,6 +93,14 @@ export const errors = catalogue({
     recommendedAction: 'List them with: leeward items.',
     context: { item },
   }),
+  SiteSilent: (name: string, seconds: number, lastReportAt: string | undefined) => ({
+    summary: `the site ${name} did not report within ${seconds} s`,
+    possibleCauses:
+      'Its configuration server is down, cannot reach this vault, or no configuration server has registered.',
+    recommendedAction: `Look at the configuration server; it last reported ${lastReportAt ?? 'never'}.`,
+    retry: 'transient' as const,
+    context: { name },
+  }),
   OperationNotAllowed: (operation: string, name: string, state: string) => ({
     summary: `${operation} is not allowed for ${name} while it is in the state ${state}`,
     possibleCauses: 'Another operation is under way, or the item is at another point of its life.',

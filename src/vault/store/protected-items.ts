@@ -149,6 +149,21 @@ export async function byMachine(session: Session, machineId: string): Promise<It
   return (await read(session, 'machine_id = ?', [machineId.toLowerCase()], 1)).items[0];
 }
 
+/** The same for many machines, by machine id in lower case. */
+export async function byMachines(
+  session: Session,
+  machineIds: readonly string[],
+): Promise<ReadonlyMap<string, ItemResource>> {
+  if (machineIds.length === 0) return new Map();
+  const { items } = await read(
+    session,
+    `machine_id IN (${machineIds.map(() => '?').join(', ')})`,
+    machineIds.map((id) => id.toLowerCase()),
+    undefined,
+  );
+  return new Map(items.map((item) => [item.machineId, item]));
+}
+
 /** Oldest first. `next` goes back as `after`. */
 export async function list(
   session: Session,

@@ -1,0 +1,63 @@
+/** Our health events and errors as the reference's `HealthError`. */
+import type { HealthEvent } from '../../model/health.ts';
+
+export interface HealthErrorView {
+  readonly errorSource: string;
+  readonly errorType: string;
+  readonly errorLevel: string;
+  readonly errorCategory: string;
+  readonly errorCode: string;
+  readonly summaryMessage: string;
+  readonly errorMessage: string;
+  readonly possibleCauses: string;
+  readonly recommendedAction: string;
+  readonly creationTimeUtc: string;
+  readonly recoveryProviderErrorMessage: string;
+  readonly entityId: string;
+  readonly errorId: string;
+  readonly customerResolvability: 'Allowed' | 'NotAllowed';
+  readonly innerHealthErrors: readonly never[];
+}
+
+export type HealthCategory = 'Replication' | 'TestFailover' | 'Configuration' | 'FabricInfrastructure';
+
+/** `entityId`: what it is about. The same event has the same error id each time it is asked for. */
+export function healthError(
+  event: HealthEvent,
+  entityId: string,
+  category: HealthCategory = 'Replication',
+): HealthErrorView {
+  return {
+    errorSource: 'Leeward',
+    errorType: category,
+    errorLevel: levels[event.severity],
+    errorCategory: category,
+    errorCode: event.code,
+    summaryMessage: event.summary,
+    errorMessage: event.summary,
+    possibleCauses: event.possibleCauses,
+    recommendedAction: event.recommendedAction,
+    creationTimeUtc: event.raisedAt,
+    recoveryProviderErrorMessage: '',
+    entityId,
+    errorId: `${event.code}-${Date.parse(event.raisedAt)}`,
+    // What is listed here is true as long as its cause lasts: nobody can wish it away.
+    customerResolvability: 'NotAllowed',
+    innerHealthErrors: [],
+  };
+}
+
+const levels = {
+  information: 'Information',
+  warning: 'Warning',
+  error: 'Error',
+  critical: 'Critical',
+} as const;
+
+export type Health = 'Normal' | 'Warning' | 'Critical';
+
+/** The worst of them, in the reference's three words. */
+export function healthOf(events: readonly Pick<HealthEvent, 'severity'>[]): Health {
+  if (events.some(({ severity }) => severity === 'critical' || severity === 'error')) return 'Critical';
+  return events.some(({ severity }) => severity === 'warning') ? 'Warning' : 'Normal';
+}

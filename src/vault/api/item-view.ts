@@ -1,0 +1,460 @@
+/**
+ * A protected item as the API shows it, made of durable facts: the row, the data plane's tables, the machine's last report.
+ * Pure, so that a list of thousands and a single item are rendered by the same lines.
+ *
+ *     RPO      = now − the moment of the newest recovery point (a bookmark that is whole on the replica store)
+ *     health   = why the log processor stands still, resyncs, a broken RPO, a machine that is silent, and what has been
+ *                raised since the newest recovery point: a point that was cut after an event shows that it has passed
+ *     progress = of disks that are being compared; 100 % for the others
+ */
+import type { HealthEvent } from '../../model/health.ts';
+import type { ProtectedDiskId } from '../../model/ids.ts';
+import {
+  allowedOperations,
+  protectionStateDescriptions,
+  testFailoverStateDescriptions,
+} from '../../model/protection-state.ts';
+import { childId } from '../../protocol/arm/resource-id.ts';
+import type { ReportedMachine } from '../../protocol/control/site-link.ts';
+import type { ItemFacts } from '../store/item-facts.ts';
+import type { ItemResource } from '../store/protected-items.ts';
+import { pick, recoveryFabricName } from './fabrics.ts';
+import { healthError, healthOf } from './health-error.ts';
+import { lastName, resourceView } from './noun.ts';
+import { silentMilliseconds } from './site-reader.ts';
+
+export interface ItemSurroundings {
+  readonly facts: ItemFacts | undefined;
+  readonly machine: ReportedMachine | undefined;
+  readonly processServerName: string | undefined;
+  readonly providerId: string | undefined;
+  readonly fabricInstanceType: string;
+  readonly rpoThresholdMinutes: number;
+  readonly now: number;
+}
+
+const mebibyte = 2 ** 20;
+
+/** Undefined: there is no recovery point yet. */
+export function rpoSeconds(facts: ItemFacts | undefined, now: number): number | undefined {
+  const takenAt = facts?.latestPoint?.takenAt;
+  return takenAt === undefined ? undefined : Math.max(0, Math.round((now - Date.parse(takenAt)) / 1000));
+}
+
+export function itemHealth(item: ItemResource, around: ItemSurroundings): HealthEvent[] {
+  const { facts, machine, now } = around;
+  // While nothing flows forward nothing can be late.
+  if (facts === undefined || item.condition.activeLocation !== 'Primary') return [];
+  const found: HealthEvent[] = [];
+  if (facts.blocked) found.push(facts.blocked);
+  const rpo = rpoSeconds(facts, now);
+  if (rpo !== undefined && rpo > around.rpoThresholdMinutes * 60)
+    found.push({
+      code: 'RpoThresholdExceeded',
+      severity: rpo > 4 * around.rpoThresholdMinutes * 60 ? 'critical' : 'warning',
+      summary: `the newest recovery point is ${Math.floor(rpo / 60)} minutes old; the policy asks for ${around.rpoThresholdMinutes}`,
+      possibleCauses:
+        'The machine or its process server is not connected, more is written than the line carries, or a resync is under way.',
+      recommendedAction: 'Look at the process server’s pending data, and at the other health errors.',
+      raisedAt: new Date(
+        Date.parse(facts.latestPoint!.takenAt) + around.rpoThresholdMinutes * 60_000,
+      ).toISOString(),
+      context: { rpoSeconds: rpo },
+    });
+  for (const disk of facts.states)
+    if (disk.state === 'resync')
+      found.push({
+        code: 'ResyncRequired',
+        severity: 'warning',
+        summary: `the disk ${pathOf(facts, disk.diskId)} is being compared with its replica${disk.cause === undefined ? '' : ` (${disk.cause})`}`,
+        possibleCauses: 'Changes could have been missed; the comparison finds and sends what differs.',
+        recommendedAction: 'Nothing: recovery points come again when it has ended.',
+        raisedAt:
+          facts.progress.find(({ diskId }) => diskId === disk.diskId)?.startedAt ??
+          facts.appliedAt ??
+          item.createdAt,
+        context: { diskId: disk.diskId },
+      });
+  if (machine !== undefined) {
+    const heard = Date.parse(machine.mobilityService.lastHeartbeatAt);
+    if (now - heard > silentMilliseconds)
+      found.push({
+        code: 'MobilityServiceSilent',
+        severity: 'critical',
+        summary: `the mobility service of ${machine.name} has not been heard of for ${Math.floor((now - heard) / 60_000)} minutes`,
+        possibleCauses: 'The machine is down, its mobility service is stopped, or the network is cut.',
+        recommendedAction: 'Start it. Changes are kept track of on the machine meanwhile.',
+        raisedAt: machine.mobilityService.lastHeartbeatAt,
+        context: { machineId: machine.machineId },
+      });
+  }
+  const since = facts.latestPoint?.processedAt ?? '';
+  for (const event of facts.events)
+    if (
+      event.severity !== 'information' &&
+      event.raisedAt > since &&
+      !found.some(({ code, raisedAt }) => code === event.code && raisedAt === event.raisedAt)
+    )
+      found.push(event);
+  return found;
+}
+
+const pathOf = (facts: ItemFacts, diskId: ProtectedDiskId) =>
+  facts.disks.find((disk) => disk.diskId === diskId)?.path ?? diskId;
+
+/** The reference's way to say that nothing is going on. */
+export const idleScenario = (vaultId: string) => ({
+  scenarioName: 'None',
+  jobId: childId(vaultId, 'replicationJobs', 'None'),
+  startTime: '1753-01-01T01:01:01Z',
+});
+
+export function itemView(item: ItemResource, around: ItemSurroundings): unknown {
+  const events = itemHealth(item, around);
+  const { condition } = item;
+  const healthErrors = events.map((event) => healthError(event, item.id));
+  const containerName = lastName(item.containerId);
+  return resourceView(item.id, {
+    friendlyName: item.friendlyName,
+    protectedItemType: around.fabricInstanceType === 'VMware' ? 'VMwareVirtualMachine' : 'Physical',
+    protectableItemId: item.protectableItemId,
+    ...(around.providerId === undefined ? {} : { recoveryServicesProviderId: around.providerId }),
+    primaryFabricFriendlyName: item.fabricName,
+    primaryFabricProvider: around.fabricInstanceType,
+    recoveryFabricFriendlyName: recoveryFabricName,
+    recoveryFabricId: recoveryFabricName,
+    primaryProtectionContainerFriendlyName: containerName,
+    recoveryProtectionContainerFriendlyName: recoveryFabricName,
+    protectionState: condition.protectionState,
+    protectionStateDescription: protectionStateDescriptions[condition.protectionState],
+    activeLocation: condition.activeLocation,
+    testFailoverState: condition.testFailoverState,
+    testFailoverStateDescription: testFailoverStateDescriptions[condition.testFailoverState],
+    switchProviderState: 'None',
+    switchProviderStateDescription: 'None',
+    allowedOperations: item.jobId === undefined ? allowedOperations(condition) : [],
+    replicationHealth: around.facts === undefined ? 'None' : healthOf(events),
+    failoverHealth: around.facts?.latestPoint === undefined ? 'None' : 'Normal',
+    healthErrors,
+    policyId: item.policyId,
+    policyFriendlyName: lastName(item.policyId),
+    ...(item.lastFailoverAt === undefined ? {} : { lastSuccessfulFailoverTime: item.lastFailoverAt }),
+    ...(item.lastTestFailoverAt === undefined
+      ? {}
+      : { lastSuccessfulTestFailoverTime: item.lastTestFailoverAt }),
+    currentScenario:
+      item.jobId === undefined || item.scenario === undefined
+        ? idleScenario(item.vaultId)
+        : {
+            scenarioName: item.scenario.name,
+            jobId: childId(item.vaultId, 'replicationJobs', item.jobId),
+            startTime: item.scenario.startedAt,
+          },
+    ...(item.failoverPointId === undefined
+      ? {}
+      : { failoverRecoveryPointId: childId(item.id, 'recoveryPoints', item.failoverPointId) }),
+    providerSpecificDetails:
+      item.instanceType === 'InMageRcm' ? rcmDetails(item, around) : azureV2Details(item, around),
+    recoveryContainerId: recoveryFabricName,
+    eventCorrelationId: item.itemId ?? '',
+  });
+}
+
+/** A disk with all that is known of it; `diskId` for the API is the path by which clients chose it. */
+interface DiskView {
+  readonly path: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly state: 'empty' | 'initial' | 'resync' | 'in-sync';
+  readonly progress: ItemFacts['progress'][number] | undefined;
+  readonly percent: number;
+}
+
+function disksOf({ facts, machine }: ItemSurroundings): DiskView[] {
+  return (facts?.disks ?? []).map(({ diskId, path }) => {
+    const known = facts!.states.find((state) => state.diskId === diskId);
+    const reported = machine?.disks.find((disk) => disk.path === path);
+    const progress = facts!.progress.find((one) => one.diskId === diskId);
+    const state = known?.state ?? 'empty';
+    return {
+      path,
+      name: reported?.name ?? lastName(path),
+      sizeBytes: known?.sizeBytes ?? reported?.sizeBytes ?? 0,
+      state,
+      progress: state === 'in-sync' ? undefined : progress,
+      percent:
+        state === 'in-sync'
+          ? 100
+          : progress === undefined || progress.totalBytes === 0
+            ? 0
+            : Math.min(99, Math.floor((100 * progress.doneBytes) / progress.totalBytes)),
+    };
+  });
+}
+
+/** Over all disks, by their sizes. */
+function overall(disks: readonly DiskView[]): { percent: number; doneBytes: number; sentBytes: number } {
+  const total = disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
+  const weighted = disks.reduce((sum, disk) => sum + disk.sizeBytes * disk.percent, 0);
+  return {
+    percent:
+      total > 0 ? Math.floor(weighted / total) : disks.every(({ percent }) => percent === 100) ? 100 : 0,
+    doneBytes: disks.reduce((sum, { progress }) => sum + (progress?.doneBytes ?? 0), 0),
+    sentBytes: disks.reduce((sum, { progress }) => sum + (progress?.sentBytes ?? 0), 0),
+  };
+}
+
+/** Yes and no, as the reference's text fields have them. */
+const truth = (yes: boolean) => (yes ? 'true' : 'false');
+const stageOf = {
+  empty: 'InitialReplication',
+  initial: 'InitialReplication',
+  resync: 'Resync',
+  'in-sync': 'DifferentialSync',
+};
+
+function azureV2Details(item: ItemResource, around: ItemSurroundings): unknown {
+  const { facts, machine, now } = around;
+  const sent = item.settings;
+  const disks = disksOf(around);
+  const rpo = rpoSeconds(facts, now);
+  const { percent } = overall(disks);
+  const at = new Date(now).toISOString();
+  const target = pick(sent, [
+    'enableRdpOnTargetOption',
+    'targetAvailabilityZone',
+    'targetProximityPlacementGroupId',
+    'licenseType',
+    'sqlServerLicenseType',
+    'masterTargetId',
+    'targetVmTags',
+    'seedManagedDiskTags',
+    'targetManagedDiskTags',
+    'targetNicTags',
+    'multiVmGroupId',
+    'useManagedDisks',
+  ]);
+  const text = (name: string) => (sent[name] === undefined ? undefined : String(sent[name]));
+  return {
+    instanceType: 'InMageAzureV2',
+    ...target,
+    ...given({
+      selectedRecoveryAzureNetworkId: text('targetAzureNetworkId'),
+      selectedTfoAzureNetworkId: text('testNetworkId'),
+      recoveryAzureVMSize: text('targetVmSize'),
+      recoveryAzureStorageAccount: text('storageAccountId'),
+      recoveryAzureLogStorageAccountId: text('logStorageAccountId'),
+      recoveryAzureResourceGroupId:
+        text('targetAzureV2ResourceGroupId') ?? text('targetAzureV1ResourceGroupId'),
+      recoveryAvailabilitySetId: text('targetAvailabilitySetId'),
+      multiVmGroupName: item.groupName,
+      rpoInSeconds: rpo,
+      lastRpoCalculatedTime: rpo === undefined ? undefined : at,
+      lastUpdateReceivedTime: facts?.appliedAt,
+      lastRecoveryPointReceived: facts?.latestPoint?.takenAt,
+      lastHeartbeat: machine?.mobilityService.lastHeartbeatAt,
+      agentVersion: machine?.mobilityService.version,
+      ipAddress: machine?.addresses[0],
+      sourceVmCpuCount: machine?.cpuCount,
+      sourceVmRamSizeInMB: machine && Math.round(machine.memoryBytes / mebibyte),
+      osVersion: machine?.osName,
+      osName: machine?.osName,
+      firmwareType: machine && (machine.firmware === 'efi' ? 'UEFI' : 'BIOS'),
+      processServerName: around.processServerName,
+      osDiskId: disks[0]?.path,
+    }),
+    infrastructureVmId: item.machineId,
+    vmId: item.itemId ?? item.machineId,
+    protectionStage: protectionStateDescriptions[item.condition.protectionState],
+    vmProtectionState: item.condition.protectionState,
+    vmProtectionStateDescription: protectionStateDescriptions[item.condition.protectionState],
+    resyncProgressPercentage: percent,
+    isAgentUpdateRequired: truth(false),
+    isRebootAfterUpdateRequired: truth(false),
+    processServerId: item.processServerId,
+    multiVmSyncStatus: item.groupName === undefined ? 'Disabled' : 'Enabled',
+    diskResized: truth(disks.some(({ progress }) => progress?.cause === 'DiskResized')),
+    osType: 'Linux',
+    recoveryAzureVMName: text('targetAzureVmName') ?? item.friendlyName,
+    discoveryType: item.vCenterName === undefined ? 'Physical' : 'vCenter',
+    vmNics: (machine?.addresses ?? []).map((_, index) => ({ nicId: `nic-${index}` })),
+    datastores: [],
+    validationErrors: [],
+    replicaId: item.itemId ?? '',
+    isAdditionalStatsAvailable: true,
+    totalDataTransferred: overall(disks).sentBytes,
+    totalProgressHealth: percent === 100 ? 'Normal' : 'InProgress',
+    protectedDisks: disks.map((disk) => ({
+      diskId: disk.path,
+      diskName: disk.name,
+      protectionStage: stageOf[disk.state],
+      healthErrorCode: '0',
+      ...given({ rpoInSeconds: rpo, lastRpoCalculatedTime: rpo === undefined ? undefined : at }),
+      resyncRequired: truth(disk.state === 'resync'),
+      resyncProgressPercentage: disk.percent,
+      resyncDurationInSeconds:
+        disk.progress === undefined
+          ? 0
+          : Math.max(0, Math.round((now - Date.parse(disk.progress.startedAt)) / 1000)),
+      diskCapacityInBytes: disk.sizeBytes,
+      fileSystemCapacityInBytes: disk.sizeBytes,
+      targetDataInMegaBytes: 0,
+      diskResized: truth(disk.progress?.cause === 'DiskResized'),
+      resyncProcessedBytes: disk.progress?.doneBytes ?? 0,
+      resyncTotalTransferredBytes: disk.progress?.sentBytes ?? 0,
+      ...given({ resyncStartTime: disk.progress?.startedAt }),
+      progressHealth: disk.progress === undefined ? 'None' : 'InProgress',
+      progressStatus: disk.progress === undefined ? 'None' : 'InProgress',
+    })),
+    protectedManagedDisks: disks.map((disk, index) => ({
+      diskId: disk.path,
+      ...given({
+        replicaDiskType: diskTypeOf(sent, disk.path),
+        seedManagedDiskId: facts?.disks[index]?.diskId,
+      }),
+      targetDiskName: disk.name,
+    })),
+  };
+}
+
+function rcmDetails(item: ItemResource, around: ItemSurroundings): unknown {
+  const { facts, machine, now } = around;
+  const sent = item.settings;
+  const disks = disksOf(around);
+  const rpo = rpoSeconds(facts, now);
+  const all = overall(disks);
+  const isInitial = disks.length === 0 || disks.some(({ state }) => state === 'empty' || state === 'initial');
+  const isResync = disks.some(({ state }) => state === 'resync');
+  const chosen = (machine?.disks ?? []).filter(({ path }) => disks.some((disk) => disk.path === path));
+  const target = pick(sent, [
+    'licenseType',
+    'linuxLicenseType',
+    'targetVmName',
+    'targetVmSize',
+    'targetResourceGroupId',
+    'targetAvailabilitySetId',
+    'targetAvailabilityZone',
+    'targetProximityPlacementGroupId',
+    'targetBootDiagnosticsStorageAccountId',
+    'targetNetworkId',
+    'testNetworkId',
+    'runAsAccountId',
+    'targetVmTags',
+    'seedManagedDiskTags',
+    'targetManagedDiskTags',
+    'targetNicTags',
+    'sqlServerLicenseType',
+    'targetVmSecurityProfile',
+    'targetCapacityReservationGroupId',
+  ]);
+  const seen = (machine?.disks ?? []).filter(({ path }) => !disks.some((disk) => disk.path === path));
+  return {
+    instanceType: 'InMageRcm',
+    ...target,
+    ...given({
+      multiVmGroupName: item.groupName,
+      processorCoreCount: machine?.cpuCount,
+      allocatedMemoryInMB: machine && machine.memoryBytes / mebibyte,
+      processServerName: around.processServerName,
+      firmwareType: machine && (machine.firmware === 'efi' ? 'UEFI' : 'BIOS'),
+      targetGeneration: machine && (machine.firmware === 'efi' ? 'V2' : 'V1'),
+      primaryNicIpAddress: machine?.addresses[0],
+      failoverRecoveryPointId: item.failoverPointId,
+      lastRecoveryPointReceived: facts?.latestPoint?.takenAt,
+      lastRecoveryPointId: facts?.latestPoint?.pointId,
+      lastRpoInSeconds: rpo,
+      lastRpoCalculatedTime: rpo === undefined ? undefined : new Date(now).toISOString(),
+      osName: machine?.osName,
+    }),
+    internalIdentifier: item.itemId ?? item.machineId,
+    fabricDiscoveryMachineId: String(sent.fabricDiscoveryMachineId ?? item.protectableItemId),
+    discoveryType: item.vCenterName === undefined ? 'Physical' : 'vCenter',
+    processServerId: item.processServerId,
+    osType: 'Linux',
+    initialReplicationProgressPercentage: isInitial ? all.percent : 100,
+    initialReplicationProcessedBytes: isInitial ? all.doneBytes : 0,
+    initialReplicationTransferredBytes: isInitial ? all.sentBytes : 0,
+    initialReplicationProgressHealth: isInitial && facts !== undefined ? 'InProgress' : 'None',
+    resyncProgressPercentage: isResync ? all.percent : 0,
+    resyncProcessedBytes: isResync ? all.doneBytes : 0,
+    resyncTransferredBytes: isResync ? all.sentBytes : 0,
+    resyncProgressHealth: isResync ? 'InProgress' : 'None',
+    resyncRequired: truth(isResync),
+    resyncState: isResync ? 'StartedResynchronization' : 'None',
+    agentUpgradeState: 'None',
+    protectedDisks: disks.map((disk, index) => {
+      const details = {
+        progressHealth: disk.progress === undefined ? 'None' : 'InProgress',
+        transferredBytes: disk.progress?.sentBytes ?? 0,
+        processedBytes: disk.progress?.doneBytes ?? 0,
+        ...given({ startTime: disk.progress?.startedAt, lastRefreshTime: facts?.appliedAt }),
+        progressPercentage: disk.percent,
+      };
+      const isFirst = disk.state === 'empty' || disk.state === 'initial';
+      return {
+        diskId: disk.path,
+        diskName: disk.name,
+        isOSDisk: truth(index === 0),
+        capacityInBytes: disk.sizeBytes,
+        diskState: isFirst ? 'InitialReplicationPending' : 'Protected',
+        ...given({
+          logStorageAccountId: ofDisk(sent, disk.path, 'logStorageAccountId'),
+          diskEncryptionSetId: ofDisk(sent, disk.path, 'diskEncryptionSetId'),
+          diskType: diskTypeOf(sent, disk.path),
+          seedManagedDiskId: facts?.disks[index]?.diskId,
+        }),
+        isInitialReplicationComplete: truth(!isFirst),
+        ...(isFirst ? { irDetails: details } : { resyncDetails: details }),
+      };
+    }),
+    unprotectedDisks: seen.map((disk) => ({
+      diskId: disk.path,
+      diskName: disk.name,
+      capacityInBytes: disk.sizeBytes,
+    })),
+    ...(machine === undefined
+      ? {}
+      : {
+          mobilityAgentDetails: {
+            version: machine.mobilityService.version,
+            latestVersion: machine.mobilityService.version,
+            driverVersion: machine.kernel,
+            lastHeartbeatUtc: machine.mobilityService.lastHeartbeatAt,
+            reasonsBlockingUpgrade: ['AlreadyOnLatestVersion'],
+            isUpgradeable: truth(false),
+            distroName: machine.osName,
+          },
+          discoveredVmDetails: {
+            ipAddresses: machine.addresses,
+            powerStatus: 'On',
+            vmFqdn: machine.name,
+            osName: machine.osName,
+            isDeleted: false,
+          },
+        }),
+    vmNics: (machine?.addresses ?? []).map((address, index) => ({
+      nicId: `nic-${index}`,
+      isPrimaryNic: truth(index === 0),
+      isSelectedForFailover: truth(index === 0),
+      sourceIPAddress: address,
+    })),
+    lastAgentUpgradeErrorDetails: [],
+    agentUpgradeBlockingErrorDetails: [],
+    isAgentRegistrationSuccessfulAfterFailover: chosen.length > 0,
+  };
+}
+
+/** What `disksToInclude`, `disksDefault` or the settings of the whole machine say of a disk. */
+function ofDisk(sent: Readonly<Record<string, unknown>>, path: string, field: string): string | undefined {
+  const disks = (sent.disksToInclude ?? []) as Record<string, unknown>[];
+  const own = disks.find(({ diskId }) => diskId === path)?.[field];
+  const general = (sent.disksDefault as Record<string, unknown> | undefined)?.[field] ?? sent[field];
+  const value = own ?? general;
+  return value === undefined || value === null ? undefined : String(value);
+}
+const diskTypeOf = (sent: Readonly<Record<string, unknown>>, path: string) => ofDisk(sent, path, 'diskType');
+
+/** Without the fields that are not known. */
+function given<T extends Record<string, unknown>>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

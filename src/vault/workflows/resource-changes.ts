@@ -1,0 +1,207 @@
+/**
+ * Changes of resources that are nothing but rows: policies, mappings, plans, vCenters, … In the reference each of them is a
+ * long-running operation with a job, so each is one here, though it ends at once.
+ *
+ *     remember (what was there) ──▶ write, or remove ──▶ Succeeded
+ *                                     failed: what was remembered is put back
+ *
+ * The handler has validated the intent; this writes it as it was sent. A fabric that is removed takes its site with it: from
+ * then on the site's certificate opens nothing.
+ */
+import { z } from 'zod';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/mysql.ts';
+import { errors } from '../errors.ts';
+import type { Json, SomeWorkflow, Step, Wait, Workflow } from '../jobs/workflow.ts';
+import type { Properties, Resources } from '../store/resources.ts';
+import * as sites from '../store/sites.ts';
+import { vaultConditions } from '../store/vault-conditions.ts';
+
+// ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const PutInput = z.strictObject({ id: z.string().max(1500), properties: z.record(z.string(), z.unknown()) });
+type PutInput = z.infer<typeof PutInput>;
+const DeleteInput = z.strictObject({ id: z.string().max(1500) });
+type DeleteInput = z.infer<typeof DeleteInput>;
+const RefreshInput = z.strictObject({ id: z.string().max(1500), askedAt: z.iso.datetime() });
+type RefreshInput = z.infer<typeof RefreshInput>;
+
+export interface ResourceChangeParts {
+  readonly database: Database;
+  readonly resources: Resources;
+  readonly clock: Clock;
+}
+
+// ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Workflow's noun, `scenarioName`, what a person reads. */
+const puts = [
+  ['policy', 'AddProtectionProfile', 'Save replication policy'],
+  ['fabric', 'AddFabric', 'Save site'],
+  ['provider', 'AddProvider', 'Save recovery services provider'],
+  ['container-mapping', 'PairProtectionContainers', 'Associate replication policy'],
+  ['vcenter', 'AddVCenter', 'Save vCenter'],
+  ['storage-mapping', 'PairStorageClassification', 'Map storage classification'],
+  ['recovery-plan', 'SaveRecoveryPlan', 'Save recovery plan'],
+] as const;
+
+const deletes = [
+  ['policy', 'RemoveProtectionProfile', 'Delete replication policy'],
+  ['fabric', 'RemoveFabric', 'Remove site'],
+  ['provider', 'RemoveProvider', 'Remove recovery services provider'],
+  ['container-mapping', 'UnpairProtectionContainers', 'Dissociate replication policy'],
+  ['vcenter', 'RemoveVCenter', 'Remove vCenter'],
+  ['storage-mapping', 'UnpairStorageClassification', 'Remove storage classification mapping'],
+  ['recovery-plan', 'DeleteRecoveryPlan', 'Delete recovery plan'],
+] as const;
+
+// ── definition ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function resourceChanges(parts: ResourceChangeParts): SomeWorkflow[] {
+  const made: SomeWorkflow[] = [];
+  for (const [noun, scenarioName, friendlyName] of puts)
+    made.push({
+      name: `put-${noun}`,
+      scenarioName,
+      friendlyName,
+      input: PutInput,
+      steps: () => [
+        { name: 'Remember', title: 'Looking at what is there', where: 'database', do: remember(parts) },
+        {
+          name: 'Write',
+          title: friendlyName,
+          where: 'database',
+          do: async ({ input }: { input: PutInput }) => {
+            await parts.resources.put(input.id, input.properties);
+            return undefined;
+          },
+          undo: putBack(parts),
+        },
+      ],
+      cancelable: false,
+    } satisfies Workflow<PutInput>);
+  for (const [noun, scenarioName, friendlyName] of deletes)
+    made.push({
+      name: `delete-${noun}`,
+      scenarioName,
+      friendlyName,
+      input: DeleteInput,
+      steps: () => [
+        { name: 'Remember', title: 'Looking at what is there', where: 'database', do: remember(parts) },
+        {
+          name: 'Remove',
+          title: friendlyName,
+          where: 'database',
+          do: async ({ input }: { input: DeleteInput }) => {
+            await parts.resources.deleteTree(input.id);
+            return undefined;
+          },
+          undo: putBack(parts),
+        },
+        ...(noun === 'fabric' ? [closeSite(parts)] : []),
+      ],
+      cancelable: false,
+    } satisfies Workflow<DeleteInput>);
+  made.push(refreshSite(parts), recountHealth(parts));
+  return made;
+}
+
+// ── implementations ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Context {
+  readonly input: { readonly id: string };
+  readonly outputs: Readonly<Record<string, Json>>;
+}
+
+/** Rows of the resource and of what lies in it, the resource first. */
+type Remembered = readonly { readonly id: string; readonly properties: Json }[];
+
+const remember =
+  ({ resources }: ResourceChangeParts) =>
+  async ({ input }: Context): Promise<Json> => {
+    const own = await resources.get(input.id);
+    const rows = own === undefined ? [] : [own, ...(await resources.descendants(input.id))];
+    return rows.map(({ id, properties }) => ({ id, properties: properties as Json }));
+  };
+
+const putBack =
+  ({ resources }: ResourceChangeParts) =>
+  async ({ input, outputs }: Context): Promise<void> => {
+    const rows = (outputs.Remember ?? []) as Remembered;
+    if (rows.length === 0) await resources.deleteTree(input.id);
+    for (const { id, properties } of rows) await resources.put(id, properties as Properties);
+  };
+
+function closeSite({ database, clock }: ResourceChangeParts): Step<DeleteInput> {
+  return {
+    name: 'CloseSite',
+    title: "Ending the site's access",
+    where: 'site',
+    do: async ({ input }) => {
+      const site = await sites.byName(database, vaultPart(input.id).toLowerCase(), lastSegment(input.id));
+      if (site) await sites.remove(database, site.siteId, new Date(clock.now()).toISOString());
+      return undefined;
+    },
+  };
+}
+
+/** A site that works reports at least once a minute; three of them missed are no accident. */
+const refreshLimitMilliseconds = 180_000;
+const refreshLookMilliseconds = 2_000;
+
+/** Waits for a report of the site that is newer than the wish for it. */
+function refreshSite({ database, clock }: ResourceChangeParts): Workflow<RefreshInput> {
+  return {
+    name: 'refresh-site',
+    scenarioName: 'RefreshProvider',
+    friendlyName: 'Refresh the site’s report',
+    input: RefreshInput,
+    steps: () => [
+      {
+        name: 'AwaitReport',
+        title: 'Waiting for the next report of the site',
+        where: 'site',
+        do: async ({ input }): Promise<Json | Wait> => {
+          const fabricId = input.id.split('/').slice(0, 11).join('/');
+          const site = await sites.byName(database, vaultPart(fabricId).toLowerCase(), lastSegment(fabricId));
+          if (site?.lastReportAt !== undefined && site.lastReportAt > input.askedAt)
+            return { reportedAt: site.lastReportAt };
+          if (clock.now() - Date.parse(input.askedAt) > refreshLimitMilliseconds)
+            throw errors.SiteSilent(
+              lastSegment(fabricId),
+              refreshLimitMilliseconds / 1000,
+              site?.lastReportAt,
+            );
+          return { wait: 'time', until: new Date(clock.now() + refreshLookMilliseconds).toISOString() };
+        },
+      },
+    ],
+    cancelable: true,
+  };
+}
+
+/** Health is reckoned from the tables whenever it is asked for; this proves that it can be, and says of how many items. */
+function recountHealth({ database }: ResourceChangeParts): Workflow<DeleteInput> {
+  return {
+    name: 'refresh-vault-health',
+    scenarioName: 'RefreshVaultHealth',
+    friendlyName: 'Refresh the vault’s health',
+    input: DeleteInput,
+    steps: () => [
+      {
+        name: 'Count',
+        title: 'Looking at every protected item',
+        where: 'database',
+        do: async ({ input }): Promise<Json> => ({
+          itemCount: (await vaultConditions(database, input.id)).length,
+        }),
+      },
+    ],
+    cancelable: false,
+  };
+}
+
+/** `/subscriptions/…/vaults/v` of anything in the vault. */
+const vaultPart = (id: string): string => id.split('/').slice(0, 9).join('/');
+
+const lastSegment = (id: string): string => id.split('/').at(-1) ?? '';
