@@ -4,9 +4,11 @@
  */
 import type { SiteRecoveryManagementClient } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest from 'ava';
+import { systemClock, until } from '../../src/platform/clock.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import { type Operation, operations } from '../../src/protocol/arm/description.ts';
 import { errors } from '../../src/vault/api/errors.ts';
+import { armRequestsOfOneMax } from '../../src/vault/api/limits.ts';
 import type { Handler, Handlers } from '../../src/vault/api/operation.ts';
 import { pageOf } from '../../src/vault/api/paging.ts';
 import { refusals } from '../../src/vault/api/refused.ts';
@@ -383,4 +385,58 @@ test('what this product does not have is refused with a reason, or truthfully em
     }
   }
   await plain.dispose();
+});
+
+test('one caller cannot keep the others out, and a write that cannot be audited is an error', async (t) => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  let waiting = 0;
+  let auditFails = false;
+  const held = await startArmWorld({
+    withoutRefusals: true,
+    nouns: [
+      {
+        'replicationPolicies.get': async () => {
+          waiting += 1;
+          await gate;
+          return { body: {} };
+        },
+        'replicationAlertSettings.create': async () => ({ body: {} }),
+        'replicationVaultHealth.get': async () => {
+          throw new TypeError('a secret of the inside');
+        },
+      },
+    ],
+    parts: {
+      audit: async () => {
+        if (auditFails) throw new Error('disk full');
+      },
+    },
+  });
+  await held.vaults().vaults.beginCreateOrUpdateAndWait('group', 'vault', { location: 'here' });
+  const asked = Array.from({ length: armRequestsOfOneMax }, () =>
+    held.request('GET', `${vaultId}/replicationPolicies/p`),
+  );
+  await until(
+    systemClock,
+    20_000,
+    () => (waiting === armRequestsOfOneMax ? true : undefined),
+    () => new Error('they do not all come'),
+  );
+  const refused = await held.request('GET', `${vaultId}/replicationPolicies/p`);
+  t.is(refused.status, 429);
+  t.is(refused.body.error.code, 'TooManyRequests');
+  t.truthy(refused.headers.get('retry-after'));
+  open();
+  t.true((await Promise.all(asked)).every(({ status }) => status === 200));
+  t.is((await held.request('GET', `${vaultId}/replicationPolicies/p`)).status, 200);
+  const fault = await held.request('GET', `${vaultId}/replicationVaultHealth`);
+  t.is(fault.status, 500);
+  t.false(JSON.stringify(fault.body).includes('secret'));
+  t.true(fault.body.error.details[0].recommendedAction.includes(fault.headers.get('x-ms-request-id')!));
+  auditFails = true;
+  const write = await held.request('PUT', `${vaultId}/replicationAlertSettings/a`, {
+    body: { properties: {} },
+  });
+  t.is(write.status, 500);
+  await held.dispose();
 });

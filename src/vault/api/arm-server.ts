@@ -13,7 +13,6 @@ import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
-import type { JsonHandler } from '../../platform/https-json.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
 import {
@@ -32,6 +31,7 @@ import { readArmBody } from './body.ts';
 import { envelope, errors, shown, statusOf } from './errors.ts';
 import type { JobReader } from './job-reader.ts';
 import {
+  armHeaderBytesMax,
   armNameMax,
   armRequestMilliseconds,
   armRequestsMax,
@@ -83,7 +83,10 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
   const koa = new Koa();
   // Every error is answered and logged below.
   koa.silent = true;
-  const server: Server = createServer({ ...parts.tls }, (incoming, outgoing) => callback(incoming, outgoing));
+  const server: Server = createServer(
+    { maxHeaderSize: armHeaderBytesMax, ...parts.tls },
+    (incoming, outgoing) => callback(incoming, outgoing),
+  );
   server.requestTimeout = armRequestMilliseconds;
   server.on('tlsClientError', (error: Error) => parts.log.debug('tls-refused', { reason: error.message }));
   await new Promise<void>((resolve, reject) => {
@@ -107,14 +110,6 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
       server.closeAllConnections();
     });
   return { port, publicUrl, close, [Symbol.asyncDispose]: close };
-}
-
-/** Routes that answer plain requests themselves, as one of the middlewares of `before`. */
-export function asMiddleware(handler: JsonHandler): Koa.Middleware {
-  return async (context, next) => {
-    if (await handler(context.req, context.res)) context.respond = false;
-    else await next();
-  };
 }
 
 /** One request after the other, with what all of them share. */
@@ -222,7 +217,7 @@ class ArmDoor {
     if (isResult) return this.#result(polled[1]!, polled[2]!, path, query, principal, ids);
 
     const { operation } = match!;
-    const request = await this.#request(match!, query, principal, ids);
+    const { request, vaultIsThere } = await this.#request(match!, query, principal, ids);
     const isWrite = operation.method !== 'GET' && operation.method !== 'HEAD';
     let jobId: string | undefined;
     const audit = (status: number, code: string | undefined) =>
@@ -239,13 +234,14 @@ class ArmDoor {
             from: context.req.socket.remoteAddress ?? '',
           })
         : undefined;
+    let rendered: Rendered;
     try {
       await this.#parts.access.authorize(principal, operation, request.resourceId);
-      await this.#mustExist(request);
+      mustHaveVault(request, vaultIsThere);
       const body = await readArmBody(context.req, operation);
       const answer = await this.#handlerOf(operation)({ ...request, body });
       if ('jobId' in answer) jobId = answer.jobId;
-      const rendered = render(answer, {
+      rendered = render(answer, {
         operation,
         path,
         query,
@@ -253,13 +249,17 @@ class ArmDoor {
         publicUrl: this.#publicUrl,
         retryAfterSeconds: this.#retryAfterSeconds,
       });
-      await audit(rendered.status, undefined);
-      return rendered;
     } catch (error) {
       const known = shown(error, ids.requestId);
-      await audit(statusOf(known), known.code);
+      // The client is told what it did wrong even where that cannot be written down.
+      await audit(statusOf(known), known.code)?.catch((cause: unknown) =>
+        this.#parts.log.error('audit-failed', { ...ids, operationId: operation.id, error: cause }),
+      );
       throw error;
     }
+    // Written down before the client knows: a write that is in no trail is an error, though it happened.
+    await audit(rendered.status, undefined);
+    return rendered;
   }
 
   /** Of a long-running operation: 202 until its job has ended, then what a GET of the resource answers. */
@@ -278,9 +278,9 @@ class ArmDoor {
       .replace(/(\/replicationVaultHealth)\/default$/i, '$1');
     const match = matchOperation('GET', target);
     if (match === undefined) throw unmatched('GET', path);
-    const request = await this.#request(match, query, principal, ids);
+    const { request, vaultIsThere } = await this.#request(match, query, principal, ids);
     await this.#parts.access.authorize(principal, match.operation, request.resourceId);
-    await this.#mustExist(request);
+    mustHaveVault(request, vaultIsThere);
     if (job === undefined || job.vaultId.toLowerCase() !== request.vaultId?.toLowerCase())
       throw errors.OperationNotFound(jobId);
     if (job.state === 'Failed' || job.state === 'Cancelled') return jobFailure(job, ids);
@@ -307,7 +307,7 @@ class ArmDoor {
     query: URLSearchParams,
     principal: Principal,
     ids: Ids,
-  ): Promise<ArmRequest> {
+  ): Promise<{ readonly request: ArmRequest; readonly vaultIsThere: boolean }> {
     for (const value of Object.values(parameters))
       if (value.length > armNameMax || value.trim() === '' || hasControl(value))
         throw errors.InvalidRequestPath();
@@ -319,11 +319,14 @@ class ArmDoor {
       throw errors.SubscriptionNotFound(subscriptionId);
     const vaultName = parameters.resourceName ?? parameters.vaultName;
     let vaultId: string | undefined;
+    let vaultIsThere = false;
     if (vaultName !== undefined && group !== undefined) {
       const asked = vaultResourceId(this.#parts.subscriptionId, group, vaultName);
-      vaultId = (await this.#parts.resources.get(asked))?.id ?? asked;
+      const row = await this.#parts.resources.get(asked);
+      vaultIsThere = row !== undefined;
+      vaultId = row?.id ?? asked;
     }
-    return {
+    const request: ArmRequest = {
       operation,
       parameters,
       query,
@@ -334,17 +337,7 @@ class ArmDoor {
       clientRequestId: ids.clientRequestId,
       correlationId: ids.correlationId,
     };
-  }
-
-  /** What lies in a vault that is not there: the reference names the vault, not what lies in it. */
-  async #mustExist({ operation, vaultId, parameters }: ArmRequest): Promise<void> {
-    if (vaultId === undefined || /\/vaults\/\{[^}]+\}$/.test(operation.path)) return;
-    if ((await this.#parts.resources.get(vaultId)) === undefined)
-      throw errors.ResourceNotFound(
-        'Microsoft.RecoveryServices/vaults',
-        (parameters.resourceName ?? parameters.vaultName)!,
-        `resource group '${parameters.resourceGroupName}'`,
-      );
+    return { request, vaultIsThere };
   }
 
   #handlerOf(operation: Operation): Handler {
@@ -384,8 +377,17 @@ class ArmDoor {
     if (status === 405) context.set('allow', String(known.context.allowed ?? ''));
     context.body = JSON.stringify(envelope(known, ids));
     context.type = 'application/json; charset=utf-8';
-    context.set('x-ms-failure-cause', 'gateway');
   }
+}
+
+/** What lies in a vault that is not there: the reference names the vault, not what lies in it. */
+function mustHaveVault({ operation, vaultId, parameters }: ArmRequest, isThere: boolean): void {
+  if (vaultId === undefined || isThere || /\/vaults\/\{[^}]+\}$/.test(operation.path)) return;
+  throw errors.ResourceNotFound(
+    'Microsoft.RecoveryServices/vaults',
+    (parameters.resourceName ?? parameters.vaultName)!,
+    `resource group '${parameters.resourceGroupName}'`,
+  );
 }
 
 function unmatched(method: string, path: string): LeewardError {

@@ -4,6 +4,8 @@
 export const armPageMax = 200;
 /** A request's body, as the reference's resource manager limits it: 4 MiB. */
 export const armBodyBytesMax = 4 << 20;
+/** A token of 12 KiB, an address of 8 KiB and some room; Node's own limit is 16 KiB. */
+export const armHeaderBytesMax = 32 << 10;
 /** Under way at once: each holds at most one body of 4 MiB, and most none; waiting sites have their own count. */
 export const armRequestsMax = 256;
 /** Of one caller: a quarter, so that one script does not keep the others out. */
