@@ -12,6 +12,16 @@ export const readAheadBytes = 4 * extentBytesMax;
 /** Of small ones there are more, since each waits for the disk's latency; Node reads with four threads. */
 export const extentsUnderWayMax = 16;
 
+/** Extents up to this are read and sent in lots, which together are as long as one large extent. */
+export const lotExtentBytesMax = 64 << 10;
+
+/** Below this ratio bytes go as they are: unpacking them would cost more than the wire saves. */
+export const packRatioMin = 1.05;
+/** Packed at once: both cores of a small machine, half of a common one. Each lane is 1.5 MiB of zstd's tables and the room. */
+export const packLanes = 2;
+/** What comes out of a lane lies here one after the other, some six extents, until all of them are sent. */
+export const laneRoomBytes = 2 * extentBytesMax;
+
 /** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 12 MiB are 105 of the 200 ms allowed. More
  * would be read in time by faster disks, but this memory counts: the service stays under 100 MB. */
 export const frozenRestBytesMax = 12 << 20;

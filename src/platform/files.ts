@@ -10,6 +10,9 @@ import { constants } from 'node:fs';
 import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from './errors.ts';
+import { type WriteRange, writeScattered } from './scattered-writes.ts';
+
+export type { WriteRange } from './scattered-writes.ts';
 
 /** `read`: must exist. `write`: read and write, must exist. `create`: read and write, made when missing.
  * `exclusive`: read and write, must not exist yet (EEXIST). */
@@ -20,6 +23,8 @@ export interface OpenFile extends AsyncDisposable {
   read(target: Uint8Array, positionBytes: number): Promise<number>;
   /** Writes all of `source` at `positionBytes`. */
   write(source: Uint8Array, positionBytes: number): Promise<void>;
+  /** Writes what `source` has, one range after the other, to these places. `source` is given away. */
+  writeRanges(source: Uint8Array, ranges: readonly WriteRange[]): Promise<void>;
   sizeBytes(): Promise<number>;
   truncate(sizeBytes: number): Promise<void>;
   sync(): Promise<void>;
@@ -43,6 +48,25 @@ export interface Files {
   /** Size in bytes; `undefined` when there is no such file. */
   sizeBytes(path: string): Promise<number | undefined>;
   freeBytes(folder: string): Promise<number>;
+}
+
+/** From here on a thread of its own is worth the message to it. */
+const scatteredMin = 4;
+
+/** `writeRanges` where there is nothing better. */
+export async function writeOneByOne(
+  file: Pick<OpenFile, 'write'>,
+  source: Uint8Array,
+  ranges: readonly WriteRange[],
+): Promise<void> {
+  let from = 0;
+  await Promise.all(
+    ranges.map(({ positionBytes, lengthBytes }) => {
+      const piece = source.subarray(from, from + lengthBytes);
+      from += lengthBytes;
+      return file.write(piece, positionBytes);
+    }),
+  );
 }
 
 class SystemFile implements OpenFile {
@@ -75,6 +99,10 @@ class SystemFile implements OpenFile {
       );
       done += bytesWritten;
     }
+  }
+  async writeRanges(source: Uint8Array, ranges: readonly WriteRange[]): Promise<void> {
+    if (ranges.length >= scatteredMin) return await writeScattered(this.#handle.fd, source, ranges);
+    await writeOneByOne(this, source, ranges);
   }
   async sizeBytes(): Promise<number> {
     return (await this.#handle.stat()).size;

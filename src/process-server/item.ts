@@ -71,7 +71,7 @@ export interface Services {
   /** Batch buffers that nobody uses just now; never more than the gate has places. */
   readonly freeBatches: Buffer[];
   readonly refines: Gate;
-  /** Memory of `partBytesMax` for parts, that nobody uses just now; never more than the gate has places. */
+  /** Memory for parts that nobody uses just now (`refine.ts`); never more than the gate has places. */
   readonly freeParts: Buffer[];
   readonly uploads: Gate;
   readonly spoolFolder: string;

@@ -1,22 +1,22 @@
 /** Named maxima of the process server, with their arithmetic. Tests and the simulation pass smaller ones. */
 export interface ProcessServerLimits {
   /**
-   * A journal part is closed when it is this long: 64 MiB is read into memory whole by refine, and is half a second of
-   * compression, so that a manifest is never far behind.
+   * A journal part is closed when it is this long: 32 MiB, packed some 100 MiB of a disk, are read into memory whole by
+   * refine, so that a manifest is never far behind, and as a segment are held whole by the vault.
    */
   readonly partBytesMax: number;
   /** … or this long after its first frame: RPO is at least this on an idle machine that has bookmarks seldom. */
   readonly partMillisecondsMax: number;
   /**
-   * Frames are gathered here for one write and one fsync. 4 MiB: four extents; a disk that syncs in 5 ms then takes
-   * 800 MB/s.
+   * Frames are gathered here for one write and one fsync. 2 MiB: packed, some six extents; a disk that syncs in 5 ms
+   * then takes 400 MB/s of what is packed.
    */
   readonly batchBytesMax: number;
-  /** Batches of all sessions together: 48 × 4 MiB = 192 MiB, however many machines there are. */
+  /** Batches of all sessions together: 48 × 2 MiB = 96 MiB, however many machines there are. */
   readonly batchesMax: number;
   /** What a sender may have un-acknowledged: three batches (one being written, one gathered, one on the wire) and spare. */
   readonly windowBytes: number;
-  /** Parts refined at once, of all items: each holds its part in memory: 2 × 64 MiB. Two cores compress no more. */
+  /** Parts refined at once, of all items: each holds its part in memory: 2 × 33 MiB. Two cores do no more. */
   readonly refinesMax: number;
   /** Manifests (with their segments) uploaded at once, of all items: enough to fill a link of high latency. */
   readonly uploadsMax: number;
@@ -33,9 +33,9 @@ export interface ProcessServerLimits {
 }
 
 export const standardLimits: ProcessServerLimits = {
-  partBytesMax: 64 << 20,
+  partBytesMax: 32 << 20,
   partMillisecondsMax: 5_000,
-  batchBytesMax: 4 << 20,
+  batchBytesMax: 2 << 20,
   batchesMax: 48,
   windowBytes: 16 << 20,
   refinesMax: 2,

@@ -42,8 +42,9 @@ export const adminBodyBytesMax = 1 << 20;
 export const eventsKeptMax = 10_000;
 /** Recovery points looked at by one retention run: 155 of the default, 10 years of dailies, and room. */
 export const pointsMax = 10_000;
-/** Verified cipher text of a manifest held in memory between check and use, per item; larger segments are read twice. */
-export const segmentHeldBytesMax = 64 << 20;
+/** Verified cipher text of a manifest held in memory between check and use, per item; larger segments are read twice. A
+ * process server's journal part of 32 MiB never makes more. With `itemsAtOnceMax` that is 132 MiB. */
+export const segmentHeldBytesMax = 33 << 20;
 /** How often points are thinned: the youngest rule speaks of two hours, so some minutes more or less do not matter. */
 export const retentionMilliseconds = 5 * 60_000;
 /** Kept free on the volume under cache storage: manifests and digests must still get through when segments do not. */

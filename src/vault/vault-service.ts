@@ -19,7 +19,7 @@ import { masterKeyBytes, unseal } from '../platform/seal.ts';
 import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
-import { readSegment } from '../protocol/cache/segment.ts';
+import { readSegmentRuns } from '../protocol/cache/segment.ts';
 import { adminSocketName } from '../protocol/control/vault-admin.ts';
 import { AdminOperations } from './api/admin-operations.ts';
 import { startAdminServer } from './api/admin-server.ts';
@@ -169,6 +169,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     return key;
   };
   const opener = stack.use(new OpenerPool());
+  const heldRooms: Buffer[] = [];
   const processor = new LogProcessor({
     store,
     clock,
@@ -184,7 +185,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         clock,
         random,
         log,
-        read: (source, key, expectations) => readSegment(source, key, expectations, opener),
+        heldRooms,
+        read: (source, key, expectations) => readSegmentRuns(source, key, expectations, opener),
       }),
   });
 

@@ -5,6 +5,7 @@
 import type { Capture } from '../../src/mobility-service/capture/capture.ts';
 import { Replication } from '../../src/mobility-service/control/replication.ts';
 import { ServiceState } from '../../src/mobility-service/control/state.ts';
+import { inlinePacker } from '../../src/mobility-service/drain/pack.ts';
 import type { ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
 import { hasCode } from '../../src/platform/errors.ts';
 import type { Files, OpenFile } from '../../src/platform/files.ts';
@@ -54,7 +55,9 @@ export async function startMobilityService(world: World, site: Site, life: Life)
   const disks = openAll(machine.disks, life);
   const clock = new SimulatedClock(world.timeline, life, machine.wall);
   const log = world.log.for(machine.name);
-  const common = { capture, clock, random, log, freezer: machine.freezer(life) };
+  // Disks are small here: what is packed begins earlier.
+  const packer = inlinePacker(8 << 10);
+  const common = { capture, clock, random, log, packer, freezer: machine.freezer(life) };
   const dial = () => world.dial(site, machine, life);
   if (world.options.service === 'stand-in') {
     const { itemId, diskIds } = site;
@@ -220,6 +223,7 @@ function withoutSync(file: OpenFile): OpenFile {
   return {
     read: (target, positionBytes) => file.read(target, positionBytes),
     write: (source, positionBytes) => file.write(source, positionBytes),
+    writeRanges: (source, ranges) => file.writeRanges(source, ranges),
     sizeBytes: () => file.sizeBytes(),
     truncate: (sizeBytes) => file.truncate(sizeBytes),
     sync: async () => {},

@@ -76,7 +76,7 @@ class StandIn {
       link: await parts.dial(),
       clock: parts.clock,
       hello: Hello.parse({
-        protocolVersions: [1],
+        protocolVersions: [2],
         itemId: parts.itemId,
         sessionId: parts.random.uuid(),
         generation,

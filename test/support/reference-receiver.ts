@@ -14,6 +14,7 @@ import {
   type ResyncBegin,
   type Welcome,
 } from '../../src/protocol/replication/messages.ts';
+import { dataOf } from '../../src/protocol/replication/packed.ts';
 import {
   isFromPast,
   parseHello,
@@ -80,7 +81,7 @@ export class ReferenceReceiver {
             this.images[index] = image;
           }
         const welcome: Welcome = {
-          protocolVersion: 1,
+          protocolVersion: 2,
           sessionId: hello.sessionId,
           generation: hello.generation,
           windowBytes: this.windowBytes,
@@ -99,7 +100,7 @@ export class ReferenceReceiver {
       this.#known = receiver.disks;
       this.#received = { generation: receiver.hello.generation, sequence: receiver.sequence };
       const image = this.images[arrived.diskIndex]!;
-      if (received.kind === 'data') image.set(arrived.payload, arrived.offsetBytes);
+      if (received.kind === 'data') image.set(dataOf(arrived), arrived.offsetBytes);
       else if (received.kind === 'zero')
         image.fill(0, arrived.offsetBytes, arrived.offsetBytes + arrived.lengthBytes);
       else if (received.kind === 'bookmark') {

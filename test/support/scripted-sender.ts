@@ -6,6 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
+import { zstdCompressSync } from 'node:zlib';
 import type { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
 import { manifestMacKey } from '../../src/protocol/cache/keys.ts';
@@ -52,7 +53,7 @@ export class ScriptedSender {
 
   hello(): Hello {
     return {
-      protocolVersions: [1],
+      protocolVersions: [2],
       itemId: this.itemId,
       sessionId: randomUUID(),
       generation: this.generation,
@@ -173,7 +174,12 @@ export class ScriptedSender {
     const bytes = this.images[diskIndex]!.subarray(offsetBytes, offsetBytes + lengthBytes);
     const range = { diskIndex, offsetBytes, lengthBytes };
     if (bytes.every((byte) => byte === 0)) await this.#send(0, () => this.sender.zero(range));
-    else await this.#send(lengthBytes, () => this.sender.data(range, bytes));
+    else {
+      // Also of single blocks, so that packed frames are overwritten in part, too.
+      const packed = zstdCompressSync(bytes);
+      const payload = packed.byteLength < lengthBytes ? packed : bytes;
+      await this.#send(payload.byteLength, () => this.sender.data(range, payload));
+    }
   }
 
   async #send(payloadBytes: number, make: () => Frame): Promise<void> {

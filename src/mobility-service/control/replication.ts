@@ -24,6 +24,7 @@ import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import { ChangeMap, type Extent } from '../capture/change-map.ts';
 import type { Freezer } from '../consistency/freezer.ts';
 import { ReadPace } from '../drain/drain.ts';
+import type { Packer } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
   farewellMilliseconds,
@@ -51,6 +52,8 @@ export interface ReplicationOptions {
   /** What capture lost before it began (`TraceCapture.startLosses`). */
   readonly startLosses?: readonly CaptureLoss[];
   readonly freezer?: Freezer | undefined;
+  /** Default: in this thread. */
+  readonly packer?: Packer | undefined;
   readonly policy: BookmarkPolicy;
   readonly bytesPerSecondMax?: number | undefined;
   readonly dial: () => Promise<Link>;

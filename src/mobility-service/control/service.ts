@@ -33,6 +33,7 @@ import type { Freezer } from '../consistency/freezer.ts';
 import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
+import { LanePacker } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
   restMilliseconds,
@@ -289,6 +290,7 @@ async function runOnce(
     capture,
     startLosses: capture.startLosses,
     freezer,
+    packer: new LanePacker(),
     policy: assignment.policy,
     bytesPerSecondMax: assignment.bytesPerSecondMax,
     dial: async () =>

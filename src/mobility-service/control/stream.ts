@@ -28,6 +28,7 @@ import { ChangeMap, type Extent } from '../capture/change-map.ts';
 import type { Freezer, FreezeSession } from '../consistency/freezer.ts';
 import { type ReadPace, type Sent, sendExtents, sendRuns } from '../drain/drain.ts';
 import { totalBytes, without } from '../drain/extents.ts';
+import type { Packer } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
   barrierIntervalMilliseconds,
@@ -79,6 +80,7 @@ export interface StreamParts {
    * which never run at the same time. */
   readonly arena: Arena;
   readonly freezer: Freezer | undefined;
+  readonly packer?: Packer | undefined;
   readonly policy: BookmarkPolicy;
   readonly health: Health;
   /** Swap areas of each disk as they are now. */
@@ -210,7 +212,9 @@ export class Stream {
 
   #options(disk: ReplicatedDisk) {
     const { arena, clock } = this.#parts;
-    return { disk: disk.disk, diskIndex: disk.index, session: this.#session, arena, clock, pace: disk.pace };
+    const { packer } = this.#parts;
+    const session = this.#session;
+    return { disk: disk.disk, diskIndex: disk.index, session, arena, clock, pace: disk.pace, packer };
   }
 
   /** Marked, not swap, and not still before a walk. */
@@ -433,7 +437,13 @@ export class Stream {
       const sum = { dataBytes: 0, zeroBytes: 0 };
       for (const { disk, extent, loan } of rest) {
         const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, extent.lengthBytes);
-        await sendRuns(bytes, extent.offsetBytes, { session: this.#session, diskIndex: disk.index }, sum);
+        const { packer } = this.#parts;
+        await sendRuns(
+          bytes,
+          extent.offsetBytes,
+          { session: this.#session, diskIndex: disk.index, packer },
+          sum,
+        );
       }
       await this.#place({ type, method: 'freeze', takenAt, frozenMilliseconds });
       isSent = true;

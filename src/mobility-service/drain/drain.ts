@@ -2,8 +2,11 @@
  * Drain: marked extents are read back from the disk and sent. The byte comes from the disk itself, after capture said
  * where; it goes to the outlet as data and zero frames.
  *
- *     extents ──▶ borrow memory ──▶ read (O_DIRECT) ──▶ choose runs ──▶ session.data / session.zero ──▶ release
+ *     extents ──▶ borrow memory ──▶ read (O_DIRECT) ──▶ choose runs ──▶ pack ──▶ session.data / session.zero ──▶ release
  *                 (waits: back-pressure)                (drain: all of it; a walk: only what differs)
+ *
+ * Small extents are read and sent in lots: a delta is thousands of 4 KiB blocks, and each wake-up of a thread that reads
+ * costs as much as the read.
  *
  * Several extents are under way at once, as far as the arena reaches, so their frames may change places; extents of
  * one call never overlap, so this changes nothing. Two calls for one disk never overlap in time: `control/stream.ts`
@@ -11,12 +14,13 @@
  *
  * What cannot be read is answered, not thrown: the rest goes on, and the caller marks it again.
  */
-import type { Arena } from '../../disk/arena.ts';
+import { type Arena, pageBytes } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Extent } from '../capture/change-map.ts';
-import { extentsUnderWayMax, readAheadBytes } from '../limits.ts';
+import { extentsUnderWayMax, lotExtentBytesMax, readAheadBytes } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
+import { inlinePacker, type Packer } from './pack.ts';
 import { type Run, zeroRuns } from './zero-runs.ts';
 
 export interface Sent {
@@ -36,6 +40,8 @@ export interface SendOptions {
   readonly arena: Arena;
   readonly clock: Clock;
   readonly pace: ReadPace;
+  /** Default: in this thread. */
+  readonly packer?: Packer | undefined;
   /** Which runs of what was read are sent; all of them when not given. */
   readonly choose?: (bytes: Buffer, offsetBytes: number) => readonly Run[];
 }
@@ -47,25 +53,26 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   const underWay = new Set<Promise<void>>();
   let underWayBytes = 0;
   let failure: unknown;
-  for (const extent of cut(extents, extentBytesMax)) {
-    while (underWay.size >= extentsUnderWayMax || underWayBytes + extent.lengthBytes > readAheadBytes)
+  for (const lot of lotsOf(cut(extents, extentBytesMax))) {
+    const lotBytes = lot.reduce((sum, extent) => sum + paged(extent.lengthBytes), 0);
+    while (underWay.size >= extentsUnderWayMax || underWayBytes + lotBytes > readAheadBytes)
       await Promise.race(underWay);
-    const loan = await arena.borrow(extent.lengthBytes);
+    const loan = await arena.borrow(lotBytes);
     if (failure !== undefined) {
       loan.release();
       break;
     }
     const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, loan.bytes.byteLength);
-    const work = sendOne(extent, bytes, options, sent)
+    const work = sendLot(lot, bytes, options, sent)
       .catch((error: unknown) => {
         failure ??= error;
       })
       .finally(() => {
         loan.release();
-        underWayBytes -= extent.lengthBytes;
+        underWayBytes -= lotBytes;
         underWay.delete(work);
       });
-    underWayBytes += extent.lengthBytes;
+    underWayBytes += lotBytes;
     underWay.add(work);
   }
   await Promise.all(underWay);
@@ -74,30 +81,51 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   return sent;
 }
 
-async function sendOne(extent: Extent, bytes: Buffer, options: SendOptions, sent: Sent): Promise<void> {
+async function sendLot(
+  lot: readonly Extent[],
+  bytes: Buffer,
+  options: SendOptions,
+  sent: Sent,
+): Promise<void> {
   const { disk, clock, pace } = options;
   options.session.throwIfOver();
   const startedAt = clock.monotonic();
-  try {
-    await disk.read(bytes, extent.offsetBytes);
-  } catch (error) {
-    sent.unreadable.push(extent);
-    sent.readError = error;
-    return;
-  }
-  pace.record(extent.lengthBytes, clock.monotonic() - startedAt);
-  sent.readBytes += extent.lengthBytes;
-  await sendRuns(bytes, extent.offsetBytes, options, sent);
+  let at = 0;
+  const reads = lot.map(async (extent) => {
+    const part = bytes.subarray(at, at + extent.lengthBytes);
+    at += paged(extent.lengthBytes);
+    try {
+      await disk.read(part, extent.offsetBytes);
+      return part;
+    } catch (error) {
+      sent.unreadable.push(extent);
+      sent.readError = error;
+      return undefined;
+    }
+  });
+  const parts = await Promise.all(reads);
+  // Of a lot, as if four had been under way: that is how `estimateMilliseconds` takes it.
+  const milliseconds = ((clock.monotonic() - startedAt) * Math.min(4, lot.length)) / lot.length;
+  for (const extent of lot) pace.record(extent.lengthBytes, milliseconds);
+  const results = await Promise.allSettled(
+    parts.map((part, index) => {
+      const { offsetBytes, lengthBytes } = lot[index]!;
+      if (part === undefined) return undefined;
+      sent.readBytes += lengthBytes;
+      return sendRuns(part, offsetBytes, options, sent);
+    }),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 /** Sends the chosen runs of `bytes`, which stand at `offsetBytes`; resolves when `bytes` may be reused. */
 export async function sendRuns(
   bytes: Buffer,
   offsetBytes: number,
-  options: Pick<SendOptions, 'session' | 'diskIndex' | 'choose'>,
+  options: Pick<SendOptions, 'session' | 'diskIndex' | 'choose' | 'packer'>,
   sent: Pick<Sent, 'dataBytes' | 'zeroBytes'>,
 ): Promise<void> {
-  const { session, diskIndex } = options;
+  const { session, diskIndex, packer = inlinePacker() } = options;
   const runs = options.choose ? options.choose(bytes, offsetBytes) : zeroRuns(bytes);
   // Not one after the other: the link joins what is small. At most 256 runs, since an extent has 256 blocks.
   const results = await Promise.allSettled(
@@ -105,12 +133,37 @@ export async function sendRuns(
       const range = { diskIndex, offsetBytes: offsetBytes + start, lengthBytes: end - start };
       if (isZero) sent.zeroBytes += range.lengthBytes;
       else sent.dataBytes += range.lengthBytes;
-      return isZero ? session.zero(range) : session.data(range, bytes.subarray(start, end));
+      if (isZero) return session.zero(range);
+      const run = bytes.subarray(start, end);
+      if (run.byteLength < packer.bytesMin) return session.data(range, run);
+      return packer.pack(run).then((packed) => session.data(range, packed ?? run));
     }),
   );
   // All have settled before this throws: a buffer is never given back while the link still reads it.
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
+
+/** Small neighbours in the list together, as much as one large extent; large ones alone. */
+function* lotsOf(extents: Iterable<Extent>): Generator<readonly Extent[]> {
+  let lot: Extent[] = [];
+  let lotBytes = 0;
+  for (const extent of extents) {
+    const isSmall = extent.lengthBytes <= lotExtentBytesMax;
+    if (lot.length > 0 && (!isSmall || lotBytes + paged(extent.lengthBytes) > extentBytesMax)) {
+      yield lot;
+      lot = [];
+      lotBytes = 0;
+    }
+    if (isSmall) {
+      lot.push(extent);
+      lotBytes += paged(extent.lengthBytes);
+    } else yield [extent];
+  }
+  if (lot.length > 0) yield lot;
+}
+
+/** Memory for direct reads begins at a page. */
+const paged = (lengthBytes: number) => Math.ceil(lengthBytes / pageBytes) * pageBytes;
 
 function* cut(extents: Iterable<Extent>, lengthBytesMax: number): Generator<Extent> {
   for (const { offsetBytes, lengthBytes } of extents)

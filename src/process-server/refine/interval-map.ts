@@ -9,8 +9,17 @@ export interface Interval {
   readonly kind: 'data' | 'zero';
   readonly offsetBytes: number;
   readonly lengthBytes: number;
-  /** Where its first byte lies in the journal part; 0 for zero ranges. */
+  /** Where its first byte lies in the journal part, or where what it is packed in begins; 0 for zero ranges. */
   readonly sourceBytes: number;
+  readonly packed?: Packed | undefined;
+}
+
+/** Bytes of the journal part that are one zstd frame. */
+export interface Packed {
+  readonly sizeBytes: number;
+  readonly plainBytes: number;
+  /** How many of the plain bytes come before the interval's first. */
+  readonly skipBytes: number;
 }
 
 export class IntervalMap {
@@ -39,7 +48,8 @@ export class IntervalMap {
         kind: after.kind,
         offsetBytes: end,
         lengthBytes: after.lengthBytes - cut,
-        sourceBytes: after.kind === 'data' ? after.sourceBytes + cut : 0,
+        sourceBytes: after.kind === 'data' && !after.packed ? after.sourceBytes + cut : after.sourceBytes,
+        ...(after.packed ? { packed: { ...after.packed, skipBytes: after.packed.skipBytes + cut } } : {}),
       });
     }
     if (first === this.#intervals.length) this.#intervals.push(...pieces);

@@ -20,16 +20,23 @@ import {
   type SegmentReference,
   segmentKey,
 } from '../../protocol/cache/manifest.ts';
-import { type FrameSealer, writeSegment } from '../../protocol/cache/segment.ts';
-import { completeFrame, decodeHeader, headerBytes } from '../../protocol/replication/frame.ts';
+import { type FrameSealer, framePlainBytes, writeSegment } from '../../protocol/cache/segment.ts';
+import {
+  completeFrame,
+  decodeHeader,
+  FrameFlag,
+  headerBytes,
+  packedBytesMin,
+} from '../../protocol/replication/frame.ts';
+import { unpack } from '../../protocol/replication/packed.ts';
 import type { Receiver } from '../../protocol/replication/receiver.ts';
 import { processServerErrors } from '../errors.ts';
 import type { ClosedPart, ItemSpool, OutgoingRecord, SpoolState } from '../spool/item-spool.ts';
 import { startPart } from '../spool/item-spool.ts';
-import { IntervalMap } from './interval-map.ts';
+import { type Interval, IntervalMap, type Packed } from './interval-map.ts';
 
-/** Sealed frames are gathered to this much before they are written: one system call for four. */
-const writeBytes = 4 << 20;
+/** Sealed frames are gathered to this much before they are written: one system call for some three. */
+const writeBytes = 1 << 20;
 
 export interface RefineParts {
   readonly files: Files;
@@ -41,7 +48,8 @@ export interface RefineParts {
   /** Of this process server, for the manifest. */
   readonly health: readonly HealthEvent[];
   readonly healthEventsMax: number;
-  /** Memory for parts that nobody refines just now, each of `partBytesMax`; never more than parts refined at once. */
+  /** Memory for parts that nobody refines just now, each of `partBytesMax` and a write; never more than parts refined at
+   * once. */
   readonly rooms?: Buffer[];
   readonly partBytesMax?: number;
 }
@@ -54,20 +62,29 @@ export interface Refined {
 }
 
 export async function refinePart(parts: RefineParts, part: ClosedPart): Promise<Refined> {
-  const room = takeRoom(parts, part.sizeBytes);
+  const pooledBytes = (parts.partBytesMax ?? 0) + writeBytes;
+  const neededBytes = part.sizeBytes + writeBytes;
+  const room =
+    (neededBytes <= pooledBytes ? parts.rooms?.pop() : undefined) ??
+    Buffer.allocUnsafeSlow(Math.max(pooledBytes, neededBytes));
   try {
-    return await refineContent(parts, part, room.subarray(0, part.sizeBytes));
+    return await refineContent(
+      parts,
+      part,
+      room.subarray(writeBytes, neededBytes),
+      room.subarray(0, writeBytes),
+    );
   } finally {
-    if (parts.rooms && room.byteLength === parts.partBytesMax) parts.rooms.push(room);
+    if (room.byteLength === pooledBytes) parts.rooms?.push(room);
   }
 }
 
-function takeRoom({ rooms, partBytesMax }: RefineParts, sizeBytes: number): Buffer {
-  if (partBytesMax === undefined || sizeBytes > partBytesMax) return Buffer.allocUnsafeSlow(sizeBytes);
-  return rooms?.pop() ?? Buffer.allocUnsafeSlow(partBytesMax);
-}
-
-async function refineContent(parts: RefineParts, part: ClosedPart, content: Buffer): Promise<Refined> {
+async function refineContent(
+  parts: RefineParts,
+  part: ClosedPart,
+  content: Buffer,
+  writeRoom: Buffer,
+): Promise<Refined> {
   const { spool } = parts;
   const state = spool.state;
   {
@@ -91,14 +108,14 @@ async function refineContent(parts: RefineParts, part: ClosedPart, content: Buff
     const path = `${spool.outgoingFolder}/${fileName}`;
     await parts.files.remove(path);
     await using file = await parts.files.open(path, 'exclusive');
-    const batch = new Batch((piece, positionBytes) => file.write(piece, positionBytes));
+    const batch = new Batch(writeRoom, (piece, positionBytes) => file.write(piece, positionBytes));
     const written = await writeSegment(
       {
         identity: { itemId: spool.itemId, diskId, chain, sequence },
         itemKey: parts.itemKey,
         salt: parts.random.bytes(32),
-        extents: map.intervals,
-        fill: (target, offsetBytes) => fillFrom(content, map, target, offsetBytes),
+        extents: map.intervals.map((interval) => ({ ...interval, body: bodyOf(content, interval) })),
+        fill: fillerOf(content, map),
       },
       parts.sealer,
       (piece) => batch.add(piece),
@@ -193,6 +210,11 @@ function readPart(content: Buffer, state: SpoolState, part: ClosedPart): PartCon
             offsetBytes: frame.offsetBytes,
             lengthBytes: frame.lengthBytes,
             sourceBytes: received.kind === 'data' ? sourceBytes : 0,
+            ...(frame.flags === FrameFlag.packed
+              ? {
+                  packed: { sizeBytes: header.payloadBytes, plainBytes: frame.lengthBytes, skipBytes: 0 },
+                }
+              : {}),
           });
           break;
         case 'bookmark':
@@ -222,41 +244,74 @@ function readPart(content: Buffer, state: SpoolState, part: ClosedPart): PartCon
   return result;
 }
 
+/** A frame's body that can go on as it came: all of what was packed is left, or the sender saw that it does not shrink. */
+function bodyOf(content: Buffer, interval: Interval): Uint8Array | undefined {
+  const { kind, sourceBytes, lengthBytes, packed } = interval;
+  if (kind === 'zero') return undefined;
+  if (packed)
+    return packed.plainBytes === lengthBytes
+      ? content.subarray(sourceBytes, sourceBytes + packed.sizeBytes)
+      : undefined;
+  if (lengthBytes < packedBytesMin || lengthBytes > framePlainBytes) return undefined;
+  return content.subarray(sourceBytes, sourceBytes + lengthBytes);
+}
+
 /** Copies the newest bytes of the disk from the journal; only asked for ranges that are data throughout. */
-function fillFrom(content: Buffer, map: IntervalMap, target: Uint8Array, offsetBytes: number): void {
-  let index = map.indexAt(offsetBytes);
-  for (let done = 0; done < target.byteLength; index++) {
-    const interval = map.intervals[index]!;
-    const skip = offsetBytes + done - interval.offsetBytes;
-    const count = Math.min(interval.lengthBytes - skip, target.byteLength - done);
-    const from = interval.sourceBytes + skip;
-    target.set(content.subarray(from, from + count), done);
-    done += count;
+function fillerOf(content: Buffer, map: IntervalMap): (target: Uint8Array, offsetBytes: number) => void {
+  // What is left of a packed frame lies in pieces one after the other: it is unpacked once for all of them.
+  let unpackedAt = -1;
+  let unpacked: Buffer = Buffer.alloc(0);
+  return (target, offsetBytes) => {
+    let index = map.indexAt(offsetBytes);
+    for (let done = 0; done < target.byteLength; index++) {
+      const { packed, sourceBytes, ...interval } = map.intervals[index]!;
+      const skip = offsetBytes + done - interval.offsetBytes;
+      const count = Math.min(interval.lengthBytes - skip, target.byteLength - done);
+      if (packed) {
+        if (unpackedAt !== sourceBytes) unpacked = unpackPart(content, sourceBytes, packed);
+        unpackedAt = sourceBytes;
+        const from = packed.skipBytes + skip;
+        target.set(unpacked.subarray(from, from + count), done);
+      } else target.set(content.subarray(sourceBytes + skip, sourceBytes + skip + count), done);
+      done += count;
+    }
+  };
+}
+
+function unpackPart(content: Buffer, sourceBytes: number, { sizeBytes, plainBytes }: Packed): Buffer {
+  try {
+    return unpack(content.subarray(sourceBytes, sourceBytes + sizeBytes), plainBytes);
+  } catch (cause) {
+    throw processServerErrors.SpoolDamaged('a packed frame cannot be unpacked', cause);
   }
 }
 
+/** Gathers what is small into large writes, in one buffer. */
 class Batch {
   readonly #write: (piece: Uint8Array, positionBytes: number) => Promise<void>;
-  #pieces: Uint8Array[] = [];
+  readonly #buffer: Buffer;
   #heldBytes = 0;
   #positionBytes = 0;
 
-  constructor(write: (piece: Uint8Array, positionBytes: number) => Promise<void>) {
+  constructor(buffer: Buffer, write: (piece: Uint8Array, positionBytes: number) => Promise<void>) {
+    this.#buffer = buffer;
     this.#write = write;
   }
 
   async add(piece: Uint8Array): Promise<void> {
-    this.#pieces.push(piece);
-    this.#heldBytes += piece.byteLength;
-    if (this.#heldBytes >= writeBytes) await this.flush();
+    for (let done = 0; done < piece.byteLength; ) {
+      const count = Math.min(piece.byteLength - done, this.#buffer.byteLength - this.#heldBytes);
+      this.#buffer.set(piece.subarray(done, done + count), this.#heldBytes);
+      done += count;
+      this.#heldBytes += count;
+      if (this.#heldBytes === this.#buffer.byteLength) await this.flush();
+    }
   }
 
   async flush(): Promise<void> {
     if (this.#heldBytes === 0) return;
-    const whole = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
-    this.#pieces = [];
+    await this.#write(this.#buffer.subarray(0, this.#heldBytes), this.#positionBytes);
+    this.#positionBytes += this.#heldBytes;
     this.#heldBytes = 0;
-    await this.#write(whole, this.#positionBytes);
-    this.#positionBytes += whole.byteLength;
   }
 }

@@ -7,9 +7,11 @@
  *                         │ 16-byte head │ cipher text │ 16-byte tag │
  *
  * The first frames hold the index (which ranges, data or zero, sorted), the others the data of the data ranges, one after
- * the other, a MiB at a time: so a reader streams, and knows each byte's place when it arrives. Zero ranges have no data.
+ * the other, at most a MiB in each: so a reader streams, and knows each byte's place when it arrives. Zero ranges have no
+ * data.
  *
- * Frames are zstd (or stored, when that gains less than 5 %), then AES-256-GCM under a key of this object alone; the nonce
+ * Frames are zstd (or stored, when that gains less than 5 %): as their sender packed them, where that is what is left of
+ * the changes; what came in small pieces is packed here. Then AES-256-GCM under a key of this object alone; the nonce
  * is the frame's number. Header, frame number and frame head are authenticated with every frame, so a frame cannot be
  * moved within an object or between objects, items, disks, chains or sequence numbers, and none can be left out: the
  * header tells how many there are.
@@ -33,8 +35,8 @@ const indexEntryBytes = 16;
 export const framePlainBytes = 1 << 20;
 /** 65,536 entries are one full index frame. 64 of them are 4 Mi extents: 16 GiB of 4 KiB blocks. */
 const indexFramesMax = 64;
-/** Version 1: the first. */
-const version = 1;
+/** Version 2: data frames have any length up to a MiB; in version 1 all but the last had a MiB, so it is read like this. */
+const version = 2;
 const magic = Buffer.from('LWSG');
 const Kind = { segment: 1, object: 2 } as const;
 const Codec = { stored: 0, zstd: 1 } as const;
@@ -80,6 +82,7 @@ export interface OpenJob {
   readonly header: Uint8Array;
   readonly frameNumber: number;
   readonly frameHead: Uint8Array;
+  readonly plainBytes: number;
   /** Cipher text and tag, as the head says how long. May be a view of something larger. */
   readonly sealed: Uint8Array;
 }
@@ -97,14 +100,20 @@ export class FrameDamaged extends Error {}
 /** Opens in the calling thread. */
 export const inlineOpener: FrameOpener = { concurrency: 1, open: async (job) => openFrame(job) };
 
+export interface SourceExtent extends SegmentExtent {
+  /** Of data of at most `framePlainBytes`: a frame's body as it is, one zstd frame, or the bytes themselves where zstd
+   * gains nothing. Without it the bytes are asked for, and packed with their neighbours'. */
+  readonly body?: Uint8Array | undefined;
+}
+
 export interface SegmentSource {
   readonly identity: SegmentIdentity;
   readonly itemKey: Uint8Array;
   /** 32 random bytes, never used before. */
   readonly salt: Uint8Array;
   /** Sorted, not overlapping. */
-  readonly extents: readonly SegmentExtent[];
-  /** Fills `target` with the disk's new content from `offsetBytes` on; only asked for data extents, in order. */
+  readonly extents: readonly SourceExtent[];
+  /** Fills `target` with the disk's new content from `offsetBytes` on; only asked for data without a body, in order. */
   fill(target: Uint8Array, offsetBytes: number): void | Promise<void>;
 }
 
@@ -130,8 +139,8 @@ export async function writeSegment(
   const indexFrames = Math.max(1, Math.ceil((extents.length * indexEntryBytes) / framePlainBytes));
   if (indexFrames > indexFramesMax)
     throw new RangeError(`${extents.length} extents are too many for a segment`);
-  const frameCount = indexFrames + Math.ceil(dataBytes / framePlainBytes);
-  const header = newHeader(Kind.segment, source.salt, frameCount);
+  const frames = framesOf(source.extents);
+  const header = newHeader(Kind.segment, source.salt, indexFrames + frames.length);
   idBytes(source.identity.itemId).copy(header, 48);
   idBytes(source.identity.diskId).copy(header, 64);
   header.writeBigUInt64LE(BigInt(source.identity.chain), 80);
@@ -142,27 +151,53 @@ export async function writeSegment(
   await out.begin();
   for (let at = 0; at === 0 || at < extents.length; at += framePlainBytes / indexEntryBytes)
     await out.add(encodeIndex(extents.slice(at, at + framePlainBytes / indexEntryBytes)));
-  let plain: Uint8Array<ArrayBuffer> | undefined;
-  let filled = 0;
-  let remaining = dataBytes;
-  for (const extent of extents) {
-    if (extent.kind === 'zero') continue;
-    for (let done = 0; done < extent.lengthBytes; ) {
-      const roomBytes = Math.min(framePlainBytes, remaining);
-      plain ??= sealer.room?.(roomBytes) ?? new Uint8Array(new ArrayBuffer(roomBytes));
-      const count = Math.min(extent.lengthBytes - done, plain.byteLength - filled);
-      await source.fill(plain.subarray(filled, filled + count), extent.offsetBytes + done);
-      done += count;
-      filled += count;
-      remaining -= count;
-      if (filled === plain.byteLength) {
-        await out.add(plain);
-        plain = undefined;
-        filled = 0;
-      }
+  for (const { plainBytes, body, ranges } of frames) {
+    if (body) {
+      await out.addBody(body, plainBytes);
+      continue;
     }
+    const plain = sealer.room?.(plainBytes) ?? new Uint8Array(new ArrayBuffer(plainBytes));
+    let filled = 0;
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      await source.fill(plain.subarray(filled, filled + lengthBytes), offsetBytes);
+      filled += lengthBytes;
+    }
+    await out.add(plain);
   }
   return { ...(await out.end()), logicalBytes: dataBytes + zeroBytes, extentCount: extents.length };
+}
+
+interface PlannedFrame {
+  plainBytes: number;
+  readonly body?: Uint8Array;
+  readonly ranges: { readonly offsetBytes: number; readonly lengthBytes: number }[];
+}
+
+/** What the data frames will hold: each body is a frame; what lies between bodies is cut every MiB. */
+function framesOf(extents: readonly SourceExtent[]): PlannedFrame[] {
+  const frames: PlannedFrame[] = [];
+  let open: PlannedFrame | undefined;
+  for (const { kind, offsetBytes, lengthBytes, body } of extents) {
+    if (kind === 'zero') continue;
+    if (body) {
+      if (lengthBytes > framePlainBytes || body.byteLength > lengthBytes)
+        throw new RangeError(`a body of ${body.byteLength} bytes for ${lengthBytes}`);
+      frames.push({ plainBytes: lengthBytes, body, ranges: [] });
+      open = undefined;
+      continue;
+    }
+    for (let done = 0; done < lengthBytes; ) {
+      if (!open || open.plainBytes === framePlainBytes) {
+        open = { plainBytes: 0, ranges: [] };
+        frames.push(open);
+      }
+      const count = Math.min(lengthBytes - done, framePlainBytes - open.plainBytes);
+      open.ranges.push({ offsetBytes: offsetBytes + done, lengthBytes: count });
+      open.plainBytes += count;
+      done += count;
+    }
+  }
+  return frames;
 }
 
 export interface SegmentExpectations {
@@ -184,17 +219,41 @@ export interface SegmentPiece {
   readonly bytes: Uint8Array;
 }
 
-/**
- * The pieces of a segment in order of their offsets, each verified before it is given out; a data range comes in as many
- * pieces as frames hold it. Only a read to the end has also verified the whole-object digest. Throws `CorruptSegment`.
- * `source` is any stream of bytes: an object from cache storage, a file.
- */
+export interface SegmentRun {
+  /** What the data ranges hold, one after the other; empty for a zero range. The caller's: never used again here. */
+  readonly bytes: Uint8Array;
+  /** Data ranges, or one zero range. */
+  readonly extents: readonly SegmentExtent[];
+}
+
+/** The pieces of `readSegmentRuns`, one by one. */
 export async function* readSegment(
   source: AsyncIterable<Uint8Array>,
   itemKey: Uint8Array,
   expectations: SegmentExpectations,
   opener: FrameOpener = inlineOpener,
 ): AsyncGenerator<SegmentPiece> {
+  for await (const { bytes, extents } of readSegmentRuns(source, itemKey, expectations, opener)) {
+    let used = 0;
+    for (const extent of extents) {
+      const count = extent.kind === 'data' ? extent.lengthBytes : 0;
+      yield { ...extent, bytes: bytes.subarray(used, used + count) };
+      used += count;
+    }
+  }
+}
+
+/**
+ * What a segment has, in order of the offsets, each run verified before it is given out and at most a frame long. Only a
+ * read to the end has also verified the whole-object digest. Throws `CorruptSegment`. `source` is any stream of bytes: an
+ * object from cache storage, a file.
+ */
+export async function* readSegmentRuns(
+  source: AsyncIterable<Uint8Array>,
+  itemKey: Uint8Array,
+  expectations: SegmentExpectations,
+  opener: FrameOpener = inlineOpener,
+): AsyncGenerator<SegmentRun> {
   const facts: ObjectFacts = { ...expectations.identity };
   const input = new ObjectReader(source, facts, expectations.objectBytes, expectations.isVerified !== true);
   try {
@@ -209,10 +268,12 @@ export async function* readSegment(
     const dataBytes = Number(header.readBigUInt64LE(96));
     const extentCount = header.readUInt32LE(104);
     const indexFrames = Math.max(1, Math.ceil((extentCount * indexEntryBytes) / framePlainBytes));
+    let framesLeft = input.frameCount - indexFrames;
     if (
       !Number.isSafeInteger(dataBytes) ||
       indexFrames > indexFramesMax ||
-      input.frameCount !== indexFrames + Math.ceil(dataBytes / framePlainBytes)
+      framesLeft < Math.ceil(dataBytes / framePlainBytes) ||
+      framesLeft > dataBytes
     )
       throw corruptSegment('the counts in its header do not agree', facts);
     const key = objectKey(itemKey, header.subarray(16, 48));
@@ -236,35 +297,45 @@ export async function* readSegment(
     let remaining = dataBytes;
     /** Frames are taken ahead and opened a few at a time; they come out in order. */
     const underWay: Promise<Buffer>[] = [];
+    /** What `plain` has from `begun` to `used`. */
+    let ranges: SegmentExtent[] = [];
+    let begun = 0;
+    const run = () => {
+      const made = { bytes: plain.subarray(begun, used), extents: ranges };
+      ranges = [];
+      begun = used;
+      return made;
+    };
     for (const extent of extents) {
       if (extent.kind === 'zero') {
-        yield { ...extent, bytes: new Uint8Array(0) };
+        if (ranges.length > 0) yield run();
+        yield { bytes: new Uint8Array(0), extents: [extent] };
         continue;
       }
       for (let done = 0; done < extent.lengthBytes; ) {
         if (used === plain.byteLength) {
+          if (ranges.length > 0) yield run();
           while (remaining > 0 && underWay.length < opener.concurrency) {
-            const plainBytes = Math.min(framePlainBytes, remaining);
-            const opened = input.opened(await input.sealed(key, plainBytes), plainBytes, opener);
+            if (framesLeft-- === 0) throw corruptSegment('it has too few frames', facts);
+            const job = await input.sealed(key, Math.min(framePlainBytes, remaining), false);
+            const opened = input.opened(job, job.plainBytes, opener);
             // Looked at later, in order; until then a failure must not count as unhandled.
             opened.catch(() => {});
             underWay.push(opened);
-            remaining -= plainBytes;
+            remaining -= job.plainBytes;
           }
           plain = await underWay.shift()!;
           used = 0;
+          begun = 0;
         }
         const count = Math.min(extent.lengthBytes - done, plain.byteLength - used);
-        yield {
-          kind: 'data',
-          offsetBytes: extent.offsetBytes + done,
-          lengthBytes: count,
-          bytes: plain.subarray(used, used + count),
-        };
+        ranges.push({ kind: 'data', offsetBytes: extent.offsetBytes + done, lengthBytes: count });
         used += count;
         done += count;
       }
     }
+    if (ranges.length > 0) yield run();
+    if (framesLeft !== 0) throw corruptSegment('it has too many frames', facts);
     await input.end(expectations.sha256);
   } finally {
     await input.close();
@@ -325,8 +396,7 @@ export async function openObject(itemKey: Uint8Array, key: string, object: Uint8
 /** Compresses and encrypts one frame: head, cipher text, tag. Pure; the workers call it. */
 export function sealFrame(job: FrameJob): Uint8Array<ArrayBuffer> {
   const { plain } = job;
-  let codec: number = Codec.zstd;
-  let body: Uint8Array =
+  const body: Uint8Array =
     plain.byteLength === 0
       ? plain
       : zstdCompressSync(plain, {
@@ -335,14 +405,20 @@ export function sealFrame(job: FrameJob): Uint8Array<ArrayBuffer> {
           // In one piece: the default of 16 KiB makes 64 pieces of it, which are then joined.
           chunkSize: Math.max(zstdChunkBytesMin, plain.byteLength),
         });
-  if (body.byteLength * ratioMin >= plain.byteLength) {
-    codec = Codec.stored;
-    body = plain;
-  }
+  const isGain = body.byteLength * ratioMin < plain.byteLength;
+  return sealBody(job, isGain ? body : plain, plain.byteLength);
+}
+
+/** Encrypts one frame whose body is there: shorter than the plain bytes it is zstd, else it is they. */
+function sealBody(
+  job: Omit<FrameJob, 'plain'>,
+  body: Uint8Array,
+  plainBytes: number,
+): Uint8Array<ArrayBuffer> {
   const sealed = Buffer.from(new ArrayBuffer(frameHeadBytes + body.byteLength + tagBytes));
   sealed.writeUInt32LE(job.frameNumber, 0);
-  sealed.writeUInt8(codec, 4);
-  sealed.writeUInt32LE(plain.byteLength, 8);
+  sealed.writeUInt8(body.byteLength < plainBytes ? Codec.zstd : Codec.stored, 4);
+  sealed.writeUInt32LE(plainBytes, 8);
   sealed.writeUInt32LE(body.byteLength, 12);
   const cipher = createCipheriv('aes-256-gcm', job.key, nonce(job.frameNumber));
   cipher.setAAD(additional(job.header, sealed.subarray(0, frameHeadBytes)));
@@ -489,7 +565,18 @@ class ObjectWriter {
 
   async add(plain: Uint8Array<ArrayBuffer>): Promise<void> {
     const frameNumber = this.#frameNumber++;
-    const sealed = this.#sealer.seal({ key: this.#key, header: this.#header, frameNumber, plain });
+    await this.#line(this.#sealer.seal({ key: this.#key, header: this.#header, frameNumber, plain }));
+  }
+
+  /** Here, in this thread: to encrypt what is packed takes less than to hand it to another. */
+  async addBody(body: Uint8Array, plainBytes: number): Promise<void> {
+    const frameNumber = this.#frameNumber++;
+    await this.#line(
+      Promise.resolve(sealBody({ key: this.#key, header: this.#header, frameNumber }, body, plainBytes)),
+    );
+  }
+
+  async #line(sealed: Promise<Uint8Array>): Promise<void> {
     // Looked at later, in order; until then a failure must not count as unhandled.
     sealed.catch(() => {});
     this.#underWay.push(sealed);
@@ -539,7 +626,8 @@ class ObjectReader {
     this.#pass(this.#header);
     const header = this.#header;
     if (!header.subarray(0, 4).equals(magic)) this.#fail('the magic number is wrong');
-    if (header.readUInt16LE(4) !== version) this.#fail(`version ${header.readUInt16LE(4)} is not known`);
+    const written = header.readUInt16LE(4);
+    if (written !== version && written !== 1) this.#fail(`version ${written} is not known`);
     if (header.readUInt8(6) !== kind) this.#fail('it is an object of another kind');
     this.frameCount = header.readUInt32LE(8);
     return header;
@@ -550,21 +638,22 @@ class ObjectReader {
   }
 
   /** The next frame as it is, its head checked. */
-  async sealed(key: Uint8Array, plainBytes: number): Promise<OpenJob> {
+  async sealed(key: Uint8Array, plainBytesMax: number, isExact = true): Promise<OpenJob> {
     const head = await this.#take(frameHeadBytes);
     this.#pass(head);
     const frameNumber = this.#frameNumber++;
+    const plainBytes = head.readUInt32LE(8);
     const bodyBytes = head.readUInt32LE(12);
     if (
       head.readUInt32LE(0) !== frameNumber ||
-      head.readUInt32LE(8) !== plainBytes ||
+      (isExact ? plainBytes !== plainBytesMax : plainBytes === 0 || plainBytes > plainBytesMax) ||
       // Before anything is allocated: a body is never longer than its plain text.
       bodyBytes > plainBytes
     )
       this.#fail(`the head of frame ${frameNumber} is wrong`);
     const sealed = await this.#take(bodyBytes + tagBytes);
     this.#pass(sealed);
-    return { key, header: this.#header, frameNumber, frameHead: head, sealed };
+    return { key, header: this.#header, frameNumber, frameHead: head, plainBytes, sealed };
   }
 
   async opened(job: OpenJob, plainBytes: number, opener: FrameOpener): Promise<Buffer> {

@@ -7,7 +7,9 @@
  *      │ "LWR1" │ u16│ u8 │ u8 │   u32    │   u32    │ len u32 │idx u32 │    u64    │    u64    │   u64      │  u64   │ u64 │
  *
  * Little endian. `headerCrc` is CRC-32 of the header with that field zero: the header is trusted before the payload is
- * read. `length` is how much of the disk the frame covers; only `data` frames carry that much payload.
+ * read. `length` is how much of the disk the frame covers. The payload of a `data` frame is that many bytes, or, with the
+ * flag `packed`, a zstd frame of them: bytes are compressed once, at the machine they come from, and stay so until the
+ * vault writes them to a replica disk.
  */
 import { crc32 } from 'node:zlib';
 import { LeewardError } from '../../platform/errors.ts';
@@ -16,8 +18,17 @@ export const headerBytes = 64;
 /** 1 MiB extents plus nothing: larger payloads are a broken or hostile peer. Digest and JSON payloads are smaller. */
 export const payloadBytesMax = 1 << 20;
 
-/** Version 1: the first. If a field or type changes, add a version with one sentence saying what changed. */
-export const protocolVersion = 1;
+/** Version 2: data may be packed. What version 1 wrote is read: a journal may be older than its reader. If a field or type changes, add a version with one sentence saying what changed. */
+export const protocolVersion = 2;
+
+/** Senders pack data of at least this much, where it gains 5 %: whoever passes it on need not try again. At 64 KiB zstd is
+ * within 10 % of what it makes of a MiB; at 4 KiB it is a third worse, and its start costs more than the bytes. */
+export const packedBytesMin = 64 << 10;
+
+export const FrameFlag = {
+  /** Of `data`: the payload is one zstd frame of `length` bytes, at most `payloadBytesMax`, and shorter than they are. */
+  packed: 1,
+} as const;
 
 export const FrameType = {
   /** Sender's offer: JSON `Hello`. The first frame of a connection. */
@@ -152,18 +163,24 @@ export function decodeHeader(bytes: Buffer): FrameHeader {
   sealed.writeUInt32LE(0, 8);
   if (crc32(sealed) !== bytes.readUInt32LE(8)) throw corruptFrame('the header checksum is wrong');
   const version = bytes.readUInt16LE(4);
-  if (version !== protocolVersion) throw corruptFrame(`version ${version} is not known`, { version });
+  if (version !== protocolVersion && version !== 1)
+    throw corruptFrame(`version ${version} is not known`, { version });
   const type = bytes.readUInt8(6);
   if (!knownTypes.has(type)) throw corruptFrame(`type ${type} is not known`, { type });
   const payloadBytes = bytes.readUInt32LE(16);
   if (payloadBytes > payloadBytesMax) throw corruptFrame(`a payload of ${payloadBytes} bytes`);
   if (bytes.readBigUInt64LE(56) !== 0n) throw corruptFrame('reserved bytes are not zero');
   const lengthBytes = safe(bytes.readBigUInt64LE(48), 'length');
-  if (type === FrameType.data && lengthBytes !== payloadBytes)
+  const flags = bytes.readUInt8(7);
+  const isPacked = flags === FrameFlag.packed && type === FrameType.data;
+  if (flags !== 0 && !isPacked) throw corruptFrame(`flags ${flags} on a frame of type ${type}`);
+  if (isPacked && (payloadBytes >= lengthBytes || lengthBytes > payloadBytesMax))
+    throw corruptFrame('a packed frame that is longer than what it stands for');
+  if (type === FrameType.data && !isPacked && lengthBytes !== payloadBytes)
     throw corruptFrame('a data frame whose length is not its payload');
   return {
     type: type as FrameType,
-    flags: bytes.readUInt8(7),
+    flags,
     payloadCrc: bytes.readUInt32LE(12),
     payloadBytes,
     diskIndex: bytes.readUInt32LE(20),

@@ -13,7 +13,7 @@
 import { strict as assert } from 'node:assert';
 import { LeewardError } from '../../platform/errors.ts';
 import { parseJson } from '../../platform/settings.ts';
-import { type Frame, FrameType, frame, headerBytes, jsonFrame, protocolVersion } from './frame.ts';
+import { type Frame, FrameFlag, FrameType, frame, headerBytes, jsonFrame, protocolVersion } from './frame.ts';
 import { digestBytes, digestChunkBytes, type Hello, Order, Refused, Welcome } from './messages.ts';
 
 export interface SentRange {
@@ -93,9 +93,11 @@ export class Sender {
     );
   }
 
+  /** @param payload the bytes of the range, or a zstd frame of them, which is then shorter */
   data(range: SentRange, payload: Uint8Array): Frame {
-    assert.equal(payload.byteLength, range.lengthBytes);
-    return this.#journalled(frame(FrameType.data, { ...range, payload }), range);
+    assert(payload.byteLength <= range.lengthBytes);
+    const flags = payload.byteLength < range.lengthBytes ? FrameFlag.packed : 0;
+    return this.#journalled(frame(FrameType.data, { ...range, flags, payload }), range);
   }
 
   zero(range: SentRange): Frame {

@@ -32,7 +32,7 @@ import {
   type SegmentReference,
   segmentKey,
 } from '../../protocol/cache/manifest.ts';
-import { readSegment } from '../../protocol/cache/segment.ts';
+import { readSegmentRuns } from '../../protocol/cache/segment.ts';
 import { errors } from '../errors.ts';
 import {
   applyWindowBytes,
@@ -58,8 +58,10 @@ export interface ItemProcessorParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Memory of `segmentHeldBytesMax` that no item uses just now; never more than items at once. */
+  readonly heldRooms?: Buffer[];
   /** Opens a segment; the daemon's does it in worker threads. Default: in this thread. */
-  readonly read?: typeof readSegment;
+  readonly read?: typeof readSegmentRuns;
 }
 
 interface Found {
@@ -74,6 +76,8 @@ export class ItemProcessor implements AsyncDisposable {
   readonly #heads = new Map<ProtectedDiskId, ReplicaDisk>();
   #swept = false;
   #reported: string | undefined;
+  /** Memory of `segmentHeldBytesMax` while a manifest is applied. */
+  #held: Buffer | undefined;
   /** The chain that is being read: the one to give up when that fails. */
   #chain = 0;
   #noticesAt = Number.NEGATIVE_INFINITY;
@@ -99,7 +103,12 @@ export class ItemProcessor implements AsyncDisposable {
         try {
           const found = await this.#next(state, signal);
           if (found === undefined) return await this.#rest(state, signal);
-          await this.#apply(found, state, signal);
+          try {
+            await this.#apply(found, state, signal);
+          } finally {
+            if (this.#held) this.#parts.heldRooms?.push(this.#held);
+            this.#held = undefined;
+          }
           this.#reported = undefined;
           return 'applied';
         } catch (error) {
@@ -369,7 +378,7 @@ export class ItemProcessor implements AsyncDisposable {
     const stream = await this.#parts.cache.get(segment.key, signal);
     if (stream === undefined) throw errors.CacheObjectMissing(segment.key);
     const hold = heldBytes + segment.objectBytes <= segmentHeldBytesMax;
-    const content = hold ? Buffer.allocUnsafeSlow(segment.objectBytes) : undefined;
+    const content = hold ? this.#room(heldBytes, segment.objectBytes) : undefined;
     const hash = createHash('sha256');
     let sizeBytes = 0;
     for await (const piece of stream as AsyncIterable<Buffer>) {
@@ -383,6 +392,15 @@ export class ItemProcessor implements AsyncDisposable {
     return content;
   }
 
+  /** Memory for a segment, behind what is held already. Used again for the next manifest: to get it anew, page by page, and
+   * to collect it took longer than to verify what is in it. */
+  #room(heldBytes: number, sizeBytes: number): Buffer {
+    const rooms = this.#parts.heldRooms;
+    if (!rooms) return Buffer.allocUnsafeSlow(sizeBytes);
+    this.#held ??= rooms.pop() ?? Buffer.allocUnsafeSlow(segmentHeldBytesMax);
+    return this.#held.subarray(heldBytes, heldBytes + sizeBytes);
+  }
+
   async #applySegment(
     segment: SegmentReference,
     manifest: Manifest,
@@ -393,7 +411,7 @@ export class ItemProcessor implements AsyncDisposable {
     const { item, itemKey, cache } = this.#parts;
     const source = content === undefined ? await cache.get(segment.key, signal) : chunksOf(content);
     if (source === undefined) throw errors.CacheObjectMissing(segment.key);
-    const pieces = (this.#parts.read ?? readSegment)(source as AsyncIterable<Uint8Array>, itemKey, {
+    const runs = (this.#parts.read ?? readSegmentRuns)(source as AsyncIterable<Uint8Array>, itemKey, {
       identity: {
         itemId: item.itemId,
         diskId: segment.diskId,
@@ -410,16 +428,17 @@ export class ItemProcessor implements AsyncDisposable {
     let failure: { readonly error: unknown } | undefined;
     let windowBytes = 0;
     try {
-      for await (const piece of pieces) {
+      for await (const { bytes, extents } of runs) {
         signal.throwIfAborted();
         if (failure !== undefined) break;
-        const bytes = piece.kind === 'data' ? piece.bytes : undefined;
-        const weight = bytes?.byteLength ?? 0;
+        // Read now: the bytes are given away.
+        const weight = bytes.byteLength;
         windowBytes += weight;
+        const [first] = extents;
         const work = (
-          bytes === undefined
-            ? head.zero(piece.offsetBytes, piece.lengthBytes)
-            : head.write(bytes, piece.offsetBytes)
+          first?.kind === 'zero'
+            ? head.zero(first.offsetBytes, first.lengthBytes)
+            : head.writeRanges(bytes, extents)
         )
           .catch((error: unknown) => {
             failure ??= { error };

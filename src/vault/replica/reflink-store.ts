@@ -334,6 +334,38 @@ class Head implements ReplicaDisk {
     }
   }
 
+  async writeRanges(
+    source: Uint8Array,
+    ranges: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[],
+  ): Promise<void> {
+    const pieces: { positionBytes: number; lengthBytes: number }[] = [];
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      this.#inside(offsetBytes, lengthBytes);
+      const last = pieces.at(-1);
+      if (last && last.positionBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
+      else pieces.push({ positionBytes: offsetBytes, lengthBytes });
+    }
+    // Before the source is given away. A piece ends inside a block only at the disk's end, and is then the last one.
+    const sums = this.#sumsOf(source);
+    try {
+      await Promise.all([this.#data.writeRanges(source, pieces), this.#setSums(pieces, sums)]);
+    } catch (error) {
+      throw this.#mapped(error);
+    }
+  }
+
+  async #setSums(
+    pieces: readonly { readonly positionBytes: number; readonly lengthBytes: number }[],
+    sums: Uint32Array,
+  ): Promise<void> {
+    let from = 0;
+    for (const { positionBytes, lengthBytes } of pieces) {
+      const count = Math.ceil(lengthBytes / blockBytes);
+      await this.#sums.set(positionBytes / blockBytes, sums.subarray(from, from + count));
+      from += count;
+    }
+  }
+
   /**
    * The sums do not say what is there: a crash may leave new data under old sums, and the manifest that is applied again
    * (or the first of a new chain) then zeroes what the sums call zero already. So long ranges are punched whatever they

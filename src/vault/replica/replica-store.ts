@@ -12,6 +12,11 @@ export interface ReplicaDisk extends AsyncDisposable {
   readonly sizeBytes: number;
   read(target: Uint8Array, offsetBytes: number): Promise<void>;
   write(source: Uint8Array, offsetBytes: number): Promise<void>;
+  /** Writes what `source` has, one range after the other, to these places. `source` is given away. */
+  writeRanges(
+    source: Uint8Array,
+    ranges: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[],
+  ): Promise<void>;
   /** Makes the range read as zeroes, giving back space where that is cheap. */
   zero(offsetBytes: number, lengthBytes: number): Promise<void>;
   /** Computes the sums of a range anew from the bytes that are there (a resync reads them anyway). */

@@ -19,6 +19,8 @@ const zeroCrc = crc32(zeroBlock);
 export const sumBytes = 4;
 const pageBytes = 4096;
 const sumsPerPage = pageBytes / sumBytes;
+/** Written in one go: 1 MiB. */
+const spillPagesMax = 256;
 
 /** The sum of one block; shorter than a block only at the disk's tail. */
 export function sumOf(block: Uint8Array): number {
@@ -84,25 +86,33 @@ export class SumFile {
   }
 
   async #load(page: number, overwritten: boolean): Promise<void> {
-    if (this.#pages.size >= sumPagesMax) await this.#spill();
+    if (this.#pages.size >= sumPagesMax) {
+      await this.#spill();
+      for (const known of this.#pages.keys()) if (!this.#dirty.has(known)) this.#pages.delete(known);
+    }
     const bytes = new Uint8Array(pageBytes);
     if (!overwritten) await this.#file.read(bytes, page * pageBytes);
     // Another writer may have been quicker; its page may already have changes.
     if (!this.#pages.has(page)) this.#pages.set(page, bytes);
   }
 
+  /** Writes what has changed; it stays in memory. A page that changes meanwhile is marked again. */
   async #spill(): Promise<void> {
-    for (const page of [...this.#dirty].sort((a, b) => a - b)) {
-      const bytes = this.#pages.get(page);
-      if (bytes === undefined || !this.#dirty.delete(page)) continue;
+    const pages = [...this.#dirty].sort((a, b) => a - b);
+    for (let at = 0; at < pages.length; at += spillPagesMax) {
+      const some = pages.slice(at, at + spillPagesMax).filter((page) => this.#dirty.delete(page));
+      const source = new Uint8Array(some.length * pageBytes);
+      for (const [index, page] of some.entries()) source.set(this.#pages.get(page)!, index * pageBytes);
       try {
-        await this.#file.write(bytes, page * pageBytes);
+        await this.#file.writeRanges(
+          source,
+          some.map((page) => ({ positionBytes: page * pageBytes, lengthBytes: pageBytes })),
+        );
       } catch (error) {
-        this.#dirty.add(page);
+        for (const page of some) this.#dirty.add(page);
         throw error;
       }
     }
-    for (const page of this.#pages.keys()) if (!this.#dirty.has(page)) this.#pages.delete(page);
   }
 
   async flush(): Promise<void> {

@@ -163,7 +163,7 @@ class CountingReceiver {
         const hello = parseHello(arrived);
         receiver = new Receiver(hello, this.#known);
         const welcome = {
-          protocolVersion: 1,
+          protocolVersion: 2,
           sessionId: hello.sessionId,
           generation: hello.generation,
           windowBytes: 64 * mebibyte,
@@ -174,7 +174,7 @@ class CountingReceiver {
       }
       const received = receiver.accept(arrived);
       this.#known = receiver.disks;
-      if (received.kind === 'data') this.dataBytes += arrived.payload.byteLength;
+      if (received.kind === 'data') this.dataBytes += arrived.lengthBytes;
       if (received.kind === 'resync-begin') this.walks += 1;
       if (received.kind === 'bookmark') this.bookmarks += 1;
       await link.send(frame(FrameType.ack, { sequence: receiver.sequence }));

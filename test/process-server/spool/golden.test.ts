@@ -17,7 +17,7 @@ const itemId = '6f9619ff-8b86-4011-b42d-00cf4fc964ff' as ProtectedItemId;
 const diskId = '7f9619ff-8b86-4011-b42d-00cf4fc964ff' as ProtectedDiskId;
 const resyncId = '9f9619ff-8b86-4011-b42d-00cf4fc964ff';
 const hello: Hello = {
-  protocolVersions: [1],
+  protocolVersions: [2],
   itemId,
   sessionId: '8f9619ff-8b86-4011-b42d-00cf4fc964ff',
   generation: 7,

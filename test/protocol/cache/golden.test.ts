@@ -1,9 +1,10 @@
 /**
- * Golden files: what version 1 wrote is read for ever. The JSON beside each says what must come out; the key is a test's.
+ * Golden files: what any version wrote is read for ever. The JSON beside each says what must come out; the key is a test's.
  * Encryption of today is compared by content, not by bytes: a later zstd may compress differently.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import type { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import { decodeDigestPart, encodeDigestPart } from '../../../src/protocol/cache/digest-part.ts';
@@ -36,9 +37,15 @@ const disk = Buffer.concat([
   Buffer.from(Array.from({ length: 600 }, (_, at) => (at * 131) ^ (at >> 3))),
 ]);
 const extents = [
-  { kind: 'data' as const, offsetBytes: 0, lengthBytes: 8192 },
-  { kind: 'data' as const, offsetBytes: 8192, lengthBytes: 512 },
+  {
+    kind: 'data' as const,
+    offsetBytes: 0,
+    lengthBytes: 8192,
+    body: zstdCompressSync(disk.subarray(0, 8192)),
+  },
+  { kind: 'data' as const, offsetBytes: 8192, lengthBytes: 512, body: disk.subarray(8192, 8704) },
   { kind: 'zero' as const, offsetBytes: 16384, lengthBytes: 1 << 30 },
+  { kind: 'data' as const, offsetBytes: 2 ** 31, lengthBytes: 8192 },
 ];
 const digestKey = 'items/x/digests/y/0-last.dig';
 const part = { offsetBytes: 65536, lengthBytes: 131072, digests: Buffer.alloc(32, 0x99) };
@@ -74,7 +81,8 @@ const manifest: Manifest = {
 
 async function encodeSegment(): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  const fill = (target: Uint8Array, at: number) => target.set(disk.subarray(at, at + target.byteLength));
+  const fill = (target: Uint8Array, at: number) =>
+    target.set(disk.subarray(at % 2 ** 31, (at % 2 ** 31) + target.byteLength));
   await writeSegment({ identity, itemKey, salt, extents, fill }, inlineSealer, async (bytes) => {
     pieces.push(Buffer.from(bytes));
   });
@@ -82,17 +90,16 @@ async function encodeSegment(): Promise<Buffer> {
 }
 
 /** A missing one is an error. LEEWARD_WRITE_GOLDEN=1 writes those of a new version, once, and never one that is there. */
-function goldenFile(path: string, make: Uint8Array): Buffer {
+function goldenFile(path: string, make?: Uint8Array): Buffer {
   const at = join(golden, path);
-  if (process.env.LEEWARD_WRITE_GOLDEN === '1' && !existsSync(at)) {
+  if (make && process.env.LEEWARD_WRITE_GOLDEN === '1' && !existsSync(at)) {
     mkdirSync(join(at, '..'), { recursive: true });
     writeFileSync(at, make);
   }
   return readFileSync(at);
 }
 
-test('a segment of version 1 is read', async (t) => {
-  const object = goldenFile('segment/v1/segment.seg', await encodeSegment());
+async function piecesOf(object: Buffer) {
   const pieces = [];
   for await (const piece of readSegment(
     (async function* () {
@@ -102,18 +109,39 @@ test('a segment of version 1 is read', async (t) => {
     { identity },
   ))
     pieces.push({ ...piece, bytes: Buffer.from(piece.bytes) });
+  return pieces;
+}
+
+test('a segment of version 1 is read', async (t) => {
+  const pieces = await piecesOf(goldenFile('segment/v1/segment.seg'));
   t.is(pieces.length, 2);
   t.like(pieces[1], { kind: 'zero', offsetBytes: 16384, lengthBytes: 1 << 30 });
   t.true(pieces[0]!.bytes.equals(disk.subarray(0, 8704)));
 });
 
-test('a digest object of version 1 is read', async (t) => {
-  const object = goldenFile(
-    'segment/v1/digests.dig',
-    sealObject(itemKey, salt, digestKey, encodeDigestPart(part)),
+test('a segment of version 2 is read: frames packed by the sender, stored, and packed by refine', async (t) => {
+  const pieces = await piecesOf(goldenFile('segment/v2/segment.seg', await encodeSegment()));
+  t.deepEqual(
+    pieces.map(({ kind, offsetBytes, lengthBytes }) => [kind, offsetBytes, lengthBytes]),
+    [
+      ['data', 0, 8192],
+      ['data', 8192, 512],
+      ['zero', 16384, 1 << 30],
+      ['data', 2 ** 31, 8192],
+    ],
   );
-  t.deepEqual(decodeDigestPart(await openObject(itemKey, digestKey, object), digestKey), part);
+  t.true(Buffer.concat(pieces.slice(0, 2).map(({ bytes }) => bytes)).equals(disk.subarray(0, 8704)));
+  t.true(pieces[3]!.bytes.equals(disk.subarray(0, 8192)));
 });
+
+for (const version of ['v1', 'v2'])
+  test(`a digest object of version ${version.slice(1)} is read`, async (t) => {
+    const object = goldenFile(
+      `segment/${version}/digests.dig`,
+      version === 'v2' ? sealObject(itemKey, salt, digestKey, encodeDigestPart(part)) : undefined,
+    );
+    t.deepEqual(decodeDigestPart(await openObject(itemKey, digestKey, object), digestKey), part);
+  });
 
 test('a manifest of version 1 is read, and encoded to the same bytes', (t) => {
   const encoded = encodeManifest(manifest, manifestMacKey(itemKey));

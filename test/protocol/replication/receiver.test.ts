@@ -8,7 +8,7 @@ import { parseHello, type ReceivedDisk, Receiver } from '../../../src/protocol/r
 const diskId = ProtectedDiskId.parse(crypto.randomUUID());
 const sizeBytes = 1 << 20;
 const hello: Hello = {
-  protocolVersions: [1],
+  protocolVersions: [2],
   itemId: ProtectedItemId.parse(crypto.randomUUID()),
   sessionId: crypto.randomUUID(),
   generation: 5,

@@ -11,7 +11,7 @@ import { Sender, type SenderEvent, type SentRange } from '../../../src/protocol/
 const windowBytes = 64 << 10;
 const diskId = ProtectedDiskId.parse(crypto.randomUUID());
 const hello: Hello = {
-  protocolVersions: [1],
+  protocolVersions: [2],
   itemId: ProtectedItemId.parse(crypto.randomUUID()),
   sessionId: crypto.randomUUID(),
   generation: 5,
@@ -21,7 +21,7 @@ const hello: Hello = {
   disks: [{ diskId, sizeBytes: digestChunkBytes * 4 + 512, name: '/dev/x' }],
 };
 const welcome = {
-  protocolVersion: 1,
+  protocolVersion: 2,
   sessionId: hello.sessionId,
   generation: 5,
   windowBytes,
@@ -128,7 +128,7 @@ test('a welcome for another session, version or disk is not accepted', (t) => {
   for (const other of [
     { generation: 6 },
     { sessionId: crypto.randomUUID() },
-    { protocolVersion: 2 },
+    { protocolVersion: 1 },
     { disks: [] },
     { disks: [{ diskId: crypto.randomUUID(), state: 'in-sync' }] },
   ]) {

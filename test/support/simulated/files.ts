@@ -22,7 +22,13 @@
  *   again or where the damage is to be reported: cache storage objects.
  */
 import { strict as assert } from 'node:assert';
-import type { Files, OpenFile, OpenMode } from '../../../src/platform/files.ts';
+import {
+  type Files,
+  type OpenFile,
+  type OpenMode,
+  type WriteRange,
+  writeOneByOne,
+} from '../../../src/platform/files.ts';
 import { type Life, never, type Timeline } from './clock.ts';
 import type { SeededRandom } from './random.ts';
 
@@ -536,6 +542,10 @@ class SimulatedFile implements OpenFile {
       if (this.#drive.random.chance(this.#drive.readErrorChance)) throw failure('EIO', this.#path);
       return readContent(this.#node.cached, target, positionBytes);
     });
+  }
+
+  writeRanges(source: Uint8Array, ranges: readonly WriteRange[]): Promise<void> {
+    return writeOneByOne(this, source, ranges);
   }
 
   write(source: Uint8Array, positionBytes: number): Promise<void> {
