@@ -1,0 +1,54 @@
+/** Goal: the page that people are sent to has every refusal of bad input, under its real code and in its real words. */
+import { readFileSync } from 'node:fs';
+import test from 'ava';
+import { diskErrors } from '../../src/disk/errors.ts';
+import { captureErrors } from '../../src/mobility-service/capture/errors.ts';
+import { errors as mobilityErrors } from '../../src/mobility-service/errors.ts';
+import { renderError } from '../../src/platform/errors.ts';
+import { processServerErrors } from '../../src/process-server/errors.ts';
+import { errors as vaultErrors } from '../../src/vault/errors.ts';
+
+const page = readFileSync(new URL('../../docs/operations/troubleshooting.md', import.meta.url), 'utf8');
+
+const refusals = [
+  captureErrors.DiskNotFound('/dev/sdx'),
+  captureErrors.NotABlockDevice('/data'),
+  captureErrors.NotAWholeDisk('/dev/vg/root', 'a logical volume', ['/dev/sda']),
+  captureErrors.DiskAlreadyProtected('/dev/sda', 'sda'),
+  captureErrors.MultipathDevice('/dev/dm-0', ['/dev/sda', '/dev/sdb']),
+  captureErrors.MappedMemoryDevice('/fast'),
+  captureErrors.NoRequestEvents('/dev/zram0'),
+  captureErrors.TracefsMissing('/sys/kernel/tracing'),
+  captureErrors.BlockEventsMissing('/sys/kernel/tracing/events/block'),
+  captureErrors.KernelLockedDown(),
+  mobilityErrors.DiskResized('/dev/sda', 16777216, '/dev/sda had 16777216 bytes and has 25165824'),
+  processServerErrors.WrongCertificate('1', 'other'),
+  processServerErrors.UnknownItem('1'),
+  processServerErrors.DisksDoNotMatch('1', '2 is missing'),
+  mobilityErrors.MachineCopied('/var/lib/leeward', undefined),
+  diskErrors.DiskInUse('/dev/sdb', ['/mnt/data']),
+  vaultErrors.ItemAlreadyProtected('the machine web', 'web'),
+  vaultErrors.ReplicaFolderCannotClone('/replica', 'ext4'),
+  vaultErrors.CacheObjectCorrupt('key'),
+  vaultErrors.CacheObjectMissing('key'),
+];
+
+/** The first words that do not depend on what it is about. */
+const words = (text: string) => text.replaceAll('`', '').split(/\s+/);
+
+for (const error of refusals)
+  test(`${error.code} is explained where people look, in the words that they see`, (t) => {
+    const row = page.split('\n').find((line) => line.includes(`\`${error.code}\``));
+    if (row === undefined) return t.fail(`${error.code} is not on the page`);
+    const shown = row.split('|')[3]!.trim().replaceAll('`', '');
+    // What the page leaves out stands as …
+    const parts = shown
+      .split('…')
+      .map((part) => part.trim())
+      .filter((part) => part !== '');
+    const said = words(error.summary).join(' ');
+    for (const part of parts) t.true(said.includes(part), `“${part}” is not in “${said}”`);
+    const rendered = renderError(error);
+    t.regex(rendered, /possible causes: \S+/);
+    t.regex(rendered, /what to do: \S+/);
+  });
