@@ -4,7 +4,6 @@
  */
 import type { Clock } from '../../platform/clock.ts';
 import { may } from '../access/access.ts';
-import { maySeeGroup } from '../access/access.ts';
 import type { PageRequest, Properties, Resource, Resources } from '../store/resources.ts';
 import { errors } from './errors.ts';
 import type { ArmRequest, Handlers } from './operation.ts';

@@ -12,7 +12,6 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Random } from '../../platform/random.ts';
 import { idKey } from '../../protocol/arm/resource-id.ts';
 import { may } from '../access/access.ts';
-import { maySeeVault } from '../access/access.ts';
 import type { Principal } from '../access/principal.ts';
 import { pageMax } from '../limits.ts';
 import type { PageRequest, Properties, Resource, Resources } from '../store/resources.ts';
@@ -198,10 +197,6 @@ const visibleTo =
   ({ principal }: ArmRequest) =>
   ({ id }: Resource): boolean =>
     may(principal, 'Microsoft.RecoveryServices/vaults/read', id);
-
-/** Who has a role at some vaults only is shown those. Pages get shorter by it, and no page is left out. */
-const seenBy = ({ principal }: ArmRequest, vaults: readonly Resource[]): readonly Resource[] =>
-  vaults.filter(({ id }) => maySeeVault(principal, id));
 
 /** All resources that this vault has at the level of a resource group: its vaults. */
 async function listedResources(parts: VaultParts, request: ArmRequest, group?: string) {
