@@ -310,7 +310,7 @@ export class Site implements AsyncDisposable {
   }
 }
 
-async function runMain(args: readonly string[]): Promise<void> {
+export async function runMain(args: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, [...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   child.stdout.on('data', (chunk: Buffer) => {
