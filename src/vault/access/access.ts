@@ -68,6 +68,8 @@ const listsOfVisible: ReadonlySet<string> = new Set([
   'vaults.listBySubscriptionId',
   'vaults.listByResourceGroup',
   'resourceGroups.list',
+  'resources.list',
+  'resources.listByResourceGroup',
 ]);
 
 export class Access implements AccessCheck {
@@ -151,6 +153,7 @@ export class Access implements AccessCheck {
     if (openToAll.has(operation.id)) return;
     const action = actionOf(operation.method, operation.path);
     if (may(principal, action, resourceId)) return;
+    // Whoever has the action further in is answered, with what they may see.
     if (
       listsOfVisible.has(operation.id) &&
       principal.roles.some(({ role, scope }) => roleAllows(role, action) && scopeCovers(resourceId, scope))

@@ -351,3 +351,20 @@ test('every write is in the activity log with who, what, from where and its resu
   t.is((await owner(`${log}?$filter=shoeSize eq '44'`)).status, 400);
   t.is((await reader(log)).status, 403);
 });
+
+test('who has a role at one vault sees that one in the lists, and no other', async (t) => {
+  await using world = await accessServer(mariadb);
+  const owner = world.as(await world.tokenOf(await world.withRole('Owner')));
+  const other = vaultPath.replace('/g/', '/h/').replace('v1', 'v2');
+  for (const path of [vaultPath, other])
+    await owner(path, 'PUT', { location: 'here', sku: { name: 'Standard' } });
+  const reader = world.as(await world.tokenOf(await world.withRole('Site Recovery Reader', vaultPath)));
+  const names = async (path: string) =>
+    (await reader(path)).body.value?.map((one: { name: string }) => one.name);
+  const root = `/subscriptions/${subscriptionId}`;
+  t.deepEqual(await names(`${root}/providers/Microsoft.RecoveryServices/vaults`), ['v1']);
+  t.deepEqual(await names(`${root}/resourceGroups`), ['g']);
+  t.deepEqual(await names(`${root}/resources`), ['v1']);
+  t.is((await reader(other)).status, 403);
+  t.is((await reader(`${root}/resourceGroups/h/providers/Microsoft.RecoveryServices/vaults`)).status, 403);
+});
