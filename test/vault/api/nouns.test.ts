@@ -1,0 +1,641 @@
+import anyTest from 'ava';
+import { systemRandom } from '../../../src/platform/random.ts';
+import { childId } from '../../../src/protocol/arm/resource-id.ts';
+import { hasMariadb } from '../../support/private-mariadb.ts';
+import { addPoint, aMachine, at, itemIdOf, type NounWorld, startNounWorld, vaultId } from './noun-world.ts';
+
+const able = await hasMariadb();
+const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
+let world: NounWorld;
+anyTest.before(async () => {
+  if (able) world = await startNounWorld();
+});
+anyTest.after.always(() => world?.dispose());
+
+const quick = { updateIntervalInMs: 20 };
+async function all<T>(pages: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of pages) found.push(one);
+  return found;
+}
+const policyOf = (input: object) => ({ properties: { providerSpecificInput: input } }) as never;
+const rcmPolicy = {
+  instanceType: 'InMageRcm',
+  recoveryPointHistoryInMinutes: 1440,
+  crashConsistentFrequencyInMinutes: 10,
+  appConsistentFrequencyInMinutes: 60,
+  enableMultiVmSync: 'False',
+};
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'none';
+  } catch (error) {
+    return String((error as { code?: string }).code);
+  }
+}
+
+test('a policy is given back as it was sent, updated, refused out of bounds, and deleted', async (t) => {
+  const { replicationPolicies: policies } = world.sdk;
+  const made = await policies.beginCreateAndWait(...at, 'gold', policyOf(rcmPolicy), quick);
+  t.is(made.id, childId(vaultId, 'replicationPolicies', 'gold'));
+  t.is(made.type, 'Microsoft.RecoveryServices/vaults/replicationPolicies');
+  t.deepEqual({ ...made.properties!.providerSpecificDetails }, rcmPolicy as never);
+  const v2 = {
+    instanceType: 'InMageAzureV2',
+    recoveryPointThresholdInMinutes: 15,
+    recoveryPointHistory: 1440,
+    crashConsistentFrequencyInMinutes: 5,
+    appConsistentFrequencyInMinutes: 60,
+    multiVmSyncStatus: 'Enable',
+  };
+  const classic = await policies.beginCreateAndWait(...at, 'classic', policyOf(v2), quick);
+  t.deepEqual({ ...classic.properties!.providerSpecificDetails }, {
+    ...v2,
+    multiVmSyncStatus: 'Enabled',
+  } as never);
+  const updated = await policies.beginUpdateAndWait(
+    ...at,
+    'GOLD',
+    {
+      properties: { replicationProviderSettings: { ...rcmPolicy, crashConsistentFrequencyInMinutes: 5 } },
+    } as never,
+    quick,
+  );
+  t.is(
+    (updated.properties!.providerSpecificDetails as typeof rcmPolicy).crashConsistentFrequencyInMinutes,
+    5,
+  );
+  t.is(updated.id, made.id);
+  t.deepEqual(
+    (await all(policies.list(...at))).map(({ name }) => name),
+    ['gold', 'classic'],
+  );
+  for (const wrong of [
+    { recoveryPointHistoryInMinutes: 21_601 },
+    { crashConsistentFrequencyInMinutes: 0 },
+    { appConsistentFrequencyInMinutes: 5 },
+    { recoveryPointHistoryInMinutes: 3 },
+  ])
+    t.is(
+      await code(policies.beginCreateAndWait(...at, 'wrong', policyOf({ ...rcmPolicy, ...wrong }), quick)),
+      'InvalidRequestContent',
+      JSON.stringify(wrong),
+    );
+  t.is(
+    await code(
+      policies.beginCreateAndWait(...at, 'wrong', policyOf({ ...v2, instanceType: 'VMwareCbt' }), quick),
+    ),
+    'ProviderNotHere',
+  );
+  t.is(
+    await code(policies.beginCreateAndWait(...at, 'bad name!', policyOf(rcmPolicy), quick)),
+    'InvalidRequestContent',
+  );
+  t.is(await code(policies.get(...at, 'none')), 'ResourceNotFound');
+  await policies.beginDeleteAndWait(...at, 'classic', quick);
+  await policies.beginDeleteAndWait(...at, 'classic', quick);
+  t.is(await code(policies.get(...at, 'classic')), 'ResourceNotFound');
+});
+
+test('a site that registered is a fabric with provider, container, machines and an appliance', async (t) => {
+  const broken = aMachine('broken', {
+    disks: [
+      {
+        path: '/dev/sda',
+        name: 'sda',
+        sizeBytes: 1,
+        uses: [],
+        readinessErrors: [
+          {
+            code: 'TooSmall',
+            severity: 'error',
+            summary: 'the disk is too small',
+            possibleCauses: 'x',
+            recommendedAction: 'y',
+            raisedAt: '2026-01-01T00:00:00.000Z',
+            context: {},
+          },
+        ],
+      },
+    ],
+  });
+  const machine = aMachine('web1.example');
+  const { siteId, processServerId } = await world.site('Paris', [machine, broken]);
+  const { sdk } = world;
+  const fabric = await sdk.replicationFabrics.get(...at, 'PARIS');
+  t.is(fabric.id, childId(vaultId, 'replicationFabrics', 'Paris'));
+  t.is(fabric.properties!.health, 'Normal');
+  const details = fabric.properties!.customDetails as {
+    instanceType: string;
+    processServers: { id: string; throughputInBytes: number }[];
+  };
+  t.is(details.instanceType, 'VMware');
+  t.is(details.processServers[0]!.id, processServerId);
+  t.deepEqual(
+    (await all(sdk.replicationFabrics.list(...at))).map(({ name }) => name),
+    ['Paris'],
+  );
+  const providers = await all(
+    sdk.replicationRecoveryServicesProviders.listByReplicationFabrics(...at, 'Paris'),
+  );
+  t.is(providers[0]!.name, siteId);
+  t.is(providers[0]!.properties!.connectionStatus, 'Connected');
+  const [container] = await all(sdk.replicationProtectionContainers.listByReplicationFabrics(...at, 'Paris'));
+  t.is(container!.name, 'Paris-container');
+  t.is((await all(sdk.replicationProtectionContainers.list(...at))).length, 1);
+  t.is((await sdk.replicationProtectionContainers.get(...at, 'paris', 'paris-container')).id, container!.id);
+  t.is(await code(sdk.replicationProtectionContainers.get(...at, 'Paris', 'other')), 'ResourceNotFound');
+
+  const list = (options: object = {}) =>
+    all(
+      sdk.replicationProtectableItems.listByReplicationProtectionContainers(
+        ...at,
+        'Paris',
+        container!.name!,
+        options,
+      ),
+    );
+  t.deepEqual(
+    (await list()).map(({ properties }) => [properties!.friendlyName, properties!.protectionStatus]),
+    [
+      ['broken', 'Unprotected'],
+      ['web1.example', 'Unprotected'],
+    ],
+  );
+  t.is((await list({ take: '1' })).length, 2, 'pages of one');
+  t.is((await list({ filter: "state eq 'Protected'" })).length, 0);
+  t.is((await list({ filter: "state eq 'Unprotected'", take: '1' })).length, 2);
+  t.is(await code(list({ filter: "colour eq 'red'" })), 'FilterInvalid');
+  const one = await sdk.replicationProtectableItems.get(...at, 'Paris', container!.name!, broken.machineId);
+  t.true(one.properties!.protectionReadinessErrors![0]!.includes('too small'));
+  const appliances = await all(sdk.replicationAppliances.list(...at));
+  t.is(appliances.length, 1);
+});
+
+test('fabrics are put, kept and removed with what lies in them', async (t) => {
+  const { sdk } = world;
+  const input = {
+    properties: {
+      customDetails: {
+        instanceType: 'VMwareV2',
+        migrationSolutionId: '/x/solutions/y',
+        vmwareSiteId: '/x/sites/z',
+      },
+    },
+  } as never;
+  const made = await sdk.replicationFabrics.beginCreateAndWait(...at, 'Lyon', input, quick);
+  t.is((made.properties!.customDetails as { vmwareSiteId: string }).vmwareSiteId, '/x/sites/z');
+  t.is(made.properties!.health, 'None');
+  t.is(
+    await code(sdk.replicationFabrics.beginCheckConsistencyAndWait(...at, 'Lyon', quick)),
+    'SiteNotRegistered',
+  );
+  const vcenter = { properties: { friendlyName: 'vc', ipAddress: '10.0.0.9', port: '443' } };
+  const put = await sdk.replicationvCenters.beginCreateAndWait(...at, 'Lyon', 'vc1', vcenter, quick);
+  t.is(put.properties!.ipAddress, '10.0.0.9');
+  await sdk.replicationvCenters.beginUpdateAndWait(
+    ...at,
+    'Lyon',
+    'vc1',
+    { properties: { port: '8443' } },
+    quick,
+  );
+  t.is((await sdk.replicationvCenters.get(...at, 'Lyon', 'vc1')).properties!.port, '8443');
+  t.is((await all(sdk.replicationvCenters.list(...at))).length, 1);
+  t.is((await all(sdk.replicationvCenters.listByReplicationFabrics(...at, 'Lyon'))).length, 1);
+  await sdk.replicationFabrics.beginDeleteAndWait(...at, 'Lyon', quick);
+  t.is(await code(sdk.replicationFabrics.get(...at, 'Lyon')), 'ResourceNotFound');
+  t.is((await all(sdk.replicationvCenters.list(...at))).length, 0);
+});
+
+test('a machine is protected, watched, tested, failed over and committed through the SDK alone', async (t) => {
+  const { sdk, database } = world;
+  const machine = aMachine('db.example');
+  const { processServerId } = await world.site('Rome', [machine]);
+  const container = 'Rome-container';
+  const policy = await sdk.replicationPolicies.beginCreateAndWait(...at, 'rome', policyOf(rcmPolicy), quick);
+  const mapping = await sdk.replicationProtectionContainerMappings.beginCreateAndWait(
+    ...at,
+    'Rome',
+    container,
+    'map',
+    { properties: { policyId: policy.id!, targetProtectionContainerId: 'Microsoft Azure' } },
+    quick,
+  );
+  t.is(mapping.properties!.policyId, policy.id);
+  t.is(mapping.properties!.state, 'Paired');
+  t.is(await code(sdk.replicationPolicies.beginDeleteAndWait(...at, 'rome', quick)), 'ResourceInUse');
+
+  const protectable = `${vaultId}/replicationFabrics/Rome/replicationProtectionContainers/${container}/replicationProtectableItems/${machine.machineId}`;
+  const settings = {
+    instanceType: 'InMageRcm',
+    fabricDiscoveryMachineId: protectable,
+    targetResourceGroupId: '/subscriptions/s/resourceGroups/g',
+    processServerId,
+    targetVmName: 'db',
+    targetVmSize: 'cpu2-memory4',
+    disksToInclude: [
+      { diskId: '/dev/disk/by-id/one', logStorageAccountId: '/x/storage', diskType: 'Premium_LRS' },
+    ],
+    multiVmGroupName: 'group',
+  };
+  const body = {
+    properties: { policyId: policy.id!, protectableItemId: protectable, providerSpecificDetails: settings },
+  } as never;
+  const items = sdk.replicationProtectedItems;
+  const path = [...at, 'Rome', container, 'db'] as const;
+  t.is(await code(items.get(...path)), 'ResourceNotFound');
+  const wrong = (more: object, properties: object = {}) =>
+    code(
+      items.beginCreateAndWait(
+        ...path,
+        {
+          properties: {
+            policyId: policy.id!,
+            protectableItemId: protectable,
+            providerSpecificDetails: { ...settings, ...more },
+            ...properties,
+          },
+        } as never,
+        quick,
+      ),
+    );
+  t.is(await wrong({ processServerId: systemRandom.uuid() }), 'ReferenceNotFound');
+  t.is(
+    await wrong({ disksToInclude: [{ ...settings.disksToInclude[0], diskId: '/dev/x' }] }),
+    'DiskNotFound',
+  );
+  t.is(await wrong({ fabricDiscoveryMachineId: systemRandom.uuid() }), 'ReferenceNotFound');
+  t.is(await wrong({}, { policyId: `${vaultId}/replicationPolicies/none` }), 'ReferenceNotFound');
+
+  const made = await items.beginCreateAndWait(...path, body, quick);
+  t.is(made.id, itemIdOf('Rome', 'db'));
+  t.is(made.properties!.protectionState, 'InitialReplicationInProgress');
+  t.is(made.properties!.policyId, policy.id);
+  t.deepEqual(made.properties!.currentScenario!.scenarioName, 'None');
+  const details = made.properties!.providerSpecificDetails as unknown as {
+    targetVmName: string;
+    multiVmGroupName: string;
+    processServerName: string;
+    protectedDisks: { diskId: string; diskType: string }[];
+    unprotectedDisks: { diskId: string }[];
+  };
+  t.is(details.targetVmName, 'db');
+  t.is(details.multiVmGroupName, 'group');
+  t.is(details.processServerName, 'ps1');
+  t.deepEqual(
+    details.protectedDisks.map(({ diskId, diskType }) => [diskId, diskType]),
+    [['/dev/disk/by-id/one', 'Premium_LRS']],
+  );
+  t.deepEqual(
+    details.unprotectedDisks.map(({ diskId }) => diskId),
+    ['/dev/disk/by-id/two'],
+  );
+  const again = await items.beginCreateAndWait(...path, body, quick);
+  t.is(again.id, made.id, 'the same again is no error');
+  t.is(
+    await code(items.beginCreateAndWait(...at, 'Rome', container, 'other', body, quick)),
+    'MachineAlreadyProtectedConflict',
+  );
+  t.is(
+    await code(items.beginTestFailoverAndWait(...path, { properties: {} } as never, quick)),
+    'OperationNotAllowed',
+  );
+
+  const itemId = made.properties!.eventCorrelationId!;
+  const old = await addPoint(database, itemId, new Date(Date.now() - 3_600_000).toISOString());
+  const newest = await addPoint(database, itemId, new Date(Date.now() - 1000).toISOString());
+  await database.change('INSERT INTO events (item_id, event) VALUES (?, ?)', [
+    itemId,
+    JSON.stringify({
+      code: 'SomethingOff',
+      severity: 'warning',
+      summary: 'something is off',
+      possibleCauses: 'x',
+      recommendedAction: 'y',
+      raisedAt: new Date().toISOString(),
+      context: {},
+    }),
+  ]);
+  const ready = await items.get(...path);
+  t.is(ready.properties!.protectionState, 'Protected');
+  t.true(ready.properties!.allowedOperations!.includes('TestFailover'));
+  t.is(ready.properties!.replicationHealth, 'Warning');
+  t.deepEqual(
+    ready.properties!.healthErrors!.map(({ errorCode }) => errorCode),
+    ['SomethingOff'],
+  );
+  const points = await all(sdk.recoveryPoints.listByReplicationProtectedItems(...path));
+  t.deepEqual(
+    points.map(({ name }) => name),
+    [newest, old],
+  );
+  const point = await sdk.recoveryPoints.get(...path, old);
+  t.is(point.properties!.recoveryPointType, 'CrashConsistent');
+  t.true((await all(sdk.targetComputeSizes.listByReplicationProtectedItems(...path))).length > 10);
+
+  const tested = await items.beginTestFailoverAndWait(
+    ...path,
+    {
+      properties: {
+        failoverDirection: 'PrimaryToRecovery',
+        networkType: 'NoNetworkAttachAsInput',
+        providerSpecificDetails: { instanceType: 'InMageRcm', recoveryPointId: point.id },
+      },
+    } as never,
+    quick,
+  );
+  t.is(tested.properties!.testFailoverState, 'WaitingForCompletion');
+  const job = (await all(sdk.replicationJobs.list(...at))).find(
+    ({ properties }) => properties!.scenarioName === 'TestFailover',
+  )!;
+  const input = (await world.engine.get(job.name!))!.input as {
+    point: string;
+    machine: object;
+    network: object;
+  };
+  t.is(input.point, old);
+  t.deepEqual(input.machine, { cpuCount: 2, memoryMebibytes: 4096 });
+  t.deepEqual(input.network, { mode: 'isolated' });
+  t.is(
+    await code(
+      items.beginTestFailoverAndWait(
+        ...path,
+        { properties: { providerSpecificDetails: { instanceType: 'InMageRcm' } } } as never,
+        quick,
+      ),
+    ),
+    'OperationNotAllowed',
+  );
+  await items.beginTestFailoverCleanupAndWait(...path, { properties: { comments: 'fine' } }, quick);
+  const failed = await items.beginUnplannedFailoverAndWait(
+    ...path,
+    {
+      properties: {
+        failoverDirection: 'PrimaryToRecovery',
+        sourceSiteOperations: 'NotRequired',
+        providerSpecificDetails: { instanceType: 'InMageRcm', performShutdown: 'false' },
+      },
+    } as never,
+    quick,
+  );
+  t.is(failed.properties!.protectionState, 'UnplannedFailoverCommitPendingStatesBegin');
+  t.is(failed.properties!.activeLocation, 'Recovery');
+  await items.beginApplyRecoveryPointAndWait(
+    ...path,
+    {
+      properties: {
+        recoveryPointId: point.id,
+        providerSpecificDetails: { instanceType: 'InMageRcm', recoveryPointId: point.id! },
+      },
+    } as never,
+    quick,
+  );
+  const committed = await items.beginFailoverCommitAndWait(...path, quick);
+  t.is(committed.properties!.protectionState, 'UnplannedFailoverCommitted');
+  t.is(
+    await code(
+      items.beginReprotectAndWait(
+        ...path,
+        { properties: { failoverDirection: 'RecoveryToPrimary' } } as never,
+        quick,
+      ),
+    ),
+    'OperationNotSupported',
+  );
+  t.is((await all(items.list(...at, { filter: "sourceFabricName eq 'rome'" }))).length, 1);
+  t.is((await all(items.list(...at, { filter: "sourceFabricName eq 'nowhere'" }))).length, 0);
+  t.is((await all(items.listByReplicationProtectionContainers(...at, 'Rome', container))).length, 1);
+  const health = await sdk.replicationVaultHealth.get(...at);
+  t.is(health.properties!.protectedItemsHealth!.resourceCount, 1);
+  await sdk.replicationVaultHealth.beginRefreshAndWait(...at, quick);
+
+  const events = await all(sdk.replicationEvents.list(...at));
+  t.true(events.some(({ properties }) => properties!.eventCode === 'SomethingOff'));
+  const jobEvents = await all(
+    sdk.replicationEvents.list(...at, { filter: "eventType eq 'JobStatus' and fabricName eq 'Rome'" }),
+  );
+  t.true(jobEvents.length >= 5);
+  for (const { name } of [events.find(({ name }) => name!.startsWith('Vm'))!, jobEvents[0]!])
+    t.is((await sdk.replicationEvents.get(...at, name!)).name, name);
+  await items.beginDeleteAndWait(...path, { properties: {} }, quick);
+  t.is(await code(items.get(...path)), 'ResourceNotFound');
+});
+
+test('a plan is checked whole, kept as sent, and says what may be done with it', async (t) => {
+  const { sdk, database } = world;
+  const machines = [aMachine('p1'), aMachine('p2')];
+  await world.site('Oslo', machines);
+  const policy = await sdk.replicationPolicies.beginCreateAndWait(...at, 'oslo', policyOf(rcmPolicy), quick);
+  const v2 = (machineId: string) =>
+    ({
+      properties: {
+        policyId: policy.id!,
+        protectableItemId: `${vaultId}/replicationFabrics/Oslo/replicationProtectionContainers/Oslo-container/replicationProtectableItems/${machineId}`,
+        providerSpecificDetails: { instanceType: 'InMageAzureV2', targetAzureVmName: 'x' },
+      },
+    }) as never;
+  for (const [index, machine] of machines.entries())
+    await sdk.replicationProtectedItems.beginCreateAndWait(
+      ...at,
+      'Oslo',
+      'Oslo-container',
+      `p${index + 1}`,
+      v2(machine.machineId),
+      quick,
+    );
+  const first = await sdk.replicationProtectedItems.get(...at, 'Oslo', 'Oslo-container', 'p1');
+  t.is(first.properties!.providerSpecificDetails!.instanceType, 'InMageAzureV2');
+  await addPoint(database, first.properties!.eventCorrelationId!, new Date().toISOString());
+
+  const fabricId = childId(vaultId, 'replicationFabrics', 'Oslo');
+  const manual = {
+    actionName: 'ask',
+    failoverTypes: ['TestFailover'],
+    failoverDirections: ['PrimaryToRecovery'],
+    customDetails: { instanceType: 'ManualActionDetails', description: 'look at the lights' },
+  };
+  const script = {
+    ...manual,
+    actionName: 'run',
+    customDetails: {
+      instanceType: 'ScriptActionDetails',
+      path: 'after.sh',
+      timeout: 'PT10M',
+      fabricLocation: 'Recovery',
+    },
+  };
+  const boot = (...names: string[]) => ({
+    groupType: 'Boot',
+    replicationProtectedItems: names.map((name) => ({ id: itemIdOf('Oslo', name) })),
+  });
+  const base = [{ groupType: 'Shutdown' }, { groupType: 'Failover', startGroupActions: [manual] }];
+  const put = (groups: object[], name = 'plan') =>
+    sdk.replicationRecoveryPlans.beginCreateAndWait(
+      ...at,
+      name,
+      {
+        properties: { primaryFabricId: fabricId, recoveryFabricId: 'Microsoft Azure', groups },
+      } as never,
+      quick,
+    );
+  const groups = [...base, boot('p1'), { ...boot('p2'), endGroupActions: [script] }];
+  const plan = await put(groups);
+  t.deepEqual(plan.properties!.replicationProviders, ['InMageAzureV2']);
+  t.is(plan.properties!.currentScenario!.scenarioName, 'None');
+  t.deepEqual(plan.properties!.allowedOperations, ['UnplannedFailover']);
+  t.is(plan.properties!.groups!.length, 4);
+  t.like(plan.properties!.groups![3]!.endGroupActions![0]!, script as never);
+  for (const [wrong, why] of [
+    [[...base], 'no Boot'],
+    [[boot('p1'), ...base], 'order'],
+    [[...base, boot('p1', 'p1')], 'twice'],
+    [[...base, ...Array.from({ length: 8 }, () => boot())], 'eight'],
+    [
+      [
+        { groupType: 'Shutdown', ...{ replicationProtectedItems: boot('p1').replicationProtectedItems } },
+        boot(),
+      ],
+      'in shutdown',
+    ],
+    [[...base, { ...boot(), startGroupActions: [manual, manual] }], 'same name'],
+    [
+      [
+        ...base,
+        {
+          ...boot(),
+          startGroupActions: [{ ...script, customDetails: { ...script.customDetails, path: '..' } }],
+        },
+      ],
+      'path',
+    ],
+    [
+      [
+        ...base,
+        {
+          ...boot(),
+          startGroupActions: [{ ...script, customDetails: { ...script.customDetails, timeout: 'soon' } }],
+        },
+      ],
+      'timeout',
+    ],
+    [
+      [...base, { ...boot(), startGroupActions: [{ ...manual, failoverTypes: ['TestFailoverCleanup'] }] }],
+      'type',
+    ],
+  ] as const)
+    t.is(await code(put(wrong as never, 'wrong')), 'RecoveryPlanInvalid', why);
+  t.is(await code(put([...base, boot('nobody')], 'wrong')), 'ReferenceNotFound');
+  t.is(
+    (await all(sdk.replicationProtectedItems.list(...at, { filter: "recoveryPlanName eq 'plan'" }))).length,
+    2,
+  );
+  const updated = await sdk.replicationRecoveryPlans.beginUpdateAndWait(
+    ...at,
+    'plan',
+    { properties: { groups: [...base, boot('p1')] } } as never,
+    quick,
+  );
+  t.is(updated.properties!.groups!.length, 3);
+  t.deepEqual(updated.properties!.allowedOperations, [
+    'UnplannedFailover',
+    'PlannedFailover',
+    'TestFailover',
+  ]);
+  t.is((await all(sdk.replicationRecoveryPlans.list(...at))).length, 1);
+  await sdk.replicationRecoveryPlans.beginDeleteAndWait(...at, 'plan', quick);
+  t.is(await code(sdk.replicationRecoveryPlans.get(...at, 'plan')), 'ResourceNotFound');
+});
+
+test('jobs are listed by the reference’s query, shown with their tasks, exported and steered', async (t) => {
+  const { sdk } = world;
+  const list = (filter?: string) =>
+    all(sdk.replicationJobs.list(...at, filter === undefined ? {} : { filter }));
+  const everything = await list();
+  t.true(everything.length > 10);
+  const failed = await list("jobStatus eq 'Failed'");
+  t.true(failed.every(({ properties }) => properties!.state === 'Failed'));
+  const policies = await list("affectedObjectTypes eq 'ProtectionProfile'");
+  t.true(policies.length > 0);
+  t.true(policies.every(({ properties }) => properties!.targetInstanceType === 'ProtectionProfile'));
+  const rome = await list("fabricId eq 'rome' and jobName eq 'TestFailover'");
+  t.is(rome.length, 1);
+  t.is((await list(`startTime eq '${new Date(Date.now() + 3_600_000).toISOString()}'`)).length, 0);
+  t.is(await code(list("jobStatus eq 'Sleeping'")), 'InvalidQueryParameter');
+  const job = await sdk.replicationJobs.get(...at, policies[0]!.name!);
+  t.deepEqual(
+    job.properties!.tasks!.map(({ name }) => name),
+    ['Remember', 'Write'],
+  );
+  t.is(job.properties!.customDetails!.instanceType, 'AsrJobDetails');
+  const exported = await sdk.replicationJobs.beginExportAndWait(...at, { jobStatus: 'Succeeded' }, quick);
+  const { blobUri } = exported.properties!.customDetails as { blobUri: string };
+  const text = Buffer.from(blobUri.split(',')[1]!, 'base64').toString();
+  t.true((JSON.parse(text) as { state: string }[]).every(({ state }) => state === 'Succeeded'));
+  t.is(await code(sdk.replicationJobs.beginCancelAndWait(...at, job.name!, quick)), 'JobNotCancelable');
+  t.is(
+    await code(sdk.replicationJobs.beginResumeAndWait(...at, job.name!, { properties: {} }, quick)),
+    'JobNotSuspended',
+  );
+  t.is(await code(sdk.replicationJobs.beginRestartAndWait(...at, job.name!, quick)), 'JobNotRestartable');
+  t.is(await code(sdk.replicationJobs.get(...at, systemRandom.uuid())), 'ResourceNotFound');
+});
+
+test('alert and vault settings have a default, take what is sent and refuse what is no address', async (t) => {
+  const { sdk } = world;
+  t.is((await all(sdk.replicationAlertSettings.list(...at)))[0]!.name, 'defaultAlertSetting');
+  const sent = { sendToOwners: 'Send', customEmailAddresses: ['a@example.org'], locale: 'de-DE' };
+  await sdk.replicationAlertSettings.create(...at, 'defaultAlertSetting', { properties: sent });
+  const kept = await sdk.replicationAlertSettings.get(...at, 'defaultAlertSetting');
+  t.deepEqual({ ...kept.properties }, sent);
+  t.is(
+    await code(
+      sdk.replicationAlertSettings.create(...at, 'defaultAlertSetting', {
+        properties: { customEmailAddresses: ['nobody'] },
+      }),
+    ),
+    'InvalidRequestContent',
+  );
+  t.is((await all(sdk.replicationAlertSettings.list(...at))).length, 1);
+  await sdk.replicationVaultSetting.beginCreateAndWait(
+    ...at,
+    'default',
+    { properties: { vmwareToAzureProviderType: 'InMageRcm' } },
+    quick,
+  );
+  t.is(
+    (await sdk.replicationVaultSetting.get(...at, 'default')).properties!.vmwareToAzureProviderType,
+    'InMageRcm',
+  );
+  t.is((await all(sdk.replicationVaultSetting.list(...at))).length, 1);
+  const systems = await sdk.supportedOperatingSystemsOperations.get(...at, { instanceType: 'InMageRcm' });
+  t.is(systems.properties!.supportedOsList!.length, 1);
+});
+
+test('what a site does not have is an empty page or 404, and what is not done is refused with its reason', async (t) => {
+  const { sdk } = world;
+  t.deepEqual(await all(sdk.replicationNetworks.list(...at)), []);
+  t.deepEqual(await all(sdk.replicationNetworks.listByReplicationFabrics(...at, 'Paris')), []);
+  t.is(await code(sdk.replicationNetworks.get(...at, 'Paris', 'x')), 'ResourceNotFound');
+  t.deepEqual(await all(sdk.replicationStorageClassifications.list(...at)), []);
+  t.deepEqual(await all(sdk.replicationStorageClassificationMappings.list(...at)), []);
+  t.is(
+    await code(all(sdk.replicationLogicalNetworks.listByReplicationFabrics(...at, 'Nowhere'))),
+    'ResourceNotFound',
+  );
+  t.is(
+    await code(sdk.replicationFabrics.beginMigrateToAadAndWait(...at, 'Paris', quick)),
+    'OperationNotSupported',
+  );
+  t.is(
+    await code(
+      sdk.replicationFabrics.beginRenewCertificateAndWait(...at, 'Paris', { properties: {} }, quick),
+    ),
+    'OperationNotSupported',
+  );
+});
+
+test('every answer fits its model', (t) => {
+  t.deepEqual(world.arm.misfits, []);
+});
