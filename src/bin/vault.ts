@@ -11,7 +11,8 @@ import { systemRandom } from '../platform/random.ts';
 import { initVault, startVault } from '../vault/vault-service.ts';
 
 const usage = `usage:
-  vault init --data FOLDER [--host NAME]… [--listen ADDRESS] [--port PORT] [--make-volume GIB] [--libvirt URI]
+  vault init --data FOLDER [--host NAME]… [--listen ADDRESS] [--port PORT] [--api-port PORT]
+             [--public-url URL] [--make-volume GIB] [--libvirt URI]
   vault run  --data FOLDER`;
 
 try {
@@ -22,6 +23,8 @@ try {
       host: { type: 'string', multiple: true, default: ['localhost', '127.0.0.1'] },
       listen: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '8443' },
+      'api-port': { type: 'string', default: '8444' },
+      'public-url': { type: 'string' },
       'make-volume': { type: 'string' },
       libvirt: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -40,15 +43,20 @@ try {
   } else if (positionals[0] === 'init') {
     const gibibytes = values['make-volume'] === undefined ? undefined : Number(values['make-volume']);
     if (gibibytes !== undefined && !(gibibytes > 0)) throw wrong('--make-volume takes a size in GiB');
-    const port = Number(values.port);
-    if (!Number.isInteger(port) || port < 0 || port > 65_535)
-      throw wrong('--port takes a number up to 65535');
+    const [port, apiPort] = (['port', 'api-port'] as const).map((name) => {
+      const number = Number(values[name]);
+      if (!Number.isInteger(number) || number < 0 || number > 65_535)
+        throw wrong(`--${name} takes a number up to 65535`);
+      return number;
+    });
     await initVault(
       {
         dataFolder,
         hosts: values.host,
         listen: values.listen,
-        port,
+        port: port!,
+        apiPort: apiPort!,
+        publicUrl: values['public-url'],
         volumeBytes: gibibytes === undefined ? undefined : Math.round(gibibytes * 2 ** 30),
         libvirtUri: values.libvirt,
       },

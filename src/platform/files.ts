@@ -48,6 +48,8 @@ export interface Files {
   /** Size in bytes; `undefined` when there is no such file. */
   sizeBytes(path: string): Promise<number | undefined>;
   freeBytes(folder: string): Promise<number>;
+  /** Of the file system that the folder is on. */
+  freePercent(folder: string): Promise<number>;
 }
 
 /** From here on a thread of its own is worth the message to it. */
@@ -164,6 +166,10 @@ export const systemFiles: Files = {
   freeBytes: async (folder) => {
     const facts = await statfs(folder);
     return facts.bavail * facts.bsize;
+  },
+  freePercent: async (folder) => {
+    const facts = await statfs(folder);
+    return facts.blocks === 0 ? 100 : (facts.bavail / facts.blocks) * 100;
   },
 };
 

@@ -1,5 +1,6 @@
 /** The vault's settings: `<data folder>/vault.json`, written by `leeward vault init`, read once at start. */
 import { z } from 'zod';
+import { AlertsSettings } from './notify/settings.ts';
 
 export const vaultSettingsName = 'vault.json';
 
@@ -68,6 +69,27 @@ export const VaultSettings = z.strictObject({
       commandPrefix: z.array(z.string()).optional(),
     })
     .optional(),
+  /** The public side: REST API, sign-in, and the link of the sites. */
+  api: z.strictObject({
+    listen: z.string().min(1),
+    port: z.number().int().min(0).max(65535),
+    /** What every link is built from; default: the first host and the port. */
+    publicUrl: z
+      .url({ protocol: /^https$/ })
+      .refine((url) => new URL(url).pathname === '/', { message: 'the public URL has no path' })
+      .optional(),
+    tenantId: z.guid(),
+    subscriptionId: z.guid(),
+    /** What this place is called; vaults are made `in` it. */
+    location: z
+      .string()
+      .regex(/^[a-z0-9]{1,40}$/)
+      .default('local'),
+    issuers: z.array(OidcIssuer).max(10).default([]),
+  }),
+  alerts: AlertsSettings.default({ webhooks: [] }),
+  /** Figures in Prometheus' text format, on loopback only since they name machines; 0: none. */
+  metricsPort: z.number().int().min(0).max(65535).default(0),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type VaultSettings = z.infer<typeof VaultSettings>;

@@ -508,6 +508,10 @@ class SimulatedFiles implements Files {
   freeBytes(_folder: string): Promise<number> {
     return this.act(() => (this.#drive.isFull ? 0 : 2 ** 40));
   }
+
+  freePercent(_folder: string): Promise<number> {
+    return this.act(() => (this.#drive.isFull ? 0 : 90));
+  }
 }
 
 class SimulatedFile implements OpenFile {
