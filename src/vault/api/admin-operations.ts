@@ -31,6 +31,7 @@ import { pageMax } from '../limits.ts';
 import type { ReplicaStore } from '../replica/replica-store.ts';
 import { defaultRetention } from '../retention/plan.ts';
 import type { ProtectedItem, VaultStore } from '../store/vault-store.ts';
+import type { AdminJobs } from './admin-jobs.ts';
 
 export type Report = (text: string, fraction?: number) => void;
 
@@ -49,25 +50,10 @@ export interface AdminOperationsOptions {
   readonly masterKey: Uint8Array;
   /** Where process servers reach the cache endpoint. */
   readonly cacheUrl: string;
-  /** Waits until the log processor has let go of the item. */
-  readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
-  /** What is left of an item in the archive and in cache storage. */
-  readonly dropLeftovers: (itemId: ProtectedItemId) => Promise<void>;
-  /** Puts the request where the item's process server looks; false when that was done before. */
-  readonly orderResync: (
-    item: ProtectedItem,
-    chain: number,
-    cause: 'ReplicaInvalid' | 'Requested',
-  ) => Promise<boolean>;
+  readonly jobs: AdminJobs;
   readonly verifyItem: (item: ProtectedItem, report: Report) => Promise<VerifyView>;
-  /** Undefined: no failover provider is set up. */
-  readonly failover: FailoverOperations | undefined;
-}
-
-export interface FailoverOperations {
-  testFailover(item: ProtectedItem, request: TestFailoverRequest, report: Report): Promise<FailoverView>;
-  list(): Promise<FailoverView[]>;
-  cleanup(failoverId: string, notes: string, report: Report): Promise<void>;
+  /** Whether a failover provider is set up. */
+  readonly hasFailover: boolean;
 }
 
 export class AdminOperations {
@@ -193,11 +179,7 @@ export class AdminOperations {
     const loans = await this.#options.replica.listLoans(item.itemId);
     if (loans.length > 0)
       throw errors.RequestInvalid(`${item.name} has a test failover that is not cleaned up (${loans[0]})`);
-    // The rows go first: what is left on the replica store after a crash here is an orphan that reconciling removes.
-    await this.#options.releaseItem(item.itemId);
-    await this.#options.store.removeItem(item.itemId);
-    await this.#options.replica.dropItem(item.itemId);
-    await this.#options.dropLeftovers(item.itemId);
+    await this.#options.jobs.run('disable-protection', item, { itemId: item.itemId }, () => {});
   }
 
   /**
@@ -205,27 +187,10 @@ export class AdminOperations {
    * then the request waits.
    */
   async resync(nameOrId: string): Promise<ResyncView> {
-    const { store, clock } = this.#options;
+    const { jobs } = this.#options;
     const item = await this.#find(nameOrId);
-    const state = await store.state(item.itemId);
-    const chain = Math.max(state.position?.chain ?? 0, state.blocked?.chain ?? 0);
-    if (chain === 0) throw errors.NothingToResync(item.name);
-    const isNew = await this.#options.orderResync(
-      item,
-      chain,
-      state.blocked === undefined ? 'Requested' : 'ReplicaInvalid',
-    );
-    await store.addEvents(item.itemId, [
-      {
-        code: 'ResyncRequested',
-        severity: 'information',
-        summary: `a comparison of all disks with their replica was asked for (chain ${chain} ends)`,
-        possibleCauses: 'Somebody said leeward resync.',
-        recommendedAction: 'Nothing: it begins when the machine is connected, and only what differs is sent.',
-        raisedAt: new Date(clock.now()).toISOString(),
-        context: { chain },
-      },
-    ]);
+    const { jobId } = await jobs.run('repair-replication', item, { itemId: item.itemId }, () => {});
+    const { chain, isNew } = await jobs.outputOf<{ chain: number; isNew: boolean }>(jobId, 'OrderResync');
     return { itemId: item.itemId, name: item.name, chain, isNew };
   }
 
@@ -271,9 +236,9 @@ export class AdminOperations {
     await this.#failover().cleanup(failoverId, notes, report);
   }
 
-  #failover(): FailoverOperations {
-    if (!this.#options.failover) throw errors.FeatureMissing('test failover');
-    return this.#options.failover;
+  #failover(): AdminJobs {
+    if (!this.#options.hasFailover) throw errors.FeatureMissing('test failover');
+    return this.#options.jobs;
   }
 
   async *#items(): AsyncGenerator<ProtectedItem> {

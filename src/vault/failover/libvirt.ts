@@ -108,9 +108,11 @@ export class LibvirtProvider implements FailoverProvider {
     name: string,
     check: ReadinessCheck,
     limitMilliseconds: number,
+    signal?: AbortSignal,
   ): Promise<{ readonly address?: string }> {
     let address: string | undefined;
     const seen = async (): Promise<true | undefined> => {
+      signal?.throwIfAborted();
       if (!(await this.isRunning(name))) throw errors.MachineGone(name);
       if (check.type === 'power') return true;
       if (check.type === 'console')

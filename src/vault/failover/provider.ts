@@ -3,7 +3,7 @@
  * `libvirt.ts`; vSphere and Azure later. One conformance suite in `test/support/`.
  */
 export interface MachineDefinition {
-  /** Unique at the provider: `leeward-test-<item name>-<short id>`. */
+  /** Unique at the provider: `leeward-test-<item name>-<short id>`, or `leeward-<item name>-<short id>` for good. */
   readonly name: string;
   readonly cpuCount: number;
   readonly memoryMebibytes: number;
@@ -28,11 +28,13 @@ export interface FailoverProvider {
   check(): Promise<{ readonly accelerator: 'kvm' | 'tcg'; readonly reason: string }>;
   /** Defines and starts the machine; idempotent by name. Resolves at power-on. */
   start(machine: MachineDefinition): Promise<void>;
-  /** Waits for the check; rejects with `MachineDidNotAnswer` and the console's last lines after the limit. */
+  /** Waits for the check; rejects with `MachineDidNotAnswer` and the console's last lines after the limit, with
+   * the signal's reason when it is aborted first. */
   waitUntilReady(
     name: string,
     check: ReadinessCheck,
     limitMilliseconds: number,
+    signal?: AbortSignal,
   ): Promise<{ readonly address?: string }>;
   /** PNG of the machine's screen. */
   screenshot(name: string): Promise<Buffer>;

@@ -10,13 +10,13 @@
  * who lost its lease is refused and stops. A process that is told to stop finishes the steps under way, within a limit,
  * and leaves the rest to others. Steps are done at least once (`workflow.ts` says what that asks of them).
  */
-import { createHash } from 'node:crypto';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { hasCode, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Session } from '../../platform/mysql.ts';
 import type { Random } from '../../platform/random.ts';
 import { ladderDelay } from '../../platform/retry.ts';
+import { derivedId } from './derived-id.ts';
 import { errors, jobError } from './errors.ts';
 import {
   type JobChange,
@@ -108,6 +108,7 @@ export class JobEngine implements Jobs {
   readonly #names: readonly string[];
   readonly #owner: string;
   readonly #running = new Map<string, Running>();
+  readonly #executions = new Map<string, Promise<void>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   #alarm = new AbortController();
   #lastSweep: number | undefined;
@@ -302,10 +303,17 @@ export class JobEngine implements Jobs {
         const free = (this.#options.concurrency ?? concurrencyDefault) - working.size;
         const leases = free <= 0 ? [] : await this.#lease(free);
         for (const lease of leases) {
-          const job = this.#execute(lease, signal).finally(() => {
+          // A process that lost a lease may be given the job again before it has noticed: one after the other.
+          const before = this.#executions.get(lease.jobId);
+          const job: Promise<void> = (async () => {
+            await before;
+            await this.#execute(lease, signal);
+          })().finally(() => {
             working.delete(job);
+            if (this.#executions.get(lease.jobId) === job) this.#executions.delete(lease.jobId);
             this.wake();
           });
+          this.#executions.set(lease.jobId, job);
           working.add(job);
         }
         if (leases.length > 0 && leases.length < free) continue;
@@ -738,7 +746,7 @@ export class JobEngine implements Jobs {
           );
       },
       startChild: async (key, workflow, childInput, target, options = {}) => {
-        const jobId = childId(row.jobId, step.name, key);
+        const jobId = derivedId(row.jobId, step.name, key);
         const job = this.#newJob(jobId, {
           workflow,
           input: childInput,
@@ -915,12 +923,4 @@ function isWait(result: Json | Wait | undefined): result is Wait {
 function assertJson(value: unknown, where: string): void {
   if (value !== undefined && JSON.stringify(value).length > jsonBytesMax)
     throw new RangeError(`${where} has more than ${jsonBytesMax} bytes to keep`);
-}
-
-/** The same for the same parent, step and key, so that a step that runs again finds the job that it started. */
-function childId(jobId: string, step: string, key: string): string {
-  const hex = createHash('sha256')
-    .update(JSON.stringify([jobId, step, key]))
-    .digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -18,6 +18,52 @@ export const errors = catalogue({
     recommendedAction: 'List them with: leeward failovers.',
     context: { failoverId },
   }),
+  SiteMissing: (item: string) => ({
+    summary: `the site of ${item} is not registered with this vault`,
+    possibleCauses: 'Its configuration server was removed, or never registered.',
+    recommendedAction: 'Register the configuration server again.',
+    context: { item },
+  }),
+  MachineNotReported: (item: string) => ({
+    summary: `the site does not report the machine ${item}`,
+    possibleCauses: 'Its mobility service was removed, or has not reported for long.',
+    recommendedAction: 'Look whether the mobility service runs there, and refresh the site.',
+    retry: 'transient' as const,
+    context: { item },
+  }),
+  DiskNotReported: (item: string, path: string, known: string) => ({
+    summary: `${item} has no disk ${path}`,
+    possibleCauses: 'The path is misspelt, or the disk was taken away.',
+    recommendedAction: `Choose among what the site reports: ${known}.`,
+    context: { item, path },
+  }),
+  DiskNotReady: (item: string, path: string, why: string, action: string) => ({
+    summary: `the disk ${path} of ${item} cannot be protected: ${why}`,
+    possibleCauses: 'What the mobility service found on that machine.',
+    recommendedAction: action,
+    context: { item, path },
+  }),
+  FailoverUnknown: (item: string) => ({
+    summary: `${item} has no failover that this could be done with`,
+    possibleCauses: 'It was cancelled or never happened.',
+    recommendedAction: 'Look at the item’s protection state.',
+    context: { item },
+  }),
+  LastPointMissing: (item: string, seconds: number) => ({
+    summary: `the last recovery point of ${item} did not arrive within ${seconds} s`,
+    possibleCauses: 'The site or its process server lost its connection after the machine was shut down.',
+    recommendedAction:
+      'Look at the process server’s pending data. When the site is lost, do an unplanned failover instead.',
+    retry: 'transient' as const,
+    context: { item },
+  }),
+  InitialReplicationOverdue: (item: string, days: number) => ({
+    summary: `the initial replication of ${item} did not end within ${days} days`,
+    possibleCauses:
+      'The machine, its process server or the line between them stands still, or is far too slow.',
+    recommendedAction: 'Look at the item’s health and progress.',
+    context: { item },
+  }),
   TestFailoverInterrupted: (machineName: string) => ({
     summary: `the vault stopped while it was starting ${machineName}; the test was undone`,
     possibleCauses: 'The vault or its host was restarted.',

@@ -2,311 +2,222 @@
  * Test failover: rehearse a disaster without one. A recovery point's disks are lent as clones, a machine is made of them
  * on a network that reaches nothing, it must answer, and its screen is kept as proof. Replication goes on untouched.
  *
- *     choose ──▶ check ──▶ lend ──▶ power-on ──▶ answer ──▶ prove ──▶ running ──clean-up──▶ cleaned
- *                            │          │           │          │
- *                            └──────────┴── any failure ───────┴──▶ undone in reverse ──▶ failed
+ *     Claim ─▶ Choose ─▶ Lend ─▶ PowerOn ─▶ Answer ─▶ Prove ─▶ Finish            clean-up: `test-failover-cleanup.ts`
+ *       │        │         │        │          │        │
+ *       └────────┴─────────┴────────┴─ any failure ─────┴──▶ undone in reverse: nothing is left but the record
  *
- * Nothing is copied, so the time to power-on does not depend on the size of the disks. The row in the store is written
- * before each step begins; `recover` takes up at start-up whatever a crash left on its way, and undoes it. Undoing is
- * idempotent all the way down, so doing it twice, or for a step that never ran, is harmless.
- *
- * What remains after the clean-up is the evidence: the row, the screenshot and the report with the notes.
+ * Nothing is copied, so the time to power-on does not depend on the size of the disks. The failover's id is the job's: its
+ * record, loan, machine and network are found by it.
  */
 import { join } from 'node:path';
-import type { ProtectedItemId } from '../../model/ids.ts';
-import type { Clock } from '../../platform/clock.ts';
-import { renderError } from '../../platform/errors.ts';
-import { type Files, writeDurably } from '../../platform/files.ts';
-import type { Log } from '../../platform/log.ts';
-import type { Random } from '../../platform/random.ts';
-import { errors } from '../errors.ts';
-import type { FailoverProvider, MachineDefinition, ReadinessCheck } from '../failover/provider.ts';
-import type { ReplicaStore } from '../replica/replica-store.ts';
-import type { TestFailoverRecord, TestFailoverRecords } from '../store/test-failovers.ts';
-import type { ProtectedItem, RecoveryPoint } from '../store/vault-store.ts';
-import { errors as workflowErrors } from './errors.ts';
+import { writeDurably } from '../../platform/files.ts';
+import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
+import type { TestFailoverRecord } from '../store/test-failovers.ts';
+import { TestFailoverInput } from './inputs.ts';
+import {
+  choosePoint,
+  claim,
+  claimed,
+  dataItem,
+  finish,
+  lendDisks,
+  machineOf,
+  networkOf,
+  outputOf,
+  plainName,
+  providerOf,
+} from './item-steps.ts';
+import type { WorkflowParts } from './parts.ts';
 
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface TestFailoverInput {
-  /**
-   * A point's id, `latestApplicationConsistent`, `latestProcessed` or `latest`. The last two are the same point: the log
-   * processor applies segments as they come, so there is no backlog that waits to be processed first.
-   */
-  readonly point: string;
-  readonly check: ReadinessCheck;
-  readonly timeoutSeconds: number;
-  readonly cpuCount: number;
-  readonly memoryMebibytes: number;
-  readonly firmware: 'bios' | 'efi';
-  readonly directBoot?: MachineDefinition['directBoot'];
-}
-
-/** Told what is going on, for whoever waits. */
-export type Report = (text: string, fraction?: number) => void;
-
-export interface TestFailoverParts {
-  readonly provider: FailoverProvider;
-  readonly records: TestFailoverRecords;
-  /** Newest first. */
-  readonly points: {
-    listPoints(
-      itemId: ProtectedItemId,
-      page: { readonly before?: string; readonly limit: number },
-    ): Promise<RecoveryPoint[]>;
-  };
-  readonly replica: Pick<ReplicaStore, 'lend' | 'giveBack'>;
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  /** Proofs: `<folder>/<failover id>/screen.png` and `report.json`. */
-  readonly folder: string;
-}
+type Input = TestFailoverInput;
+type Context = StepContext<Input>;
+type Parts = Pick<
+  WorkflowParts,
+  'items' | 'store' | 'sites' | 'replica' | 'testFailovers' | 'provider' | 'files' | 'clock' | 'proofsFolder'
+>;
 
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Run {
-  readonly parts: TestFailoverParts;
-  readonly item: ProtectedItem;
-  readonly input: TestFailoverInput;
-  readonly startedAtMonotonic: number;
-  record: TestFailoverRecord;
-  disks: readonly { readonly path: string }[];
-}
-
-interface Step {
-  readonly name: string;
-  readonly says: string;
-  readonly do: (run: Run) => Promise<void>;
-  /** Needs only the row, because after a crash that is all there is. */
-  readonly undo?: (parts: TestFailoverParts, record: TestFailoverRecord) => Promise<void>;
-}
-
-const steps: readonly Step[] = [
-  { name: 'lend', says: 'cloning the disks of the recovery point', do: lend, undo: giveBack },
-  { name: 'power-on', says: 'starting the machine', do: powerOn, undo: removeMachine },
-  { name: 'answer', says: 'waiting until the machine answers', do: answer },
-  { name: 'prove', says: 'keeping its screen as proof', do: prove },
+const stepsOf = (parts: Parts): readonly Step<Input>[] => [
+  claim(parts, 'TestFailover', 'TestFailover', ({ input }) => input),
+  {
+    name: 'Choose',
+    title: 'Choosing the recovery point',
+    where: 'database',
+    do: (context) => choose(parts, context),
+    undo: (context) => recordFailure(parts, context),
+  },
+  {
+    name: 'Lend',
+    title: 'Cloning the disks of the recovery point',
+    where: 'replica',
+    do: (context) => lend(parts, context),
+    undo: async ({ jobId, outputs }) => {
+      await parts.replica.giveBack(claimed({ outputs }).itemId, jobId);
+    },
+  },
+  {
+    name: 'PowerOn',
+    title: 'Starting the machine',
+    where: 'hypervisor',
+    do: (context) => powerOn(parts, context),
+    undo: async (context) => {
+      await providerOf(parts).remove(names(context).machineName);
+    },
+  },
+  {
+    name: 'Answer',
+    title: 'Waiting until the machine answers',
+    where: 'hypervisor',
+    do: (context) => answer(parts, context),
+  },
+  {
+    name: 'Prove',
+    title: 'Keeping its screen as proof',
+    where: 'hypervisor',
+    do: (context) => prove(parts, context),
+  },
+  finish(parts, (context) => run(parts, context)),
 ];
 
 // ── definition ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export class TestFailovers {
-  readonly #parts: TestFailoverParts;
-  constructor(parts: TestFailoverParts) {
-    this.#parts = parts;
-  }
-
-  async testFailover(
-    item: ProtectedItem,
+export function testFailover(parts: Parts): Workflow<Input> {
+  const steps = stepsOf(parts);
+  return {
+    name: 'test-failover',
+    scenarioName: 'TestFailover',
+    friendlyName: 'Test failover',
     input: TestFailoverInput,
-    report: Report = () => {},
-  ): Promise<TestFailoverRecord> {
-    const { records, clock, log } = this.#parts;
-    const startedAtMonotonic = clock.monotonic();
-    const point = await choosePoint(this.#parts, item, input.point);
-    report('asking the hypervisor whether it can run machines', 0);
-    const { accelerator, reason } = await this.#parts.provider.check();
-    report(`${accelerator.toUpperCase()}: ${reason}`, 0);
-    const run: Run = {
-      parts: this.#parts,
-      item,
-      input,
-      startedAtMonotonic,
-      record: { ...newRecord(this.#parts, item, point), accelerator },
-      disks: [],
-    };
-    try {
-      for (const [index, step] of steps.entries()) {
-        run.record = { ...run.record, step: step.name };
-        await records.save(run.record);
-        report(step.says, index / steps.length);
-        await step.do(run);
-      }
-      run.record = { ...run.record, state: 'running' };
-      await records.save(run.record);
-      log.info('test-failover-running', { itemId: item.itemId, failoverId: run.record.failoverId });
-      report('the machine answers', 1);
-      return run.record;
-    } catch (error) {
-      report('undoing what was done', 1);
-      await this.#unwind(run.record, error);
-      throw error;
-    }
-  }
-
-  async list(): Promise<TestFailoverRecord[]> {
-    return this.#parts.records.list(recordsListed);
-  }
-
-  /** Removes machine, network and clones; keeps the proof and writes the notes into it. Twice is once. */
-  async cleanup(failoverId: string, notes: string, report: Report = () => {}): Promise<void> {
-    const { records } = this.#parts;
-    const found = await records.byId(failoverId);
-    if (found === undefined) throw workflowErrors.TestFailoverUnknown(failoverId);
-    if (found.state === 'cleaned') return;
-    const record: TestFailoverRecord = { ...found, state: 'cleaning', ...(notes === '' ? {} : { notes }) };
-    await records.save(record);
-    report('removing the machine, its network and its disks', 0);
-    await this.#finishCleanup(record);
-    report('nothing is left but the proof', 1);
-  }
-
-  /** At start-up: a test that was on its way is undone, a clean-up is finished. */
-  async recover(): Promise<void> {
-    for (const record of await this.#parts.records.unfinished())
-      if (record.state === 'cleaning') await this.#finishCleanup(record);
-      else await this.#unwind(record, workflowErrors.TestFailoverInterrupted(record.machineName));
-  }
-
-  async #finishCleanup(record: TestFailoverRecord): Promise<void> {
-    await undoAll(this.#parts, record);
-    const cleaned: TestFailoverRecord = {
-      ...record,
-      state: 'cleaned',
-      cleanedAt: new Date(this.#parts.clock.now()).toISOString(),
-    };
-    await writeReport(this.#parts, cleaned);
-    await this.#parts.records.save(cleaned);
-  }
-
-  /** Leaves the row in `starting` when undoing fails too: `recover` tries again, and the first error stays the cause. */
-  async #unwind(record: TestFailoverRecord, error: unknown): Promise<void> {
-    const { records, log } = this.#parts;
-    try {
-      await undoAll(this.#parts, record);
-      await records.save({ ...record, state: 'failed', failure: renderError(error).slice(0, 4000) });
-    } catch (undoError) {
-      log.error('test-failover-not-undone', {
-        itemId: record.itemId,
-        failoverId: record.failoverId,
-        error: undoError,
-      });
-    }
-  }
+    steps: () => steps,
+    cancelable: true,
+  };
 }
 
 // ── implementations ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A page; older rehearsals are in the store. */
-const recordsListed = 200;
-/** Points looked through for an application-consistent one, or for an id, a page at a time. */
-const pointsPage = 500;
+const nowOf = ({ clock }: Pick<Parts, 'clock'>) => new Date(clock.now()).toISOString();
 
-async function choosePoint(
-  parts: TestFailoverParts,
-  item: ProtectedItem,
-  wish: string,
-): Promise<RecoveryPoint> {
-  const fits = (point: RecoveryPoint) =>
-    wish === 'latest' || wish === 'latestProcessed'
-      ? true
-      : wish === 'latestApplicationConsistent'
-        ? point.type === 'ApplicationConsistent'
-        : point.pointId === wish;
-  for (let before: string | undefined; ; ) {
-    const page = await parts.points.listPoints(item.itemId, {
-      limit: pointsPage,
-      ...(before === undefined ? {} : { before }),
-    });
-    const point = page.find(fits);
-    if (point !== undefined) return point;
-    if (page.length < pointsPage) break;
-    before = page.at(-1)!.takenAt;
-  }
-  if (wish.startsWith('latest')) throw workflowErrors.NoRecoveryPoint(item.name, wish);
-  throw errors.RecoveryPointGone(wish);
+function names(context: Pick<Context, 'jobId' | 'outputs'>): { machineName: string; networkName: string } {
+  const short = context.jobId.slice(0, 8);
+  return {
+    machineName: `leeward-test-${plainName(claimed(context).name)}-${short}`,
+    networkName: `leeward-test-${short}`,
+  };
 }
 
-function newRecord(parts: TestFailoverParts, item: ProtectedItem, point: RecoveryPoint): TestFailoverRecord {
-  const failoverId = parts.random.uuid();
-  const short = failoverId.slice(0, 8);
-  const name = item.name.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 60);
-  return {
-    failoverId,
-    itemId: item.itemId,
-    itemName: item.name,
+async function choose(parts: Parts, context: Context) {
+  const { itemId, name } = claimed(context);
+  const point = await choosePoint(parts, { itemId, name }, context.input.point);
+  context.report('asking the hypervisor whether it can run machines', 0);
+  const { accelerator, reason } = await providerOf(parts).check();
+  context.report(`${accelerator.toUpperCase()}: ${reason}`, 0);
+  const machineNetwork = networkOf(context.input.network, names(context).networkName);
+  await parts.testFailovers.save({
+    failoverId: context.jobId,
+    itemId,
+    itemName: name,
     pointId: point.pointId,
     pointTakenAt: point.takenAt,
-    machineName: `leeward-test-${name}-${short}`,
-    networkName: `leeward-test-${short}`,
+    machineName: names(context).machineName,
+    networkName: machineNetwork.name,
     state: 'starting',
-    step: 'choose',
-    startedAt: new Date(parts.clock.now()).toISOString(),
-  };
-}
-
-async function lend(run: Run): Promise<void> {
-  const { record, item } = run;
-  const lent = await run.parts.replica.lend(record.itemId, record.pointId, record.failoverId);
-  // In the order of the source machine's disks, because firmware boots the first.
-  run.disks = item.disks.flatMap(({ diskId }) => lent.filter((disk) => disk.diskId === diskId));
-  if (run.disks.length !== item.disks.length)
-    throw errors.PointDiskMissing(
-      record.pointId,
-      item.disks.find(({ diskId }) => !lent.some((disk) => disk.diskId === diskId))?.diskId ?? '',
-    );
-}
-
-async function giveBack(parts: TestFailoverParts, record: TestFailoverRecord): Promise<void> {
-  await parts.replica.giveBack(record.itemId, record.failoverId);
-}
-
-async function powerOn(run: Run): Promise<void> {
-  const { input, record, parts } = run;
-  await parts.provider.start({
-    name: record.machineName,
-    cpuCount: input.cpuCount,
-    memoryMebibytes: input.memoryMebibytes,
-    firmware: input.firmware,
-    disks: run.disks.map(({ path }) => ({ path, bus: 'virtio' })),
-    network: { mode: 'isolated', name: record.networkName },
-    ...(input.directBoot === undefined ? {} : { directBoot: input.directBoot }),
+    step: 'Choose',
+    startedAt: context.job.createdAt,
+    accelerator,
   });
-  run.record = { ...record, powerOnSeconds: secondsSince(run) };
+  return { pointId: point.pointId, takenAt: point.takenAt };
 }
 
-async function removeMachine(parts: TestFailoverParts, record: TestFailoverRecord): Promise<void> {
-  await parts.provider.remove(record.machineName);
+async function recordFailure(parts: Parts, context: Context): Promise<void> {
+  const record = await parts.testFailovers.byId(context.jobId);
+  if (record === undefined) return;
+  const failure = (context.failure ?? 'cancelled').slice(0, 4000);
+  await parts.testFailovers.save({ ...record, state: 'failed', failure });
 }
 
-async function answer(run: Run): Promise<void> {
-  const { input, record, parts } = run;
-  const { address } = await parts.provider.waitUntilReady(
-    record.machineName,
+/** The record is made by the first step, so it is there. */
+async function keep(
+  parts: Parts,
+  context: Context,
+  changes: Partial<TestFailoverRecord>,
+): Promise<TestFailoverRecord> {
+  const record = { ...(await parts.testFailovers.byId(context.jobId))!, ...changes };
+  await parts.testFailovers.save(record);
+  return record;
+}
+
+async function lend(parts: Parts, context: Context) {
+  const { itemId } = claimed(context);
+  const { pointId } = outputOf<{ pointId: TestFailoverRecord['pointId'] }>(context, 'Choose');
+  context.report('cloning the disks of the recovery point', 0);
+  await keep(parts, context, { step: 'Lend' });
+  return lendDisks(parts, await dataItem(parts, itemId), pointId, context.jobId);
+}
+
+async function powerOn(parts: Parts, context: Context) {
+  const { input } = context;
+  const { machineName, networkName } = names(context);
+  context.report('starting the machine', 0.25);
+  await keep(parts, context, { step: 'PowerOn' });
+  await providerOf(parts).start({
+    name: machineName,
+    ...(await machineOf(parts, claimed(context).id, input.machine)),
+    disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+    network: networkOf(input.network, networkName),
+  });
+  await keep(parts, context, { powerOnSeconds: secondsSince(parts, context) });
+  return undefined;
+}
+
+async function answer(parts: Parts, context: Context) {
+  const { input, signal } = context;
+  const { machineName } = names(context);
+  context.report('waiting until the machine answers', 0.5);
+  await keep(parts, context, { step: 'Answer' });
+  const { address } = await providerOf(parts).waitUntilReady(
+    machineName,
     input.check,
     input.timeoutSeconds * 1000,
+    signal,
   );
-  run.record = {
-    ...record,
-    readySeconds: secondsSince(run),
+  await keep(parts, context, {
+    readySeconds: secondsSince(parts, context),
     ...(address === undefined ? {} : { address }),
-  };
+  });
+  return undefined;
 }
 
-async function prove(run: Run): Promise<void> {
-  const { parts, record } = run;
-  const folder = join(parts.folder, record.failoverId);
+async function prove(parts: Parts, context: Context) {
+  context.report('keeping its screen as proof', 0.75);
+  const folder = join(parts.proofsFolder, context.jobId);
   await parts.files.makeFolder(folder);
   const screenshot = join(folder, 'screen.png');
-  await writeDurably(parts.files, screenshot, await parts.provider.screenshot(record.machineName));
-  run.record = { ...record, screenshot };
-  await writeReport(parts, run.record);
+  await writeDurably(parts.files, screenshot, await providerOf(parts).screenshot(names(context).machineName));
+  await writeReport(parts, await keep(parts, context, { step: 'Prove', screenshot }));
+  return undefined;
 }
 
-async function writeReport(parts: TestFailoverParts, record: TestFailoverRecord): Promise<void> {
+async function run(parts: Parts, context: Context) {
+  await keep(parts, context, { state: 'running' });
+  context.report('the machine answers', 1);
+  return { lastTestFailoverAt: nowOf(parts) };
+}
+
+export async function writeReport(
+  parts: Pick<Parts, 'files' | 'proofsFolder'>,
+  record: TestFailoverRecord,
+): Promise<void> {
   if (record.screenshot === undefined) return;
   await writeDurably(
     parts.files,
-    join(parts.folder, record.failoverId, 'report.json'),
+    join(parts.proofsFolder, record.failoverId, 'report.json'),
     Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
   );
 }
 
-async function undoAll(parts: TestFailoverParts, record: TestFailoverRecord): Promise<void> {
-  for (const step of steps.toReversed()) await step.undo?.(parts, record);
-}
-
-const secondsSince = (run: Run): number =>
-  Math.round(run.parts.clock.monotonic() - run.startedAtMonotonic) / 1000;
+/** From the request on; the wall clock, because the job may have gone on in another process. */
+const secondsSince = ({ clock }: Pick<Parts, 'clock'>, { job }: Context): number =>
+  Math.max(0, (clock.now() - Date.parse(job.createdAt)) / 1000);

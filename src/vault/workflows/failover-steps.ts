@@ -1,0 +1,187 @@
+/**
+ * What planned and unplanned failover share: from a recovery point to a machine that stays.
+ *
+ *     … ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *
+ * The loan is the machine's disk from now on: it is given back only when the failover is cancelled or another point is
+ * chosen. The record knows the whole machine, so that it can be put back as it was.
+ */
+import type { ProtectedItemId } from '../../model/ids.ts';
+import type { MachineDefinition, ReadinessCheck } from '../failover/provider.ts';
+import type { Step, StepContext } from '../jobs/workflow.ts';
+import type { FailoverRecord } from '../store/failovers.ts';
+import { KeptMachine } from '../store/failovers.ts';
+import type { RecoveryPoint } from '../store/vault-store.ts';
+import { errors } from './errors.ts';
+import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
+import {
+  claimed,
+  dataItem,
+  finish,
+  lendDisks,
+  machineOf,
+  networkOf,
+  outputOf,
+  plainName,
+  providerOf,
+  siteOf,
+  siteOrder,
+} from './item-steps.ts';
+import type { WorkflowParts } from './parts.ts';
+
+export type FailoverParts = Pick<
+  WorkflowParts,
+  'items' | 'store' | 'sites' | 'orders' | 'replica' | 'failovers' | 'provider' | 'clock'
+>;
+
+interface Input extends ItemRef {
+  readonly network: NetworkChoice;
+  readonly machine: MachineShape;
+  readonly check: ReadinessCheck;
+  readonly timeoutSeconds: number;
+}
+
+export type ChosenPoint = {
+  readonly pointId: RecoveryPoint['pointId'];
+  readonly takenAt: string;
+};
+
+/** A guest with databases takes minutes to stop; the order's own limit is an hour. */
+const shutDownSeconds = 900;
+
+export function shutDownSource<I extends ItemRef>(
+  parts: Pick<WorkflowParts, 'items' | 'sites' | 'orders' | 'clock'>,
+  isOptional: boolean,
+): Step<I> {
+  return siteOrder<I>(parts, {
+    name: 'ShutDownSource',
+    title: 'Shutting down the source machine',
+    timeoutSeconds: shutDownSeconds,
+    isOptional,
+    what: async (context) => {
+      const site = await siteOf(parts, claimed(context).id);
+      return (
+        site && {
+          siteId: site.siteId,
+          content: {
+            order: 'shut-down-machine',
+            machineId: site.item.machineId as never,
+            timeoutSeconds: shutDownSeconds,
+          },
+        }
+      );
+    },
+  });
+}
+
+/** Of a step named `Choose`, which gave a `ChosenPoint`. */
+export function machineFromPoint<I extends Input>(
+  parts: FailoverParts,
+  kind: FailoverRecord['kind'],
+): readonly Step<I>[] {
+  return [
+    {
+      name: 'Lend',
+      title: 'Cloning the disks of the recovery point',
+      where: 'replica',
+      do: async (context) => {
+        const { pointId } = outputOf<ChosenPoint>(context, 'Choose');
+        context.report('cloning the disks of the recovery point', 0.2);
+        const item = await dataItem(parts, claimed(context).itemId);
+        return lendDisks(parts, item, pointId, context.jobId);
+      },
+      undo: async (context) => {
+        await parts.replica.giveBack(claimed(context).itemId, context.jobId);
+      },
+    },
+    {
+      name: 'Record',
+      title: 'Recording the failover',
+      where: 'database',
+      do: async (context) => {
+        const { id, itemId, name } = claimed(context);
+        const { pointId, takenAt } = outputOf<ChosenPoint>(context, 'Choose');
+        const short = context.jobId.slice(0, 8);
+        await parts.failovers.save({
+          itemId,
+          failoverId: context.jobId,
+          kind,
+          pointId,
+          pointTakenAt: takenAt,
+          machine: KeptMachine.parse({
+            name: `leeward-${plainName(name)}-${short}`,
+            ...(await machineOf(parts, id, context.input.machine)),
+            disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+            network: networkOf(context.input.network, `leeward-${short}`),
+          }),
+          startedAt: context.job.createdAt,
+        });
+        return undefined;
+      },
+      undo: async (context) => {
+        await parts.failovers.remove(claimed(context).itemId, context.jobId);
+      },
+    },
+    {
+      name: 'PowerOn',
+      title: 'Starting the machine',
+      where: 'hypervisor',
+      do: async (context) => {
+        context.report('starting the machine', 0.5);
+        await providerOf(parts).start(definitionOf(await recordOf(parts, claimed(context).itemId)));
+        return undefined;
+      },
+      undo: async (context) => {
+        const record = await parts.failovers.ofItem(claimed(context).itemId);
+        if (record?.failoverId === context.jobId) await providerOf(parts).remove(record.machine.name);
+      },
+    },
+    answerStep(parts),
+    finish(
+      parts,
+      async (context) => {
+        const { pointId } = outputOf<ChosenPoint>(context, 'Choose');
+        context.report('the machine runs at the recovery location', 1);
+        return { failoverPointId: pointId, lastFailoverAt: new Date(parts.clock.now()).toISOString() };
+      },
+      'Completing the failover',
+    ),
+  ];
+}
+
+export function answerStep<I extends Pick<Input, 'check' | 'timeoutSeconds'>>(
+  parts: Pick<WorkflowParts, 'failovers' | 'provider'>,
+): Step<I> {
+  return {
+    name: 'Answer',
+    title: 'Waiting until the machine answers',
+    where: 'hypervisor',
+    do: async (context: StepContext<I>) => {
+      const { input, signal } = context;
+      context.report('waiting until the machine answers', 0.7);
+      const record = await recordOf(parts, claimed(context).itemId);
+      const { address } = await providerOf(parts).waitUntilReady(
+        record.machine.name,
+        input.check,
+        input.timeoutSeconds * 1000,
+        signal,
+      );
+      if (address !== undefined) await parts.failovers.save({ ...record, address });
+      return address === undefined ? undefined : { address };
+    },
+  };
+}
+
+export async function recordOf(
+  { failovers }: Pick<WorkflowParts, 'failovers'>,
+  itemId: ProtectedItemId,
+): Promise<FailoverRecord> {
+  const record = await failovers.ofItem(itemId);
+  if (!record) throw errors.FailoverUnknown(itemId);
+  return record;
+}
+
+export function definitionOf({ machine }: FailoverRecord): MachineDefinition {
+  const { directBoot, ...rest } = machine;
+  return { ...rest, ...(directBoot === undefined ? {} : { directBoot }) };
+}

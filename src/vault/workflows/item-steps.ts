@@ -1,0 +1,284 @@
+/**
+ * Steps that the workflows of a protected item share: taking hold of the item by its state, letting it go, ordering the
+ * site, choosing a point, and making a machine of a loan.
+ *
+ *     Claim ──▶ … ──▶ Finish          Claim's undo, which is the last of all, puts the item into its state for failures
+ *
+ * Every id is derived from the job's, so a step that is run again finds what it made.
+ */
+
+import type { HealthEvent } from '../../model/health.ts';
+import type { ProtectedItemId } from '../../model/ids.ts';
+import type { ItemOperation } from '../../model/protection-state.ts';
+import { hasCode, LeewardError } from '../../platform/errors.ts';
+import { errors } from '../errors.ts';
+import type { FailoverProvider, MachineDefinition } from '../failover/provider.ts';
+import { derivedId } from '../jobs/derived-id.ts';
+import type { Json, Step, StepContext, Wait } from '../jobs/workflow.ts';
+import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
+import type { OrderContent } from '../store/site-orders.ts';
+import type { ProtectedItem, RecoveryPoint } from '../store/vault-store.ts';
+import { errors as workflowErrors } from './errors.ts';
+import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
+import type { WorkflowParts } from './parts.ts';
+
+type Context<I> = StepContext<I>;
+
+export interface ClaimedItem {
+  /** Null: an item of the admin socket, which is no resource. */
+  readonly id: string | null;
+  readonly itemId: ProtectedItemId;
+  readonly name: string;
+}
+
+type ClaimParts = Pick<WorkflowParts, 'items' | 'store'>;
+
+/** Guards and marks the item; idempotent by the job. */
+export function claim<I>(
+  parts: ClaimParts,
+  operation: ItemOperation,
+  scenarioName: string,
+  refOf: (context: Context<I>) => ItemRef | Promise<ItemRef>,
+): Step<I> {
+  return {
+    name: 'Claim',
+    title: 'Checking prerequisites',
+    where: 'database',
+    do: async (context) => {
+      const ref = await refOf(context);
+      const resource = await resourceOf(parts, ref);
+      if (resource) {
+        await parts.items.begin(resource.id, operation, {
+          jobId: context.jobId,
+          scenarioName,
+          startedAt: context.job.createdAt,
+        });
+        if (resource.itemId === undefined) throw errors.ItemUnknown(resource.friendlyName);
+        return { id: resource.id, itemId: resource.itemId, name: resource.friendlyName };
+      }
+      const item = ref.itemId === undefined ? undefined : await parts.store.item(ref.itemId);
+      if (!item) throw errors.ItemUnknown(ref.id ?? ref.itemId ?? '');
+      return { id: null, itemId: item.itemId, name: item.name };
+    },
+    undo: async (context) => {
+      let ref: ItemRef;
+      try {
+        ref = await refOf(context);
+      } catch (error) {
+        // Who names a test that is not there has claimed nothing.
+        if (hasCode(error, 'TestFailoverUnknown')) return;
+        throw error;
+      }
+      const resource = await resourceOf(parts, ref);
+      if (resource) await parts.items.end(resource.id, context.jobId, 'failed');
+    },
+  };
+}
+
+/** Lets the item go. The job's point of no return: what is left to do afterwards is only tidying. */
+export function finish<I>(
+  parts: Pick<WorkflowParts, 'items'>,
+  before: (context: Context<I>) => Promise<ItemChanges>,
+  title = 'Completing',
+): Step<I> {
+  return {
+    name: 'Finish',
+    title,
+    where: 'database',
+    isPivot: true,
+    do: async (context) => {
+      const changes = await before(context);
+      const { id } = claimed(context);
+      if (id !== null) await parts.items.end(id, context.jobId, 'done', changes);
+      return undefined;
+    },
+  };
+}
+
+export const claimed = ({ outputs }: Pick<StepContext<unknown>, 'outputs'>): ClaimedItem =>
+  outputs.Claim as unknown as ClaimedItem;
+
+/** What an earlier step gave. */
+export const outputOf = <T>({ outputs }: Pick<StepContext<unknown>, 'outputs'>, step: string): T =>
+  outputs[step] as unknown as T;
+
+export async function resourceOf(
+  { items }: Pick<WorkflowParts, 'items'>,
+  ref: ItemRef,
+): Promise<ItemResource | undefined> {
+  if (ref.id !== undefined) return items.byId(ref.id);
+  return ref.itemId === undefined ? undefined : items.byItemId(ref.itemId);
+}
+
+export async function dataItem(
+  { store }: Pick<WorkflowParts, 'store'>,
+  itemId: ProtectedItemId,
+): Promise<ProtectedItem> {
+  const item = await store.item(itemId);
+  if (!item) throw errors.ItemUnknown(itemId);
+  return item;
+}
+
+export function providerOf({ provider }: Pick<WorkflowParts, 'provider'>): FailoverProvider {
+  if (!provider) throw errors.FeatureMissing('failover');
+  return provider;
+}
+
+// ── the site ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What became of an order that may fail. */
+export interface OrderOutcome {
+  readonly outcome: 'done' | 'failed' | 'skipped';
+  readonly output?: string;
+  readonly why?: string;
+}
+
+/** Orders the site something and waits for its answer, once. */
+export function siteOrder<I>(
+  { orders, clock }: Pick<WorkflowParts, 'orders' | 'clock'>,
+  order: {
+    readonly name: string;
+    readonly title: string;
+    readonly timeoutSeconds: number;
+    /** Undefined: there is nothing to order, or nobody. */
+    readonly what: (
+      context: Context<I>,
+    ) => Promise<{ readonly siteId: string; readonly content: OrderContent } | undefined>;
+    /** The job goes on when the site fails or has none to order. */
+    readonly isOptional?: boolean;
+    readonly undo?: (context: Context<I>) => Promise<void>;
+  },
+): Step<I> {
+  return {
+    name: order.name,
+    title: order.title,
+    where: 'site',
+    do: async (context): Promise<Json | Wait> => {
+      const orderId = derivedId(context.jobId, order.name);
+      const expiresAt = new Date(Date.parse(context.startedAt) + order.timeoutSeconds * 1000).toISOString();
+      let answer = await orders.answer(orderId);
+      if (answer === undefined) {
+        const what = await order.what(context);
+        if (!what) {
+          if (order.isOptional) return { outcome: 'skipped' };
+          throw workflowErrors.SiteMissing(context.job.target.name);
+        }
+        context.report(order.title);
+        await orders.place({ orderId, siteId: what.siteId, content: what.content, expiresAt });
+        answer = await orders.answer(orderId);
+      }
+      if (answer === undefined) {
+        // The desk answers in the site's place when the time is over; this is for a desk that does not.
+        const until = new Date(Date.parse(expiresAt) + 5 * 60_000).toISOString();
+        if (new Date(clock.now()).toISOString() < until) return { wait: 'order', orderId, until };
+      }
+      if (answer?.outcome.state === 'done')
+        return {
+          outcome: 'done',
+          ...(answer.outcome.output === undefined ? {} : { output: answer.outcome.output }),
+        };
+      const error = answer?.outcome.state === 'failed' ? ofEvent(answer.outcome.error) : undefined;
+      if (order.isOptional) return { outcome: 'failed', why: error?.summary ?? 'the site did not answer' };
+      throw error ?? workflowErrors.SiteMissing(context.job.target.name);
+    },
+    ...(order.undo === undefined ? {} : { undo: order.undo }),
+  };
+}
+
+/** The site's error as it said it. */
+function ofEvent({ code, severity, summary, possibleCauses, recommendedAction, context }: HealthEvent) {
+  return new LeewardError({
+    code,
+    summary,
+    possibleCauses,
+    recommendedAction,
+    context,
+    severity: severity === 'information' ? 'warning' : severity,
+  });
+}
+
+/** Site and machine of an item, if it still has them. */
+export async function siteOf(
+  { items, sites }: Pick<WorkflowParts, 'items' | 'sites'>,
+  id: string | null,
+): Promise<{ readonly siteId: string; readonly item: ItemResource } | undefined> {
+  const item = id === null ? undefined : await items.byId(id);
+  const siteId = item && (await sites.siteOf(item));
+  return item && siteId !== undefined ? { siteId, item } : undefined;
+}
+
+// ── points ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Points looked through for one of a kind, or for an id, a page at a time. */
+const pointsPage = 500;
+
+export async function choosePoint(
+  { store }: { readonly store: Pick<WorkflowParts['store'], 'listPoints'> },
+  item: Pick<ProtectedItem, 'itemId' | 'name'>,
+  wish: string,
+): Promise<RecoveryPoint> {
+  const isKind = wish.startsWith('latest');
+  const fits = (point: RecoveryPoint) =>
+    wish === 'latestApplicationConsistent'
+      ? point.type === 'ApplicationConsistent'
+      : wish === 'latestCrashConsistent'
+        ? point.type === 'CrashConsistent'
+        : isKind || point.pointId === wish;
+  for (let before: string | undefined; ; ) {
+    const page = await store.listPoints(item.itemId, {
+      limit: pointsPage,
+      ...(before === undefined ? {} : { before }),
+    });
+    const point = page.find(fits);
+    if (point !== undefined) return point;
+    if (page.length < pointsPage) break;
+    before = page.at(-1)!.takenAt;
+  }
+  if (isKind) throw workflowErrors.NoRecoveryPoint(item.name, wish);
+  throw errors.RecoveryPointGone(wish);
+}
+
+// ── machines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Clones of a point's disks, in the order of the source machine's, because firmware boots the first. */
+export async function lendDisks(
+  { replica }: Pick<WorkflowParts, 'replica'>,
+  item: ProtectedItem,
+  pointId: RecoveryPoint['pointId'],
+  loanId: string,
+): Promise<string[]> {
+  const lent = await replica.lend(item.itemId, pointId, loanId);
+  return item.disks.map(({ diskId }) => {
+    const disk = lent.find((one) => one.diskId === diskId);
+    if (!disk) throw errors.PointDiskMissing(pointId, diskId);
+    return disk.path;
+  });
+}
+
+/** What a machine gets when nobody says and the site reports nothing of it. */
+const plainShape = { cpuCount: 2, memoryMebibytes: 2048, firmware: 'bios' } as const;
+const mebibyte = 1 << 20;
+
+export async function machineOf(
+  parts: Pick<WorkflowParts, 'items' | 'sites'>,
+  id: string | null,
+  wish: MachineShape,
+): Promise<Pick<MachineDefinition, 'cpuCount' | 'memoryMebibytes' | 'firmware' | 'directBoot'>> {
+  const site = await siteOf(parts, id);
+  const reported = site && (await parts.sites.machine(site.siteId, site.item.machineId));
+  return {
+    cpuCount: wish.cpuCount ?? reported?.cpuCount ?? plainShape.cpuCount,
+    memoryMebibytes:
+      wish.memoryMebibytes ??
+      (reported ? Math.max(64, Math.ceil(reported.memoryBytes / mebibyte)) : plainShape.memoryMebibytes),
+    firmware: wish.firmware ?? reported?.firmware ?? plainShape.firmware,
+    ...(wish.directBoot === undefined ? {} : { directBoot: wish.directBoot }),
+  };
+}
+
+export function networkOf(choice: NetworkChoice, isolatedName: string): MachineDefinition['network'] {
+  return choice.mode === 'isolated' ? { mode: 'isolated', name: isolatedName } : choice;
+}
+
+/** Part of machine names: what every hypervisor takes. */
+export const plainName = (name: string): string => name.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 60);

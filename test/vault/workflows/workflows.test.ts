@@ -1,0 +1,230 @@
+/**
+ * Goal: every workflow of a protected item does what it is for, and bears failures, repetitions and deaths.
+ * Method: the suite in `test/support/workflow-suite.ts` over one case each; the real engine, workflows and state table.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { describePng } from '../../../src/vault/failover/screen.ts';
+import type { Json } from '../../../src/vault/jobs/workflow.ts';
+import { choosePoint } from '../../../src/vault/workflows/item-steps.ts';
+import { type WorkflowCase, workflowSuite } from '../../support/workflow-suite.ts';
+import { containerId, openWorkflowWorld, type WorkflowWorld } from '../../support/workflow-world.ts';
+
+const row = (world: WorkflowWorld) => [...world.items.rows.values()][0]!;
+
+const enableInput = (world: WorkflowWorld): Json => ({
+  id: `${containerId}/replicationProtectedItems/new`,
+  friendlyName: 'new',
+  instanceType: 'InMageRcm',
+  machineId: world.machineId,
+  processServerId: world.machineId,
+  policyId: 'p',
+  protectableItemId: 'q',
+  settings: {},
+  name: 'new',
+  disks: [{ path: '/dev/vdb' }, { path: '/dev/vda' }],
+  replication: { crashConsistentSeconds: 300, applicationConsistentSeconds: 0 },
+  retention: { rules: [{ untilSeconds: 3600, everySeconds: 0 }] },
+});
+
+const cases: WorkflowCase[] = [
+  {
+    workflow: 'enable-protection',
+    title: 'enable protection',
+    prepare: async (world) => enableInput(world),
+    done: async (t, world) => {
+      t.is(row(world).condition.protectionState, 'InitialReplicationInProgress');
+      const [order] = world.orders;
+      t.like(order?.content, { order: 'protect', sealedItemKey: 'sealed', itemId: row(world).itemId! });
+      t.deepEqual(order?.content.order === 'protect' ? order.content.disks.map(({ path }) => path) : [], [
+        '/dev/vdb',
+        '/dev/vda',
+      ]);
+    },
+  },
+  {
+    workflow: 'initial-replication',
+    title: 'initial replication',
+    prepare: async (world) => ({ ...(await world.addItem('web')) }),
+    done: async (t, _, job) => {
+      t.truthy((job.output as { pointId?: string }).pointId);
+    },
+  },
+  {
+    workflow: 'disable-protection',
+    title: 'disable protection',
+    prepare: async (world) => ({ id: (await world.addItem('web')).id }),
+    done: async (t, world) => {
+      t.is(world.items.rows.size, 0);
+      t.deepEqual(await world.parts.store.listItems({ limit: 5 }), []);
+      t.is(world.orders[0]?.content.order, 'unprotect');
+      t.like(await world.snapshot(), { leftovers: [], points: [] });
+    },
+  },
+  {
+    workflow: 'disable-protection',
+    title: 'purge without the site',
+    prepare: async (world) => {
+      const { id } = await world.addItem('web');
+      world.siteMood = 'silent';
+      return { id, purge: true };
+    },
+    done: async (t, world) => {
+      t.is(world.items.rows.size, 0);
+      t.is(world.orders[0]?.content.order, 'unprotect');
+    },
+  },
+  {
+    workflow: 'update-protection',
+    title: 'update protection',
+    prepare: async (world) => ({
+      id: (await world.addItem('web')).id,
+      friendlyName: 'web 2',
+      settings: { kept: null, added: 2 },
+    }),
+    done: async (t, world) => {
+      t.like(row(world), { friendlyName: 'web 2', settings: { added: 2 } });
+    },
+  },
+  {
+    workflow: 'repair-replication',
+    title: 'repair replication',
+    prepare: async (world) => ({ id: (await world.addItem('web')).id }),
+    done: async (t, world) => {
+      t.like(await world.snapshot(), { chains: [`${row(world).itemId} 1`] });
+    },
+  },
+  {
+    workflow: 'test-failover',
+    title: 'test failover',
+    prepare: async (world) => ({ id: (await world.addItem('web 1')).id }),
+    done: async (t, world, job) => {
+      t.is(row(world).condition.testFailoverState, 'WaitingForCompletion');
+      t.like(world.testFailovers.get(job.jobId), { state: 'running', address: '10.213.0.9' });
+      const [machine] = world.machines.values();
+      t.like(machine, { cpuCount: 3, memoryMebibytes: 1024, firmware: 'efi', network: { mode: 'isolated' } });
+      t.regex(machine?.name ?? '', /^leeward-test-web-1-/);
+      t.deepEqual(
+        machine?.disks.map(({ path }) => path.at(-1)),
+        ['1', '2'],
+      );
+    },
+  },
+  {
+    workflow: 'test-failover-cleanup',
+    title: 'test failover clean-up',
+    repeatable: ['RemoveMachine', 'GiveBack', 'Finish'],
+    prepare: async (world, run) => {
+      const { id } = await world.addItem('web');
+      await run('test-failover', { id });
+      return { id, comments: 'all well' };
+    },
+    done: async (t, world) => {
+      t.is(row(world).condition.testFailoverState, 'None');
+      t.is(world.machines.size + world.loans.size, 0);
+      const [record] = world.testFailovers.values();
+      t.like(record, { state: 'cleaned', notes: 'all well' });
+      const folder = join(world.parts.proofsFolder, record!.failoverId);
+      t.like(JSON.parse(await readFile(join(folder, 'report.json'), 'utf8')), {
+        state: 'cleaned',
+        notes: 'all well',
+        powerOnSeconds: record!.powerOnSeconds!,
+      });
+      t.true(describePng(await readFile(join(folder, 'screen.png'))).width > 0);
+    },
+  },
+  {
+    workflow: 'unplanned-failover',
+    title: 'unplanned failover',
+    prepare: async (world) => ({
+      id: (await world.addItem('web')).id,
+      point: 'latestApplicationConsistent',
+      shutDownSource: true,
+      network: { mode: 'existing', name: 'production' },
+    }),
+    done: async (t, world) => {
+      t.like(row(world).condition, {
+        protectionState: 'UnplannedFailoverCommitPendingStatesBegin',
+        activeLocation: 'Recovery',
+      });
+      t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000001');
+      t.like([...world.machines.values()][0], { network: { mode: 'existing', name: 'production' } });
+      t.is(world.orders[0]?.content.order, 'shut-down-machine');
+    },
+  },
+  {
+    workflow: 'planned-failover',
+    title: 'planned failover',
+    prepare: async (world) => ({ id: (await world.addItem('web')).id }),
+    done: async (t, world) => {
+      t.is(row(world).condition.protectionState, 'PlannedFailoverCommitPendingStatesBegin');
+      t.deepEqual(
+        world.orders.map(({ content }) => content.order),
+        ['shut-down-machine', 'take-bookmark'],
+      );
+      // The one that the bookmark became.
+      t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000003');
+    },
+  },
+  {
+    workflow: 'apply-recovery-point',
+    title: 'change recovery point',
+    prepare: async (world, run) => {
+      const { id } = await world.addItem('web');
+      await run('unplanned-failover', { id });
+      return { id, point: '50000000-0000-4000-8000-000000000001' };
+    },
+    done: async (t, world) => {
+      t.is(row(world).condition.protectionState, 'UnplannedFailoverCommitPendingStatesBegin');
+      t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000001');
+      t.is(world.machines.size, 1);
+      t.is(world.loans.size, 1);
+    },
+  },
+  {
+    workflow: 'commit-failover',
+    title: 'commit',
+    prepare: async (world, run) => {
+      const { id } = await world.addItem('web');
+      await run('unplanned-failover', { id });
+      return { id };
+    },
+    done: async (t, world) => {
+      t.is(row(world).condition.protectionState, 'UnplannedFailoverCommitted');
+      t.deepEqual(await world.parts.store.listPoints(row(world).itemId!, { limit: 5 }), []);
+      t.is(world.machines.size, 1);
+    },
+  },
+  {
+    workflow: 'cancel-failover',
+    title: 'cancel failover',
+    prepare: async (world, run) => {
+      const { id } = await world.addItem('web');
+      await run('unplanned-failover', { id });
+      return { id };
+    },
+    done: async (t, world) => {
+      t.like(row(world).condition, { protectionState: 'Protected', activeLocation: 'Primary' });
+      t.is(world.machines.size + world.loans.size + world.failovers.size, 0);
+    },
+  },
+];
+
+workflowSuite(test, cases);
+
+test('a point is chosen by kind or id, and a missing one is named', async (t) => {
+  await using world = await openWorkflowWorld();
+  const { itemId } = await world.addItem('web');
+  const item = { itemId, name: 'web' };
+  const chosen = async (wish: string) => (await choosePoint(world.parts, item, wish)).pointId.at(-1);
+  t.is(await chosen('latest'), '2');
+  t.is(await chosen('latestProcessed'), '2');
+  t.is(await chosen('latestApplicationConsistent'), '1');
+  t.is(await chosen('latestCrashConsistent'), '2');
+  t.is(await chosen('50000000-0000-4000-8000-000000000001'), '1');
+  await t.throwsAsync(chosen('50000000-0000-4000-8000-000000000009'), { code: 'RecoveryPointGone' });
+  for (const point of await world.parts.store.listPoints(itemId, { limit: 9 }))
+    await world.parts.store.removePoint(itemId, point.pointId);
+  await t.throwsAsync(chosen('latest'), { code: 'NoRecoveryPoint' });
+});
