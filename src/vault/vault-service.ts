@@ -9,23 +9,28 @@
  *     <data>/machines/        consoles, displays  <data>/failovers/   proofs of test failovers
  */
 import { join } from 'node:path';
+import type { ProtectedItemId } from '../model/ids.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type Files, readWhole, writeDurably } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
 import { openDatabase } from '../platform/mysql.ts';
 import { startDatabaseServer } from '../platform/mysql-server.ts';
 import type { Random } from '../platform/random.ts';
-import { masterKeyBytes, unseal } from '../platform/seal.ts';
+import { masterKeyBytes, seal, unseal } from '../platform/seal.ts';
 import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
+import { itemKeyBytes } from '../protocol/cache/keys.ts';
 import { readSegmentRuns } from '../protocol/cache/segment.ts';
 import { adminSocketName } from '../protocol/control/vault-admin.ts';
+import { AdminJobs } from './api/admin-jobs.ts';
 import { AdminOperations } from './api/admin-operations.ts';
 import { startAdminServer } from './api/admin-server.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
+import { startControlPlane } from './control-plane.ts';
 import { errors } from './errors.ts';
 import { LibvirtProvider } from './failover/libvirt.ts';
+import { JobEngine } from './jobs/engine.ts';
 import { cacheListMax, cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
@@ -43,12 +48,19 @@ import {
   unmountVolume,
 } from './replica/volume.ts';
 import { VaultSettings, vaultSettingsName } from './settings.ts';
+import { SitesOfItems } from './site-link/item-sites.ts';
+import { OrdersDesk } from './site-link/orders.ts';
+import { failoverRecords } from './store/failovers.ts';
+import { itemRecords } from './store/item-records.ts';
+import { MariaJobStore } from './store/jobs.ts';
 import { MariaStore } from './store/maria-store.ts';
 import { migrate } from './store/migrate.ts';
+import { MariaResources } from './store/resources.ts';
 import { testFailoverRecords } from './store/test-failovers.ts';
 import type { ProtectedItem } from './store/vault-store.ts';
 import { verifyItem } from './verify/verify.ts';
-import { TestFailovers } from './workflows/test-failover.ts';
+import { itemWorkflows } from './workflows/all.ts';
+import { resourceChanges } from './workflows/resource-changes.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -62,6 +74,8 @@ export interface InitOptions {
   readonly hosts: readonly string[];
   readonly listen: string;
   readonly port: number;
+  readonly apiPort: number;
+  readonly publicUrl?: string | undefined;
   /** Make a volume file of this size for the replica disks; undefined: the folder itself must be able to clone. */
   readonly volumeBytes?: number | undefined;
   readonly libvirtUri?: string | undefined;
@@ -83,6 +97,13 @@ export async function initVault(
       ...(options.volumeBytes === undefined ? {} : { volume: at('replica.img') }),
     },
     database: { type: 'embedded' },
+    api: {
+      listen: options.listen,
+      port: options.apiPort,
+      ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
+      tenantId: random.uuid(),
+      subscriptionId: random.uuid(),
+    },
     ...(options.libvirtUri === undefined
       ? {}
       : { failover: { provider: 'libvirt', uri: options.libvirtUri } }),
@@ -115,6 +136,7 @@ export async function initVault(
 
 export interface RunningVault extends AsyncDisposable {
   readonly cacheUrl: string;
+  readonly publicUrl: string;
   /** Rejects when a part that the vault cannot live without has ended. */
   readonly failed: Promise<never>;
 }
@@ -210,29 +232,92 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   const cacheUrl = `https://${bracketed(settings.cache.hosts[0]!)}:${endpoint.port}`;
 
   const authority = await issueAuthority(at('authority'));
-  const failover =
+  const provider =
     settings.failover === undefined
       ? undefined
-      : new TestFailovers({
-          provider: new LibvirtProvider(
-            {
-              uri: settings.failover.uri,
-              folder: at('machines'),
-              commandPrefix: settings.failover.commandPrefix,
-            },
-            clock,
-            files,
-          ),
-          records: testFailoverRecords(database),
-          points: store,
-          replica,
-          files,
+      : new LibvirtProvider(
+          {
+            uri: settings.failover.uri,
+            folder: at('machines'),
+            commandPrefix: settings.failover.commandPrefix,
+          },
           clock,
+          files,
+        );
+  const desk = new OrdersDesk({
+    database,
+    clock,
+    log,
+    onAnswer: (orderId) => {
+      // A lost wake-up costs a minute: the job looks by itself.
+      jobs
+        .orderAnswered(orderId)
+        .catch((error: unknown) => log.warn('order-wakes-nobody', { orderId, error }));
+    },
+  });
+  const mustItem = async (itemId: ProtectedItemId): Promise<ProtectedItem> => {
+    const item = await store.item(itemId);
+    if (!item) throw errors.ItemUnknown(itemId);
+    return item;
+  };
+  const testFailovers = testFailoverRecords(database);
+  const resources = new MariaResources(database, clock);
+  const jobs: JobEngine = new JobEngine({
+    store: new MariaJobStore(database),
+    workflows: [
+      ...resourceChanges({ database, resources, clock }),
+      ...itemWorkflows({
+        clock,
+        random,
+        files,
+        log,
+        items: itemRecords(database),
+        store,
+        replica,
+        sites: new SitesOfItems({
+          database,
           random,
-          log,
-          folder: at('failovers'),
-        });
-  if (failover) await failover.recover();
+          itemKey: async (itemId) => keyOf(await mustItem(itemId)),
+        }),
+        orders: desk,
+        testFailovers,
+        failovers: failoverRecords(database),
+        provider,
+        proofsFolder: at('failovers'),
+        newSealedKey: () => seal(masterKey, random.bytes(itemKeyBytes), random),
+        releaseItem: (itemId) => processor.release(itemId),
+        dropLeftovers: async (itemId) => {
+          await archive.drop(itemId);
+          for (;;) {
+            const page = await cache.list(`items/${itemId}/`, { limit: cacheListMax }, stopping.signal);
+            for (const { key } of page) await cache.delete(key, stopping.signal);
+            if (page.length < cacheListMax) return;
+          }
+        },
+        orderResync: async (itemId, chain, cause) =>
+          orderResync(
+            { itemId, itemKey: await keyOf(await mustItem(itemId)), cache },
+            chain,
+            cause,
+            stopping.signal,
+          ),
+      }),
+    ],
+    clock,
+    random,
+    log,
+    owner: `vault/${process.pid}`,
+    isAnswered: async (orderId) => (await desk.answer(orderId)) !== undefined,
+  });
+  const adminJobs = new AdminJobs({
+    jobs,
+    records: testFailovers,
+    provider,
+    replica,
+    log,
+    signal: stopping.signal,
+  });
+  await adminJobs.recover();
 
   const operations = new AdminOperations({
     store,
@@ -243,17 +328,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     authority,
     masterKey,
     cacheUrl,
-    releaseItem: (itemId) => processor.release(itemId),
-    dropLeftovers: async (itemId) => {
-      await archive.drop(itemId);
-      for (;;) {
-        const page = await cache.list(`items/${itemId}/`, { limit: cacheListMax }, stopping.signal);
-        for (const { key } of page) await cache.delete(key, stopping.signal);
-        if (page.length < cacheListMax) return;
-      }
-    },
-    orderResync: async (item, chain, cause) =>
-      orderResync({ itemId: item.itemId, itemKey: await keyOf(item), cache }, chain, cause, stopping.signal),
+    jobs: adminJobs,
     verifyItem: async (item, report) => {
       const result = await verifyItem(
         { item, itemKey: await keyOf(item), store, replica, archive },
@@ -268,14 +343,41 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         findings: result.findings.map(({ code, summary }) => `${code}: ${summary}`),
       };
     },
-    failover,
+    hasFailover: provider !== undefined,
   });
   stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, clock, log }));
+
+  const controlPlane = stack.use(
+    await startControlPlane({
+      settings,
+      dataFolder,
+      database,
+      resources,
+      jobs,
+      orders: desk,
+      storeFacts: async () => ({
+        replicaFreePercent: await files.freePercent(settings.replica.folder),
+        cacheFreePercent: await files.freePercent(at('cache')),
+      }),
+      masterKey,
+      authority,
+      cacheUrl,
+      clock,
+      random,
+      files,
+      log,
+    }),
+  );
 
   const retention = new Retention({ store, replica, archive, clock, log });
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   failed.catch(() => {});
-  const running = Promise.all([processor.run(stopping.signal), retention.run(stopping.signal)]);
+  const running = Promise.all([
+    processor.run(stopping.signal),
+    retention.run(stopping.signal),
+    jobs.run(stopping.signal),
+    controlPlane.run(stopping.signal),
+  ]);
   running.catch(fail);
   if (server)
     void server.ended.then(() => {
@@ -285,10 +387,11 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     stopping.abort();
     await running.catch(() => {});
   });
-  log.info('vault-ready', { cacheUrl });
+  const { publicUrl } = controlPlane;
+  log.info('vault-ready', { cacheUrl, publicUrl });
 
   const parts = stack.move();
-  return { cacheUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  return { cacheUrl, publicUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
 function replicaStore(settings: VaultSettings, files: Files): ReflinkStore {
