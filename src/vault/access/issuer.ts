@@ -75,11 +75,16 @@ export class Issuer {
     const now = this.#clock.monotonic();
     const kept = this.#fetched;
     if (kept && now - kept.at < issuerKeysKeptMilliseconds) return kept;
-    if (kept && now - this.#triedAt < issuerKeysAgainMilliseconds) return kept;
+    const usable = kept && now - kept.at < issuerKeysStaleMilliseconds ? kept : undefined;
+    const triedJustNow = now - this.#triedAt < issuerKeysAgainMilliseconds;
+    if (usable && triedJustNow) return usable;
+    // Without any keys a flood of tokens would be a flood of requests to the issuer.
+    if (triedJustNow && !this.#fetching)
+      throw errors.IssuerUnreachable(this.settings.issuer, 'it did not answer some seconds ago');
     try {
       return await this.#fetch();
     } catch (error) {
-      if (kept && now - kept.at < issuerKeysStaleMilliseconds) return kept;
+      if (usable) return usable;
       throw error;
     }
   }
