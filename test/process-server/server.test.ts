@@ -123,7 +123,12 @@ test('a machine that goes on from an earlier moment is told what is here, also b
     action: /stop the clone/,
   });
   await sender.disconnect();
-  await until(systemClock, 5000, () => first.item(sender.itemId)?.status.session === null || undefined);
+  await until(
+    systemClock,
+    5000,
+    () => first.item(sender.itemId)?.status.session === null || undefined,
+    () => new Error('the session did not end'),
+  );
   const refusedBy = async (server: ReturnType<typeof start>) => {
     const error = await t.throwsAsync(connect(server, twin, 6));
     isExplained(t, error, {
