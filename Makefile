@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check format test sim bench api agent demo demo-down clean
+.PHONY: help setup check format test sim bench api agent demo demo-down vault clean
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ demo: setup ## Protect a live Debian guest, cut recovery points, boot a test fai
 demo-down: ## Remove every trace of the demo
 	@tools/node.sh
 	@node tools/demo/down.ts
+
+vault: setup ## A vault of one's own in the foreground, for any SDK (root); writes .run/vault.env
+	@tools/packages.sh
+	@node tools/vault/up.ts $(if $(VAULT_PORT),--port $(VAULT_PORT),)
 
 test: setup ## Everything that CI runs
 	@tools/packages.sh
