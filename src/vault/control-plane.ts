@@ -24,26 +24,17 @@ import { SigningKeys } from './access/signing-keys.ts';
 import { activityLogHandlers } from './api/activity-log.ts';
 import { type ArmServer, startArmServer } from './api/arm-server.ts';
 import { authorizationHandlers } from './api/authorization.ts';
-import { containerMappings } from './api/container-mappings.ts';
 import { deletedVaultHandlers } from './api/deleted-vaults.ts';
 import { directory } from './api/directory.ts';
-import { events } from './api/events.ts';
-import { fabrics } from './api/fabrics.ts';
-import { jobs as jobHandlers } from './api/jobs.ts';
 import { metadata } from './api/metadata.ts';
-import { policies, policyInput, policyTerms } from './api/policies.ts';
-import { protectableItems } from './api/protectable-items.ts';
-import { protectedItems } from './api/protected-items.ts';
-import { recoveryPoints } from './api/recovery-points.ts';
+import { mustExist, nounsOfVault } from './api/nouns.ts';
+import { policyInput, policyTerms } from './api/policies.ts';
 import { refusedHandlers } from './api/refused.ts';
 import { resourceGroupHandlers } from './api/resource-groups.ts';
 import { signIn } from './api/sign-in.ts';
-import { SiteReader } from './api/site-reader.ts';
-import { siteResources } from './api/site-resources.ts';
 import { subscriptionHandlers } from './api/subscriptions.ts';
 import { vaultDetailsHandlers } from './api/vault-details.ts';
 import { vaultFigures } from './api/vault-figures.ts';
-import { vaultWide } from './api/vault-wide.ts';
 import { listVaults, vaultHandlers } from './api/vaults.ts';
 import type { StoreFacts } from './health/conditions.ts';
 import type { JobEngine } from './jobs/engine.ts';
@@ -137,7 +128,6 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
 
   // ── listener ───────────────────────────────────────────────────────────────────────────────────────────────────────
   const nouns = { database, resources, jobs, clock, random };
-  const siteReader = new SiteReader(nouns);
   const vaultParts = {
     resources,
     subscriptionId,
@@ -178,20 +168,8 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
       }),
       authorizationHandlers({ assignments, principals: people, access, subscriptionId, clock }),
       activityLogHandlers({ entries, subscriptionId, tenantId }),
-      containerMappings(nouns),
-      events(nouns),
-      fabrics(nouns),
-      jobHandlers(nouns),
-      policies(nouns),
-      protectableItems(nouns),
-      protectedItems(nouns),
-      recoveryPoints(nouns),
-      siteResources(nouns),
-      vaultWide(nouns),
-      refusedHandlers(async ({ vaultId, parameters }) => {
-        if (vaultId !== undefined && parameters.fabricName !== undefined)
-          await siteReader.fabric(vaultId, parameters.fabricName);
-      }),
+      ...nounsOfVault(nouns),
+      refusedHandlers(mustExist(nouns)),
     ],
     access,
     audit,

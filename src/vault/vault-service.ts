@@ -60,6 +60,7 @@ import { testFailoverRecords } from './store/test-failovers.ts';
 import type { ProtectedItem } from './store/vault-store.ts';
 import { verifyItem } from './verify/verify.ts';
 import { itemWorkflows } from './workflows/all.ts';
+import { exportJobs } from './workflows/export-jobs.ts';
 import { resourceChanges } from './workflows/resource-changes.ts';
 
 export interface Surroundings {
@@ -266,6 +267,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     store: new MariaJobStore(database),
     workflows: [
       ...resourceChanges({ database, resources, clock }),
+      exportJobs(() => jobs),
       ...itemWorkflows({
         clock,
         random,
