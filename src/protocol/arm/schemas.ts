@@ -117,6 +117,9 @@ export function schemaOf(model: string, direction: Direction): z.ZodType {
   return made;
 }
 
+/** What machines are protected as here. */
+const ours = ['InMageRcm', 'InMageAzureV2'];
+
 function chosenOf(model: string, direction: Direction): z.ZodType {
   const { discriminator, byValue } = kindsOf(model)!;
   const own = models[model]!.discriminatorValue;
@@ -129,7 +132,9 @@ function chosenOf(model: string, direction: Direction): z.ZodType {
       return fail('an object is expected');
     const named = (value as Record<string, unknown>)[discriminator];
     if (typeof named !== 'string') return fail('is required', [discriminator]);
-    const kind = byValue.get(named);
+    // Where a hierarchy has nothing to say of what this product does, its clients send the base, by either name.
+    const isPlain = (named === model || ours.includes(named)) && !ours.some((value) => byValue.has(value));
+    const kind = byValue.get(named) ?? (isPlain ? model : undefined);
     if (kind === undefined)
       return fail(`"${named}" is not known here; known: ${[...byValue.keys()].join(', ')}`, [discriminator]);
     const result = (named === own ? objectOf(model, direction) : objectOf(kind, direction)).safeParse(value);

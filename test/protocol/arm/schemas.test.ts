@@ -47,6 +47,22 @@ test('what is missing or of the wrong type is named by its path', (t) => {
   );
 });
 
+test('a hierarchy that has no kind for machines of this product takes the base for them', (t) => {
+  const mapping = (instanceType: string) =>
+    problems('CreateProtectionContainerMappingInput', {
+      properties: { providerSpecificInput: { instanceType } },
+    });
+  t.deepEqual(mapping('InMageRcm'), []);
+  t.deepEqual(mapping('ReplicationProviderSpecificContainerMappingInput'), []);
+  t.is(mapping('Other').length, 1);
+  t.is(
+    problems('CreatePolicyInput', {
+      properties: { providerSpecificInput: { instanceType: 'PolicyProviderSpecificInput' } },
+    }).length,
+    1,
+  );
+});
+
 test('a request keeps what no model has, drops null, and loses what only the vault may say', (t) => {
   const { value, problems: wrong } = checkRequest('Vault', {
     id: 'mine',
