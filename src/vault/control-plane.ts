@@ -30,6 +30,7 @@ import { metadata } from './api/metadata.ts';
 import { mustExist, nounsOfVault } from './api/nouns.ts';
 import { policyInput, policyTerms } from './api/policies.ts';
 import { refusedHandlers } from './api/refused.ts';
+import { issueKey, registrationKeyHandlers } from './api/registration-keys.ts';
 import { resourceGroupHandlers } from './api/resource-groups.ts';
 import { signIn } from './api/sign-in.ts';
 import { subscriptionHandlers } from './api/subscriptions.ts';
@@ -139,6 +140,18 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
       return items.map(({ friendlyName }) => `protected item ${friendlyName}`);
     },
   };
+  const registration = new Registration({
+    database,
+    files,
+    clock,
+    random,
+    log,
+    authority: parts.authority,
+    publicUrl: () => publicUrl,
+    tenantId,
+    vaultExists: async (vaultId) => (await resources.get(vaultId)) !== undefined,
+  });
+  const registrationKeyParts = { registration, resources, subscriptionId, now: () => clock.now() };
   const tls = await tlsOptions({
     caFile: at('tls', 'ca.pem'),
     certificateFile: at('tls', 'certificate.pem'),
@@ -157,7 +170,9 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
           if (site) await sites.remove(database, site.siteId, new Date(clock.now()).toISOString());
           return site !== undefined;
         },
+        vaultCredentials: async (request) => (await issueKey(registrationKeyParts, request)).content,
       }),
+      registrationKeyHandlers(registrationKeyParts),
       deletedVaultHandlers(vaultParts),
       resourceGroupHandlers({ resources, subscriptionId, clock }),
       subscriptionHandlers({
@@ -183,17 +198,6 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
     publicUrl: (port) => settings.api.publicUrl ?? `https://${bracketed(settings.cache.hosts[0]!)}:${port}`,
     before: (url) => {
       publicUrl = url;
-      const registration = new Registration({
-        database,
-        files,
-        clock,
-        random,
-        log,
-        authority: parts.authority,
-        publicUrl: url,
-        tenantId,
-        vaultExists: async (vaultId) => (await resources.get(vaultId)) !== undefined,
-      });
       const siteLink = siteLinkHandler({
         database,
         files,

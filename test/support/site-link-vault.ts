@@ -76,9 +76,7 @@ export async function startSiteLinkVault(
     random: systemRandom,
     log: silentLog,
     authority,
-    get publicUrl() {
-      return url;
-    },
+    publicUrl: () => url,
     tenantId: '9e5b9a7e-0000-4000-8000-0000000000ff',
     vaultExists: async () => state.isVaultThere,
   };

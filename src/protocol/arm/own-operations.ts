@@ -1,10 +1,13 @@
 /**
  * Operations that clients of the reference use and that neither of its two descriptions has: subscriptions, resource groups,
- * roles, the activity log, and the status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
+ * roles, the activity log, registration keys, and the status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
  */
 import type { Operation } from './description.ts';
 
 const groups = '/subscriptions/{subscriptionId}/resourcegroups';
+
+const registrationKeys =
+  '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}/registrationKeys';
 
 const own = (
   id: string,
@@ -48,6 +51,9 @@ export const ownOperations: readonly Operation[] = [
     'GET',
     '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{resourceName}/replicationOperationStatus/{operationId}',
   ),
+  own('registrationKeys.create', 'POST', registrationKeys, { statuses: [201] }),
+  own('registrationKeys.list', 'GET', registrationKeys, { paged: true }),
+  own('registrationKeys.delete', 'DELETE', `${registrationKeys}/{registrationKeyName}`, { statuses: [204] }),
   own('tenants.list', 'GET', '/tenants', { paged: true }),
   own('subscriptions.list', 'GET', '/subscriptions', { paged: true }),
   own('subscriptions.get', 'GET', '/subscriptions/{subscriptionId}'),

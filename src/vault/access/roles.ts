@@ -110,7 +110,13 @@ export const roleDefinitions: readonly RoleDefinition[] = [
       `${vaults}/replicationOperationStatus/read`,
       'Microsoft.Support/*',
     ],
-    added: [...readAdded, `${vaults}/replicationProtectionIntents/*`, `${vaults}/replicationVaultHealth/*`],
+    added: [
+      ...readAdded,
+      // As `certificates/write`, which is how the reference gives a key out.
+      `${vaults}/registrationKeys/*`,
+      `${vaults}/replicationProtectionIntents/*`,
+      `${vaults}/replicationVaultHealth/*`,
+    ],
   },
   {
     id: '494ae006-db33-4328-bf46-533a6560a3ca',

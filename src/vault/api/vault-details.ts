@@ -29,6 +29,8 @@ export interface VaultDetailsParts extends VaultParts {
   /** Forgets a registered site; false: there is none of that name. */
   readonly unregister: (vaultId: string, identityName: string) => Promise<boolean>;
   readonly publicUrl: () => string;
+  /** A registration key's file for the request's vault. Undefined: this vault gives none out. */
+  readonly vaultCredentials?: (request: ArmRequest) => Promise<string>;
 }
 
 export function vaultDetailsHandlers(parts: VaultDetailsParts): Handlers {
@@ -54,6 +56,13 @@ export function vaultDetailsHandlers(parts: VaultDetailsParts): Handlers {
       },
     };
   };
+
+  /** The reference's clients upload a certificate under such a name when somebody downloads a registration key. Others
+   * upload certificates for other ends, and must not supersede a key by it. */
+  const credentialsFor = async (request: ArmRequest) =>
+    parts.vaultCredentials && /vaultcredentials$/i.test(request.parameters.certificateName!)
+      ? { leewardVaultCredentials: await parts.vaultCredentials(request) }
+      : {};
 
   return {
     'vaultExtendedInfo.get': extendedInfo,
@@ -100,6 +109,7 @@ export function vaultDetailsHandlers(parts: VaultDetailsParts): Handlers {
             azureManagementEndpointAudience: `${parts.publicUrl()}/`,
             serviceResourceId: request.vaultId,
             aadAudience: `${parts.publicUrl()}/`,
+            ...(await credentialsFor(request)),
           },
         },
       };

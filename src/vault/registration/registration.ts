@@ -45,7 +45,7 @@ export interface RegistrationParts {
   readonly log: Log;
   readonly authority: Authority;
   /** Where configuration servers reach this vault. */
-  readonly publicUrl: string;
+  readonly publicUrl: () => string;
   readonly tenantId: string;
   /** Whether the vault resource (lower-cased id) is there. */
   readonly vaultExists: (vaultId: string) => Promise<boolean>;
@@ -100,7 +100,7 @@ export class Registration {
       location: request.location,
       tenantId,
       ...(request.fabricName === undefined ? {} : { fabricName: request.fabricName }),
-      url: publicUrl,
+      url: publicUrl(),
       caPem: await this.#caPem(),
       secret,
       issuedAt: new Date(now).toISOString(),
