@@ -22,7 +22,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,6 +39,7 @@ import {
   makeFileSystem,
   makeLoop,
 } from '../support/loop-device.ts';
+import { Relay } from '../support/relay.ts';
 import { eventually, type Machine, Site, type SiteOptions } from '../support/site.ts';
 
 const reason = canLoop() ?? canTrace();
@@ -301,54 +301,6 @@ for (const house of ['mobility service', 'process server', 'vault'] as const)
       );
     }
   });
-
-/** A link that can be cut: a relay on loopback between the service and the process server. */
-class Relay {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  #isOpen = true;
-
-  private constructor(target: number) {
-    this.#server = createServer((near) => {
-      if (!this.#isOpen) return void near.destroy();
-      const far = connect(target, '127.0.0.1');
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(one);
-        one.pipe(other);
-        one.on('error', () => other.destroy());
-        one.on('close', () => {
-          this.#sockets.delete(one);
-          other.destroy();
-        });
-      }
-    });
-  }
-
-  static async to(target: number): Promise<{ relay: Relay; port: number }> {
-    const relay = new Relay(target);
-    await new Promise<void>((resolve) => {
-      relay.#server.listen(0, '127.0.0.1', () => resolve());
-    });
-    return { relay, port: (relay.#server.address() as AddressInfo).port };
-  }
-
-  cut(): void {
-    this.#isOpen = false;
-    for (const socket of this.#sockets) socket.resetAndDestroy();
-  }
-
-  mend(): void {
-    this.#isOpen = true;
-  }
-
-  close(): void {
-    this.cut();
-    this.#server.close();
-  }
-}
 
 test('a trace ring that was made too small loses events, and the resync that follows repairs it', async (t) => {
   const site = await startSite(t);
