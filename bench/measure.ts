@@ -24,10 +24,25 @@ export async function dropCaches(): Promise<void> {
   for (const path of cold) await shell(`sync ${path}; dd if=${path} iflag=nocache count=0 status=none`);
 }
 
+/** Process groups of what runs now. */
+const running = new Set<number>();
+
+/** Ends what `shell` started: when the benchmarks are broken off. */
+export function endAll(): void {
+  for (const group of running)
+    try {
+      process.kill(-group, 'SIGKILL');
+    } catch {
+      // It has just ended by itself.
+    }
+}
+
 /** Runs a shell line to its end, with a limit; throws with what it said when it fails. */
 export async function shell(line: string, limitSeconds = 900): Promise<string> {
   const child = spawn('bash', ['-euo', 'pipefail', '-c', line], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, so that a pipe of several ends as one, and Ctrl-C does not end what is cleaned up with.
+    detached: true,
     env: {
       ...process.env,
       RESTIC_PASSWORD: 'bench',
@@ -36,6 +51,7 @@ export async function shell(line: string, limitSeconds = 900): Promise<string> {
       BORG_RELOCATED_REPO_ACCESS_IS_OK: 'yes',
     },
   });
+  if (child.pid !== undefined) running.add(child.pid);
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -44,11 +60,14 @@ export async function shell(line: string, limitSeconds = 900): Promise<string> {
   child.stderr.on('data', (chunk: Buffer) => {
     err = (err + chunk.toString()).slice(-4000);
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), limitSeconds * 1000);
+  const timer = setTimeout(() => {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  }, limitSeconds * 1000);
   const code = await new Promise<number | null>((resolve) => {
     child.once('close', resolve);
   });
   clearTimeout(timer);
+  if (child.pid !== undefined) running.delete(child.pid);
   if (code !== 0) throw new Error(`${line}\nended with ${code}\n${err}`);
   return out;
 }

@@ -20,6 +20,8 @@ export interface Copied {
   /** Until the recovery point, a bootable raw disk, could be seen. */
   readonly pointSeconds: number;
   readonly cpuSeconds: number;
+  /** The same, of each daemon: where the time goes. */
+  readonly cpuOf: string;
   /** From the machine to the process server, and from there to the vault. */
   readonly receivedBytes: number;
   readonly sentBytes: number;
@@ -34,7 +36,7 @@ export async function copied(
   limitSeconds: number,
 ): Promise<Copied> {
   // A service that is not running yet has used nothing.
-  const usedBefore = used(site, machine);
+  const usedBefore = usedByEach(site, machine);
   const before = await figures(site);
   const clock = performance.now();
   const moment = Date.now();
@@ -56,20 +58,25 @@ export async function copied(
   });
   const pointSeconds = (performance.now() - clock) / 1000;
   const after = await figures(site);
+  const spent = usedByEach(site, machine).map(({ name, seconds }) => ({
+    name,
+    seconds: seconds - (usedBefore.find((one) => one.name === name)?.seconds ?? 0),
+  }));
   return {
     storedSeconds: Math.min(storedSeconds ?? pointSeconds, pointSeconds),
     pointSeconds,
-    cpuSeconds: used(site, machine) - usedBefore,
+    cpuSeconds: spent.reduce((sum, { seconds }) => sum + seconds, 0),
+    cpuOf: spent.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)}`).join(', '),
     receivedBytes: after.received - before.received,
     sentBytes: after.sent - before.sent,
     point: point!,
   };
 }
 
-export function used(site: Site, machine: Machine): number {
-  return [site.vault, site.processServer, machine.service]
+function usedByEach(site: Site, machine: Machine): { readonly name: string; readonly seconds: number }[] {
+  return [machine.service, site.processServer, site.vault]
     .filter((daemon) => daemon.isRunning)
-    .reduce((sum, daemon) => sum + cpuSecondsOf(daemon.pid!), 0);
+    .map((daemon) => ({ name: daemon.name, seconds: cpuSecondsOf(daemon.pid!) }));
 }
 
 export function peaks(site: Site, machine: Machine): string {

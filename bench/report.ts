@@ -11,6 +11,10 @@ export interface Row {
   readonly fair?: readonly string[];
   /** The bytes at the far end were compared with the source's, ours and every peer's. */
   readonly verified: boolean;
+  /** What the ratio should be. */
+  readonly ratioWanted?: number;
+  /** Where the time goes; shown when the ratio is missed. */
+  readonly where?: string;
   readonly note?: string;
   readonly error?: string;
 }
@@ -29,18 +33,24 @@ export interface Result {
 }
 
 export function resultOf(row: Row): Result {
-  const { work, unit, higherIsBetter, peers, verified, note, error } = row;
+  const { work, unit, higherIsBetter, peers, verified, error, ratioWanted, where } = row;
   const fair = Object.entries(peers).filter(([name]) => row.fair === undefined || row.fair.includes(name));
   const figures = fair.map(([, figure]) => figure);
   const best = higherIsBetter ? Math.max(...figures) : Math.min(...figures);
   const ours = row.ours ?? null;
   const isComparable = ours !== null && ours > 0 && figures.length > 0 && best > 0;
+  const ratio = isComparable ? rounded(higherIsBetter ? ours / best : best / ours) : null;
+  const missed =
+    ratio !== null && ratioWanted !== undefined && ratio < ratioWanted
+      ? [`MISSED, ${ratioWanted}x wanted`, ...(where === undefined ? [] : [`where the time goes: ${where}`])]
+      : [];
+  const notes = [...(row.note === undefined ? [] : [row.note]), ...missed];
   return {
     ...{ work, unit, higherIsBetter, ours: ours === null ? null : rounded(ours) },
     peers: Object.fromEntries(Object.entries(peers).map(([name, figure]) => [name, rounded(figure)])),
-    ratio: isComparable ? rounded(higherIsBetter ? ours / best : best / ours) : null,
+    ratio,
     verified: verified && error === undefined,
-    ...(note === undefined ? {} : { note }),
+    ...(notes.length === 0 ? {} : { note: notes.join('; ') }),
     ...(error === undefined ? {} : { error }),
   };
 }
@@ -54,6 +64,7 @@ export function renderTable(results: readonly Result[]): string {
     result.ratio === null ? '-' : `${result.ratio}x`,
     result.verified ? 'yes' : 'NO',
     Object.entries(result.peers)
+      .sort(([, one], [, other]) => (result.higherIsBetter ? other - one : one - other))
       .map(([name, figure]) => `${name} ${figure}`)
       .join(', '),
   ]);

@@ -10,6 +10,7 @@ import { constants } from 'node:fs';
 import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from './errors.ts';
+import { giveBack } from './memory.ts';
 import { type WriteRange, writeScattered } from './scattered-writes.ts';
 
 export type { WriteRange } from './scattered-writes.ts';
@@ -105,6 +106,7 @@ class SystemFile implements OpenFile {
   async writeRanges(source: Uint8Array, ranges: readonly WriteRange[]): Promise<void> {
     if (ranges.length >= scatteredMin) return await writeScattered(this.#handle.fd, source, ranges);
     await writeOneByOne(this, source, ranges);
+    giveBack(source);
   }
   async sizeBytes(): Promise<number> {
     return (await this.#handle.stat()).size;

@@ -1,6 +1,7 @@
 /** The worker thread of `scattered-writes.ts`: plain system calls, one after the other. */
 import { writeSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { giveBack } from './memory.ts';
 
 export interface ScatteredJob {
   readonly id: number;
@@ -31,5 +32,6 @@ parentPort!.on('message', ({ id, fd, source, ranges }: ScatteredJob) => {
     const { code, message } = error as NodeJS.ErrnoException;
     answer = { id, failure: { code, message } };
   }
+  giveBack(source);
   parentPort!.postMessage(answer);
 });

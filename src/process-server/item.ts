@@ -479,7 +479,14 @@ export class ProtectedItem {
       await this.#refineBell.wait(this.#stop.signal);
       return;
     }
-    await pause(clock, Math.max(limits.partMillisecondsMax / 5, 1), this.#stop.signal);
+    // A bookmark closes the open part: whoever waits for its point must not wait for the clock, too.
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, over.signal]);
+    await Promise.race([
+      this.#refineBell.wait(signal),
+      pause(clock, Math.max(limits.partMillisecondsMax / 5, 1), signal),
+    ]);
+    over.abort();
   }
 
   async #outletLoop(): Promise<void> {

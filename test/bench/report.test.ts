@@ -26,6 +26,12 @@ test('a row that failed is shown with its error and is not verified', (t) => {
   t.false(failed.verified);
   t.is(failed.ours, null);
   const table = renderTable([resultOf(copy), failed]);
-  t.regex(table, /copy +MB\/s +300 +2x +yes +cp 1000, restic 100, borg 150/);
+  t.regex(table, /copy +MB\/s +300 +2x +yes +cp 1000, borg 150, restic 100/);
   t.regex(table, /copy: FAILED: the disk was full/);
+});
+
+test('a row that is below what is wanted says so, and where the time goes', (t) => {
+  const row: Row = { ...copy, ratioWanted: 3, where: 'vault 2.0 CPU s', note: 'on two cores' };
+  t.is(resultOf(row).note, 'on two cores; MISSED, 3x wanted; where the time goes: vault 2.0 CPU s');
+  t.is(resultOf({ ...row, ratioWanted: 2 }).note, 'on two cores');
 });

@@ -10,6 +10,7 @@ import type { HealthEvent } from '../../model/health.ts';
 import type { ResyncProgress } from '../../model/progress.ts';
 import { hasCode } from '../../platform/errors.ts';
 import type { Files } from '../../platform/files.ts';
+import { giveBack } from '../../platform/memory.ts';
 import type { Random } from '../../platform/random.ts';
 import { manifestMacKey } from '../../protocol/cache/keys.ts';
 import {
@@ -118,7 +119,10 @@ async function refineContent(
         fill: fillerOf(content, map),
       },
       parts.sealer,
-      (piece) => batch.add(piece),
+      async (piece) => {
+        await batch.add(piece);
+        giveBack(piece);
+      },
     );
     await batch.flush();
     await file.sync();

@@ -22,6 +22,7 @@ import { createCipheriv, createDecipheriv, createHash, type Hash } from 'node:cr
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import { LeewardError } from '../../platform/errors.ts';
+import { giveBack } from '../../platform/memory.ts';
 import { corruptSegment, type ObjectFacts } from './errors.ts';
 import { objectKey } from './keys.ts';
 
@@ -422,7 +423,9 @@ function sealBody(
   sealed.writeUInt32LE(body.byteLength, 12);
   const cipher = createCipheriv('aes-256-gcm', job.key, nonce(job.frameNumber));
   cipher.setAAD(additional(job.header, sealed.subarray(0, frameHeadBytes)));
-  sealed.set(cipher.update(body), frameHeadBytes);
+  const encrypted = cipher.update(body);
+  sealed.set(encrypted, frameHeadBytes);
+  giveBack(encrypted);
   cipher.final();
   cipher.getAuthTag().copy(sealed, frameHeadBytes + body.byteLength);
   return sealed as Uint8Array<ArrayBuffer>;
@@ -453,7 +456,10 @@ export function openFrame(job: OpenJob): Uint8Array {
       maxOutputLength: plainBytes,
       chunkSize: Math.max(zstdChunkBytesMin, plainBytes),
     });
-    if (plain.byteLength === plainBytes) return plain;
+    if (plain.byteLength === plainBytes) {
+      giveBack(body);
+      return plain;
+    }
   } catch (cause) {
     throw new FrameDamaged('does not decompress', { cause });
   }

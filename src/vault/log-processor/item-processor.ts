@@ -18,6 +18,7 @@ import type { ProtectedDiskId, RecoveryPointId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
+import { giveBack } from '../../platform/memory.ts';
 import type { Random } from '../../platform/random.ts';
 import { ladderDelay } from '../../platform/retry.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
@@ -386,6 +387,7 @@ export class ItemProcessor implements AsyncDisposable {
       hash.update(piece);
       content?.set(piece, sizeBytes);
       sizeBytes += piece.byteLength;
+      giveBack(piece);
     }
     if (sizeBytes !== segment.objectBytes || hash.digest('hex') !== segment.sha256)
       throw errors.CacheObjectCorrupt(segment.key);

@@ -22,6 +22,8 @@ export class LogProcessor {
   readonly #parts: LogProcessorParts;
   readonly #processors = new Map<ProtectedItemId, ItemProcessor>();
   readonly #busy = new Map<ProtectedItemId, Promise<void>>();
+  /** Came to their turn while they were busy: what arrived then may not have been seen. */
+  readonly #missed = new Set<ProtectedItemId>();
   readonly #notBefore = new Map<ProtectedItemId, number>();
   #woken = new AbortController();
 
@@ -67,9 +69,16 @@ export class LogProcessor {
       for (const item of items) {
         while (this.#busy.size >= itemsAtOnceMax && !signal.aborted) await Promise.race(this.#busy.values());
         if (signal.aborted) return;
-        if (this.#busy.has(item.itemId)) continue;
+        if (this.#busy.has(item.itemId)) {
+          this.#missed.add(item.itemId);
+          continue;
+        }
+        this.#missed.delete(item.itemId);
         if (clock.monotonic() < (this.#notBefore.get(item.itemId) ?? 0)) continue;
-        const work = this.#work(item, signal).finally(() => this.#busy.delete(item.itemId));
+        const work = this.#work(item, signal).finally(() => {
+          this.#busy.delete(item.itemId);
+          if (this.#missed.has(item.itemId)) this.wake();
+        });
         this.#busy.set(item.itemId, work);
       }
       if (items.length < pageMax) return;
