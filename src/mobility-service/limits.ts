@@ -3,7 +3,9 @@
  * customer's machine. Packed, at rest: 47 MB of Node's own code, which the kernel can drop, 4 MB of C libraries, 10 MB of
  * V8's heap, 8 MB of the C allocator's: 70 MB. Under load: 4 MiB of read buffers, 4 MiB of them encrypted in the socket,
  * and up to 10 MB of garbage between two collections (small payloads joined with their headers): 88 MB. The rest that is
- * read under a freeze shares the read buffers' memory and adds 9.5 MiB once it was large: 98 MB. Change maps are extra: 32 MiB for a TiB that is wholly dirty, else little; of the trace rings the service maps nothing.
+ * read under a freeze shares the read buffers' memory and adds 14 MiB once it was large, but is sent from there one extent
+ * at a time: 100 MB. Change maps are extra: 32 MiB for a TiB that is wholly dirty, else little; of the trace rings the
+ * service maps nothing.
  */
 import { extentBytesMax } from '../disk/disk.ts';
 
@@ -22,9 +24,10 @@ export const packLanes = 2;
 /** What comes out of a lane lies here one after the other, some six extents, until all of them are sent. */
 export const laneRoomBytes = 2 * extentBytesMax;
 
-/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 12 MiB are 105 of the 200 ms allowed. More
- * would be read in time by faster disks, but this memory counts: the service stays under 100 MB. */
-export const frozenRestBytesMax = 12 << 20;
+/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 16 MiB are 140 of the 200 ms allowed. A busy
+ * btrfs leaves up to 16 MB whatever was drained before, since its freeze commits a transaction: with 12 MiB one run of five
+ * got no point. More would be read in time by faster disks, but this memory counts. */
+export const frozenRestBytesMax = 16 << 20;
 export const frozenReadMillisecondsMax = 200;
 /** The thaw helper's hard deadline. */
 export const freezeDeadlineMilliseconds = 2_000;
@@ -47,8 +50,10 @@ export const idleMilliseconds = 100;
 /** Losses are looked for at least this often. */
 export const barrierIntervalMilliseconds = 2_000;
 
-/** A walk goes this far before changes get their turn: 8 MiB are 80 ms at 100 MB/s. */
-export const walkStepBytes = 8 << 20;
+/** A walk goes this far before changes get their turn: 64 MiB are 50 ms where nothing differs; or until so much differs:
+ * 8 MiB are 80 ms at 100 MB/s. */
+export const walkStepBytes = 64 << 20;
+export const walkStepDataBytes = 8 << 20;
 /** Progress goes out so often; the receiver may hold its digests back to `digestsAheadBytes` before it. */
 export const progressIntervalMilliseconds = 1_000;
 /** Digests held for walks, all disks together: 8 MiB are 32 GiB of disk. What comes beyond is forgotten, and its chunks

@@ -19,6 +19,10 @@ export const pollMilliseconds = 1_000;
 export const pauseMilliseconds = 15_000;
 /** How often a missing or wrong object is read again before it counts as lost: a flaky read must not cost a resync. */
 export const rereadsMax = 2;
+/** Digests of a resync go out in parts of this much disk: 64 KiB each, four a second at 1 GB/s. The first one is small, so
+ * that the sender begins to compare while the rest is read. */
+export const digestFirstAnswerBytes = 64 << 20;
+export const digestAnswerBytes = 256 << 20;
 /** How often an idle item looks whether its process server stands still: a listing of a folder that is mostly empty. */
 export const noticePollMilliseconds = 10_000;
 /** An order for a new chain is given again when nothing has come of it for so long. */

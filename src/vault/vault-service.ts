@@ -38,6 +38,8 @@ import { LogProcessor } from './log-processor/log-processor.ts';
 import { OpenerPool } from './log-processor/opener-pool.ts';
 import { orderResync } from './log-processor/resync-order.ts';
 import { Retention } from './reconcilers/retention.ts';
+import type { Digester } from './replica/chunk-digests.ts';
+import { DigestPool } from './replica/digest-pool.ts';
 import { ReflinkStore } from './replica/reflink-store.ts';
 import {
   allocatedBytes,
@@ -155,7 +157,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     await mountVolume(settings.replica.volume, settings.replica.folder);
     stack.defer(() => unmountVolume(settings.replica.folder));
   }
-  const replica = replicaStore(settings, files);
+  const digester = stack.use(new DigestPool());
+  const replica = replicaStore(settings, files, digester);
   await replica.prepare();
   log.info('replica-store-ready', { on: await describeFolder(settings.replica.folder) });
 
@@ -396,12 +399,13 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   return { cacheUrl, publicUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
-function replicaStore(settings: VaultSettings, files: Files): ReflinkStore {
+function replicaStore(settings: VaultSettings, files: Files, digester?: Digester): ReflinkStore {
   return new ReflinkStore({
     folder: settings.replica.folder,
     files,
     punch: punchHole,
     allocatedBytes,
+    ...(digester ? { digester } : {}),
     fileSystemName: describeFolder,
   });
 }

@@ -37,7 +37,7 @@ import type { Extent } from '../capture/change-map.ts';
 import { type SendOptions, type Sent, sendExtents } from '../drain/drain.ts';
 import { pieces, without } from '../drain/extents.ts';
 import { type Run, zeroRuns } from '../drain/zero-runs.ts';
-import { heldDigestBytesMax, walkStepBytes } from '../limits.ts';
+import { heldDigestBytesMax, walkStepBytes, walkStepDataBytes } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import { DigestShelf } from './digest-shelf.ts';
 
@@ -61,6 +61,8 @@ export class Walk {
   #highWaterBytes = 0;
   #acknowledgedBytes = 0;
   #sentBytes = 0;
+  /** Chosen to be sent in this step. */
+  #stepDataBytes = 0;
   #state: 'waiting' | 'walking' | 'ended' = 'waiting';
   #isBegunDurably = false;
   #beginSequence = 0;
@@ -141,13 +143,26 @@ export class Walk {
     const end = this.#reach();
     const from = this.#cursorBytes;
     this.#highWaterBytes = Math.max(this.#highWaterBytes, end);
-    const sent = await sendExtents(without(pieces(from, end, extentBytesMax), skip), {
+    // Comparing is fast while nothing differs, so a step is long and ends early when there is much to send. That the high
+    // water is ahead of the cursor then does no harm: marks in between are drained, and the walk comes by later.
+    let reached = from;
+    const isOver = () => this.#stepDataBytes >= walkStepDataBytes;
+    function* untilOver(): Generator<Extent> {
+      for (const piece of pieces(from, end, extentBytesMax)) {
+        if (isOver()) return;
+        reached = piece.offsetBytes + piece.lengthBytes;
+        yield piece;
+      }
+    }
+    this.#stepDataBytes = 0;
+    const sent = await sendExtents(without(untilOver(), skip), {
       ...options,
       choose: (bytes, offsetBytes) => this.#choose(bytes, offsetBytes),
     });
     this.#sentBytes += sent.dataBytes + sent.zeroBytes;
-    const firstUnreadable = Math.min(end, ...sent.unreadable.map((extent) => extent.offsetBytes));
-    this.#cursorBytes = firstUnreadable - (firstUnreadable === end ? 0 : firstUnreadable % digestChunkBytes);
+    const firstUnreadable = Math.min(reached, ...sent.unreadable.map((extent) => extent.offsetBytes));
+    this.#cursorBytes =
+      firstUnreadable - (firstUnreadable === reached ? 0 : firstUnreadable % digestChunkBytes);
     this.#checkpoints.push({ sequence: session.sequence, cursorBytes: this.#cursorBytes });
     return sent;
   }
@@ -191,6 +206,12 @@ export class Walk {
   }
 
   #choose(bytes: Buffer, offsetBytes: number): readonly Run[] {
+    const runs = this.#different(bytes, offsetBytes);
+    for (const { start, end, isZero } of runs) if (!isZero) this.#stepDataBytes += end - start;
+    return runs;
+  }
+
+  #different(bytes: Buffer, offsetBytes: number): readonly Run[] {
     if (this.plan.kind === 'initial')
       return this.plan.isOtherSideEmpty ? zeroRuns(bytes).filter((run) => !run.isZero) : zeroRuns(bytes);
     const runs: Run[] = [];
@@ -205,7 +226,7 @@ export class Walk {
       const isWhole =
         at % digestChunkBytes === 0 &&
         (lengthBytes === digestChunkBytes || at + lengthBytes === this.plan.sizeBytes);
-      if (isWhole && this.#shelf.at(at)?.equals(digestOf(chunk))) continue;
+      if (isWhole && this.#shelf.at(at)?.equals(digestOfChunk(chunk))) continue;
       for (const run of zeroRuns(chunk)) {
         const last = runs.at(-1);
         if (last && last.end === start + run.start && last.isZero === run.isZero)
@@ -220,4 +241,12 @@ export class Walk {
 /** SHA-256 cut to 16 bytes. */
 export function digestOf(chunk: Uint8Array): Buffer {
   return hash('sha256', chunk, 'buffer').subarray(0, digestBytes);
+}
+
+const zeroChunk = Buffer.alloc(digestChunkBytes);
+const zeroDigest = digestOf(zeroChunk);
+
+/** Comparing with zeroes is ten times as fast as hashing them, and stops at the first byte of anything else. */
+function digestOfChunk(chunk: Buffer): Buffer {
+  return zeroChunk.equals(chunk) ? zeroDigest : digestOf(chunk);
 }

@@ -10,7 +10,7 @@
  */
 import { pause, withDeadline } from '../../platform/clock.ts';
 import { hasCode, type LeewardError } from '../../platform/errors.ts';
-import { decodeDigestPart } from '../../protocol/cache/digest-part.ts';
+import { type DigestPart, decodeDigestPart } from '../../protocol/cache/digest-part.ts';
 import { digestPrefix } from '../../protocol/cache/manifest.ts';
 import { openObject } from '../../protocol/cache/segment.ts';
 import {
@@ -42,6 +42,14 @@ const readyMillisecondsMax = 20_000;
 const digestFrameBytes = 256 << 10;
 /** A digest object is at most 1 MiB of digests and its envelope. */
 const digestObjectBytesMax = 2 << 20;
+/** Digests go to the sender so far ahead of where its walk is: it keeps those of 32 GiB and forgets what comes beyond.
+ * 16 GiB are 16 s at 1 GB/s, and it tells its place every second. */
+const digestsAheadBytes = 16 * 2 ** 30;
+
+/** While a comparison waits for its digests: 20 ms, 40, 80 … up to the limit; what is found begins anew. */
+const digestPollMillisecondsMin = 20;
+/** How soon a comparison that has just begun is noticed; asks nobody. */
+const digestPollMillisecondsIdle = 100;
 
 interface Batch {
   readonly buffer: Buffer;
@@ -144,6 +152,8 @@ class IntakeSession implements LiveSession {
   readonly #hello: Hello;
   readonly #over = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
+  /** Where the walk of each disk is, as the sender tells. */
+  readonly #walkedBytes = new Map<number, number>();
   #gathering: Batch | undefined;
   #flushing: Promise<void> | undefined;
   #failure: Error | undefined;
@@ -214,6 +224,9 @@ class IntakeSession implements LiveSession {
       if (next.done) return await this.#drain();
       const arrived = next.value;
       const received = receiver.accept(arrived);
+      if (received.kind === 'progress') this.#walkedBytes.set(arrived.diskIndex, received.progress.doneBytes);
+      else if (received.kind === 'resync-begin')
+        this.#walkedBytes.set(received.diskIndex, received.begin.fromBytes);
       const sizeBytes = headerBytes + arrived.payload.byteLength;
       await this.#waitForRoom(sizeBytes);
       let batch = this.#gathering;
@@ -339,27 +352,28 @@ class IntakeSession implements LiveSession {
   }
 
   /**
-   * While a comparison is open, its digests are fetched from cache storage, handed to the sender and deleted. A session that
-   * breaks in between asks anew with its next resync-begin.
+   * While a comparison is open, its digests are fetched from cache storage, handed to the sender not too far ahead of its
+   * walk, and deleted. A session that breaks in between asks anew with its next resync-begin. What is there is taken
+   * without a pause; a look that finds nothing makes the next one later.
    */
   async #forwardDigests(receiver: Receiver): Promise<void> {
-    const { clock, limits, store } = this.#services;
+    const { clock, limits } = this.#services;
     const { signal } = this.#over;
     const done = new Set<string>();
+    /** Fetched and too early, one a disk. */
+    const held = new Map<string, DigestPart>();
+    let waitMilliseconds = digestPollMillisecondsMin;
     while (!signal.aborted) {
+      let isOpen = false;
+      let hasForwarded = false;
       try {
         for (const [diskIndex, disk] of receiver.disks.entries()) {
           const resyncId = disk.resync?.kind === 'resync' ? disk.resync.resyncId : undefined;
           if (resyncId === undefined || done.has(resyncId)) continue;
-          for (const { key } of await store.list(
-            digestPrefix(this.#hello.itemId, resyncId),
-            { limit: 16 },
-            signal,
-          )) {
-            await this.#forward(key, diskIndex);
-            await store.delete(key, signal);
-            if (key.includes('-last.')) done.add(resyncId);
-          }
+          isOpen = true;
+          const forwarded = await this.#forwardPartsOf(resyncId, diskIndex, held);
+          hasForwarded ||= forwarded !== 'none';
+          if (forwarded === 'all') done.add(resyncId);
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -370,13 +384,46 @@ class IntakeSession implements LiveSession {
           return;
         }
       }
-      await pause(clock, limits.digestPollMilliseconds, signal);
+      if (!isOpen || hasForwarded) waitMilliseconds = digestPollMillisecondsMin;
+      if (hasForwarded) continue;
+      await pause(
+        clock,
+        Math.min(isOpen ? waitMilliseconds : digestPollMillisecondsIdle, limits.digestPollMilliseconds),
+        signal,
+      );
+      if (isOpen) waitMilliseconds *= 2;
     }
   }
 
-  async #forward(key: string, diskIndex: number): Promise<void> {
+  /** `all`: the last one has gone out. */
+  async #forwardPartsOf(
+    resyncId: string,
+    diskIndex: number,
+    held: Map<string, DigestPart>,
+  ): Promise<'none' | 'some' | 'all'> {
+    const { store } = this.#services;
+    const { signal } = this.#over;
+    let forwarded: 'none' | 'some' = 'none';
+    const prefix = digestPrefix(this.#hello.itemId, resyncId);
+    for (const { key } of await store.list(prefix, { limit: 16 }, signal)) {
+      const part = held.get(key) ?? (await this.#fetchPart(key));
+      if (!part) continue;
+      if (part.offsetBytes > (this.#walkedBytes.get(diskIndex) ?? 0) + digestsAheadBytes) {
+        held.set(key, part);
+        return forwarded;
+      }
+      held.delete(key);
+      await this.#forward(part, diskIndex);
+      await store.delete(key, signal);
+      forwarded = 'some';
+      if (key.includes('-last.')) return 'all';
+    }
+    return forwarded;
+  }
+
+  async #fetchPart(key: string): Promise<DigestPart | undefined> {
     const stream = await this.#services.store.get(key, this.#over.signal);
-    if (!stream) return;
+    if (!stream) return undefined;
     const pieces: Buffer[] = [];
     let sizeBytes = 0;
     for await (const piece of stream as AsyncIterable<Buffer>) {
@@ -384,8 +431,10 @@ class IntakeSession implements LiveSession {
       sizeBytes += piece.byteLength;
       if (sizeBytes > digestObjectBytesMax) throw linkBroken(key, 'a digest object that is too long');
     }
-    const plain = await openObject(this.#item.itemKey, key, Buffer.concat(pieces));
-    const part = decodeDigestPart(plain, key);
+    return decodeDigestPart(await openObject(this.#item.itemKey, key, Buffer.concat(pieces)), key);
+  }
+
+  async #forward(part: DigestPart, diskIndex: number): Promise<void> {
     const stepBytes = (digestFrameBytes / digestBytes) * digestChunkBytes;
     for (let at = 0; at < part.lengthBytes; at += stepBytes) {
       const from = (at / digestChunkBytes) * digestBytes;

@@ -10,6 +10,7 @@
  * and the folder above synced; they go by a rename to `<id>.gone` first. Drafts and gone folders are swept at `prepare`.
  * Specification: `docs/formats/replica.md`.
  */
+import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 import { blockBytes } from '../../disk/disk.ts';
 import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
@@ -17,6 +18,7 @@ import { hasCode } from '../../platform/errors.ts';
 import type { Files, OpenFile } from '../../platform/files.ts';
 import { errors } from '../errors.ts';
 import { punchBytesMin } from '../limits.ts';
+import { type Digester, digestChunks, digestStretchBytes } from './chunk-digests.ts';
 import type { ReadableDisk, ReplicaDisk, ReplicaStore } from './replica-store.ts';
 import { SumFile, sumBytes, sumOf } from './sums.ts';
 
@@ -27,6 +29,8 @@ export interface ReflinkStoreOptions {
   readonly punch?: (path: string, offsetBytes: number, lengthBytes: number) => Promise<void>;
   /** How much a file really occupies; undefined: its size. */
   readonly allocatedBytes?: (path: string) => Promise<number>;
+  /** Reads and digests heads in other threads; undefined: in this one, through `files`. */
+  readonly digester?: Digester;
   /** For the message when the folder cannot clone. */
   readonly fileSystemName?: (folder: string) => Promise<string>;
 }
@@ -413,6 +417,27 @@ class Head implements ReplicaDisk {
       await this.read(part, offsetBytes + done);
       await this.#sums.set((offsetBytes + done) / blockBytes, this.#sumsOf(part));
     }
+  }
+
+  get digestConcurrency(): number {
+    return this.#options.digester?.concurrency ?? 1;
+  }
+
+  async digests(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    this.#inside(offsetBytes, lengthBytes);
+    assert(lengthBytes <= digestStretchBytes);
+    const { digester } = this.#options;
+    const { digests, sums } = digester
+      ? await digester.digest({ path: this.#path, offsetBytes, lengthBytes })
+      : digestChunks(await this.#stretch(offsetBytes, lengthBytes));
+    await this.#sums.set(offsetBytes / blockBytes, sums);
+    return digests;
+  }
+
+  async #stretch(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(lengthBytes);
+    await this.read(bytes, offsetBytes);
+    return bytes;
   }
 
   async flush(): Promise<void> {

@@ -19,8 +19,13 @@ export interface ReplicaDisk extends AsyncDisposable {
   ): Promise<void>;
   /** Makes the range read as zeroes, giving back space where that is cheap. */
   zero(offsetBytes: number, lengthBytes: number): Promise<void>;
-  /** Computes the sums of a range anew from the bytes that are there (a resync reads them anyway). */
-  resum(offsetBytes: number, lengthBytes: number): Promise<void>;
+  /**
+   * Digests of the chunks of a stretch (it begins at a chunk, and is at most `digestStretchBytes`), from what is really
+   * there; the sums are made anew from the same reading. Several may be under way at once.
+   */
+  digests(offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
+  /** Stretches worth having under way at once. */
+  readonly digestConcurrency: number;
   /** All earlier writes are durable when it resolves. */
   flush(): Promise<void>;
   close(): Promise<void>;

@@ -1,0 +1,59 @@
+/**
+ * A thread of the digest pool: reads a stretch of a replica disk past the page cache, which a disk that is read once from
+ * end to end would only wash away, and digests it. While one thread reads, the other one hashes. Synchronous on purpose:
+ * this thread has nothing else to do.
+ */
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { Arena, pageBytes } from '../../disk/arena.ts';
+import { hasCode } from '../../platform/errors.ts';
+import {
+  type DigestedMessage,
+  type DigestStretch,
+  digestChunks,
+  digestStretchBytes,
+} from './chunk-digests.ts';
+
+const loan = await new Arena(digestStretchBytes).borrow(digestStretchBytes);
+
+parentPort!.on('message', ({ id, stretch }: { id: number; stretch: DigestStretch }) => {
+  let answer: DigestedMessage;
+  try {
+    const result = digestChunks(read(stretch));
+    answer = { id, result };
+  } catch (error) {
+    const code =
+      typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
+    answer = { id, code, message: error instanceof Error ? error.message : String(error) };
+  }
+  parentPort!.postMessage(answer);
+});
+
+function read({ path, offsetBytes, lengthBytes }: DigestStretch): Uint8Array {
+  const fd = openDirect(path);
+  try {
+    // Whole pages: the file may end inside the last one, and then the read comes back short.
+    const wanted = Math.ceil(lengthBytes / pageBytes) * pageBytes;
+    let done = 0;
+    while (done < wanted) {
+      const count = readSync(fd, loan.bytes, done, wanted - done, offsetBytes + done);
+      done += count;
+      // A short read that ends inside a page is the end of the file.
+      if (count === 0 || done % pageBytes !== 0) break;
+    }
+    loan.bytes.fill(0, Math.min(done, lengthBytes), lengthBytes);
+    return loan.bytes.subarray(0, lengthBytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openDirect(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECT);
+  } catch (error) {
+    // tmpfs before Linux 6.6.
+    if (hasCode(error, 'EINVAL')) return openSync(path, constants.O_RDONLY);
+    throw error;
+  }
+}
