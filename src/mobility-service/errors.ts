@@ -37,6 +37,13 @@ export const errors = catalogue({
     retry: 'transient' as const,
     context: { name, cause },
   }),
+  NoCanary: (stateFolder: string) => ({
+    summary: `no canary can be written: ${stateFolder} does not lie on a protected disk`,
+    possibleCauses: 'The service keeps its state on a disk that is not protected.',
+    recommendedAction: `Move the state folder to a protected disk, or protect the one it is on. Until then nothing proves every few seconds that writes are seen; losses that the kernel counts are noticed all the same.`,
+    severity: 'warning' as const,
+    context: { stateFolder },
+  }),
   BookmarkMissed: (type: string, why: string, cause?: unknown) => ({
     summary: `a ${type} bookmark could not be had: ${why}`,
     possibleCauses:

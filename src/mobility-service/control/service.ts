@@ -304,6 +304,7 @@ async function runOnce(
     onStill: (isStill) => still.set(isStill),
   });
   onStarted(replication);
+  if (!canary) replication.health.raise(errors.NoCanary(folders.state));
   const over = new AbortController();
   const telling = tellStatus(folders, replication, still, clock, over.signal);
   try {
