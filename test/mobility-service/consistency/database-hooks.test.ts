@@ -62,6 +62,40 @@ testMariadb('MariaDB commits nothing while its hook holds, and goes on afterward
   t.is((await database.rows('SELECT n FROM a')).length, 1);
 });
 
+testMariadb('a server without backup stages is held by FLUSH TABLES, and goes on afterwards', async (t) => {
+  const { database } = await mariadb.database();
+  await database.change('CREATE TABLE a (n INT) ENGINE=InnoDB');
+  await database.change('CREATE TABLE b (n INT) ENGINE=MyISAM');
+  const file = await optionFile(t);
+  // The real client and server; only what the server says of its age is another.
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-old-client-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const client = join(folder, 'mysql');
+  await writeFile(
+    client,
+    `#!/bin/sh\nsed -u "s/SELECT VERSION();/SELECT '8.0.36';/" | /usr/bin/mariadb "$@"\n`,
+  );
+  await chmod(client, 0o755);
+  const hook = createMysqlHook({ clock: systemClock, optionFile: file, clients: [client] });
+  t.deepEqual(await hook.pre(), {});
+  const writes = [database.change('INSERT INTO a VALUES (1)'), database.change('INSERT INTO b VALUES (1)')];
+  await until(
+    systemClock,
+    20_000,
+    async () => {
+      const waiting = await database.rows(
+        "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE state LIKE 'Waiting for%lock'",
+      );
+      return Number(waiting[0]!.count) === 2 ? true : undefined;
+    },
+    () => new Error('the writers are not held'),
+  );
+  await hook.post();
+  await Promise.all(writes);
+  t.is((await database.rows('SELECT n FROM a')).length, 1);
+  t.is((await database.rows('SELECT n FROM b')).length, 1);
+});
+
 testMariadb('a lock whose session was ended before the thaw is reported', async (t) => {
   const { database } = await mariadb.database();
   const hook = createMysqlHook({ clock: systemClock, optionFile: await optionFile(t) });
