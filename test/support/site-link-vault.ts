@@ -50,7 +50,13 @@ export interface RegisteredSite extends Disposable {
 
 export async function startSiteLinkVault(
   database: Database,
-  options: { readonly port?: number; readonly folder?: string; readonly cacheUrl?: string } = {},
+  options: {
+    readonly port?: number;
+    readonly folder?: string;
+    readonly cacheUrl?: string;
+    /** What keys name; default: where it listens. */
+    readonly publicPort?: () => number;
+  } = {},
 ): Promise<SiteLinkVault> {
   await migrate(database);
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'leeward-site-link-')));
@@ -76,7 +82,7 @@ export async function startSiteLinkVault(
     random: systemRandom,
     log: silentLog,
     authority,
-    publicUrl: () => url,
+    publicUrl: () => (options.publicPort ? `https://127.0.0.1:${options.publicPort()}` : url),
     tenantId: '9e5b9a7e-0000-4000-8000-0000000000ff',
     vaultExists: async () => state.isVaultThere,
   };

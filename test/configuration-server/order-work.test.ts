@@ -1,0 +1,441 @@
+/**
+ * Goal: an order's effect happens once and its answer is one, wherever the process dies. Method: the same classes on a real
+ * database that fails at its n-th statement, for every n there is; then a successor on a sound one. Effects are counted in a
+ * ledger that scripts write, and in the rows that agents are told from.
+ */
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest, { type ExecutionContext } from 'ava';
+import { OrderWork } from '../../src/configuration-server/assignments/order-work.ts';
+import { wantedOf } from '../../src/configuration-server/assignments/wanted.ts';
+import { ScriptRuns } from '../../src/configuration-server/scripts/runs.ts';
+import * as agents from '../../src/configuration-server/store/agents.ts';
+import * as items from '../../src/configuration-server/store/items.ts';
+import { migrate } from '../../src/configuration-server/store/migrate.ts';
+import * as orders from '../../src/configuration-server/store/orders.ts';
+import { Bell } from '../../src/platform/bell.ts';
+import { type BoxKeys, makeBoxKeys, sealTo } from '../../src/platform/box.ts';
+import { type Clock, systemClock, until } from '../../src/platform/clock.ts';
+import { silentLog } from '../../src/platform/log.ts';
+import type { Database, Session } from '../../src/platform/mysql.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import { type SiteAnswer, SiteOrder } from '../../src/protocol/control/site-link.ts';
+import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../support/private-mariadb.ts';
+
+const test = (await hasMariadb()) ? anyTest.serial : anyTest.skip;
+let mariadb: PrivateMariadb;
+let folder: string;
+
+anyTest.before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'leeward-orders-'));
+  if (await hasMariadb()) mariadb = await startPrivateMariadb();
+});
+anyTest.after.always(async () => {
+  await mariadb?.dispose();
+  await rm(folder, { recursive: true, force: true });
+});
+
+class Crash extends Error {}
+
+/** Dies at the n-th statement: before it, or, in a transaction, also between its commit and the return. */
+function dyingAt(database: Database, statement: number): Database & { readonly count: number } {
+  let count = 0;
+  const step = () => {
+    count += 1;
+    if (count >= statement) throw new Crash(`at ${statement}`);
+  };
+  const dying = (session: Session): Session => ({
+    rows: async (sql, values) => {
+      step();
+      return session.rows(sql, values);
+    },
+    change: async (sql, values) => {
+      step();
+      const changed = await session.change(sql, values);
+      step();
+      return changed;
+    },
+  });
+  return {
+    ...dying(database),
+    get count() {
+      return count;
+    },
+    transaction: async (work) => {
+      const result = await database.transaction((session) => work(dying(session)));
+      step();
+      return result;
+    },
+    close: () => database.close(),
+    [Symbol.asyncDispose]: () => database.close(),
+  };
+}
+
+interface World {
+  readonly database: Database;
+  readonly boxKeys: BoxKeys;
+  readonly masterKey: Buffer;
+  readonly folder: string;
+  readonly ledger: string;
+  clockOffset: number;
+  work(database?: Database): OrderWork;
+  order(content: Record<string, unknown>, expiresSeconds?: number): Promise<SiteOrder>;
+  answer(orderId: string): Promise<SiteAnswer | undefined>;
+  sealedKey(): string;
+}
+
+let worlds = 0;
+let sequence = 0;
+
+async function world(): Promise<World> {
+  const { database } = await mariadb.database();
+  await migrate(database);
+  const own = join(folder, `world-${++worlds}`);
+  await mkdir(join(own, 'scripts'), { recursive: true });
+  const ledger = join(own, 'ledger');
+  await writeFile(
+    join(own, 'scripts', 'note'),
+    `#!/bin/sh\necho "$1" >> ${ledger}\nsync ${ledger}\necho "noted $1"\n`,
+  );
+  await writeFile(join(own, 'scripts', 'fail'), '#!/bin/sh\necho no good; exit 3\n');
+  await writeFile(join(own, 'scripts', 'slow'), '#!/bin/sh\nsleep 60\n');
+  await writeFile(join(own, 'scripts', 'open'), '#!/bin/sh\ntrue\n');
+  for (const name of ['note', 'fail', 'slow']) await chmod(join(own, 'scripts', name), 0o700);
+  await chmod(join(own, 'scripts', 'open'), 0o777);
+  const boxKeys = makeBoxKeys(systemRandom);
+  const masterKey = systemRandom.bytes(32);
+  const state = { clockOffset: 0 };
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + state.clockOffset };
+  return {
+    database,
+    boxKeys,
+    masterKey,
+    folder: own,
+    ledger,
+    get clockOffset() {
+      return state.clockOffset;
+    },
+    set clockOffset(value: number) {
+      state.clockOffset = value;
+    },
+    work: (on = database) =>
+      new OrderWork({
+        database: on,
+        clock,
+        random: systemRandom,
+        log: silentLog,
+        masterKey,
+        boxSecretKey: boxKeys.secretKey,
+        scripts: new ScriptRuns({
+          scriptsFolder: join(own, 'scripts'),
+          runsFolder: join(own, 'runs'),
+          clock,
+        }),
+        wantedBell: new Bell(),
+        workBell: new Bell(),
+        answerBell: new Bell(),
+        reportBell: new Bell(),
+      }),
+    order: async (content, expiresSeconds = 60) => {
+      const order = SiteOrder.parse({
+        orderId: systemRandom.uuid(),
+        sequence: ++sequence,
+        expiresAt: new Date(systemClock.now() + expiresSeconds * 1000).toISOString(),
+        ...content,
+      });
+      // As if the vault repeated itself.
+      const at = new Date(systemClock.now()).toISOString();
+      await orders.receive(database, [order, order], at);
+      await orders.receive(database, [order], at);
+      return order;
+    },
+    answer: async (orderId) =>
+      (await orders.unsent(database, 100)).find((answer) => answer.orderId === orderId),
+    sealedKey: () => sealTo(boxKeys.publicKey, systemRandom.bytes(32), systemRandom).toString('base64'),
+  };
+}
+
+async function passUntilAnswered(at: World, work: OrderWork, orderId: string): Promise<SiteAnswer> {
+  return until(
+    systemClock,
+    30_000,
+    async () => {
+      await work.pass();
+      return at.answer(orderId);
+    },
+    () => new Error(`${orderId} is not answered`),
+    20,
+  );
+}
+
+const note = (text: string) => ({ order: 'run-script', name: 'note', arguments: [text], timeoutSeconds: 20 });
+
+async function enrolled(at: World): Promise<{ machineId: string; processServerId: string }> {
+  const machineId = systemRandom.uuid();
+  const processServerId = systemRandom.uuid();
+  const now = new Date(systemClock.now()).toISOString();
+  await agents.enrol(at.database, { agentId: machineId, role: 'mobility-service', name: 'machine' }, now);
+  await agents.enrol(at.database, { agentId: processServerId, role: 'process-server', name: 'ps' }, now);
+  await agents.report(
+    at.database,
+    processServerId,
+    {
+      role: 'process-server',
+      processServer: {
+        processServerId,
+        name: 'ps',
+        host: '192.0.2.7',
+        port: 9443,
+        version: '0.1.0',
+        cpuPercent: 1,
+        memoryTotalBytes: 1,
+        memoryAvailableBytes: 1,
+        spoolTotalBytes: 1,
+        spoolFreeBytes: 1,
+        pendingBytes: 0,
+        uploadBytesPerSecond: 0,
+        itemCount: 0,
+        health: [],
+      },
+    },
+    now,
+  );
+  return { machineId, processServerId };
+}
+
+async function takes(at: World, agentId: string, role: 'mobility-service' | 'process-server') {
+  const { version, wanted } = await wantedOf(at.database, { agentId, role }, at.masterKey);
+  await agents.answered(at.database, agentId, version, undefined);
+  return wanted;
+}
+
+function protect(
+  at: World,
+  ids: { machineId: string; processServerId: string },
+  itemId = systemRandom.uuid(),
+) {
+  return {
+    order: 'protect',
+    itemId,
+    name: 'item',
+    ...ids,
+    disks: [{ diskId: systemRandom.uuid(), path: '/dev/vda' }],
+    sealedItemKey: at.sealedKey(),
+    policy: { crashConsistentSeconds: 300, applicationConsistentSeconds: 0 },
+  };
+}
+
+test('a script’s order is done once and answered once, wherever the process dies', async (t) => {
+  const at = await world();
+  let deaths = 0;
+  for (let statement = 1; ; statement++) {
+    const order = await at.order(note(`death at ${statement}`));
+    const dying = dyingAt(at.database, statement);
+    const first = at.work(dying);
+    let hasDied = false;
+    // Several passes: the script begins in one and is found ended in a later one.
+    for (let pass = 0; pass < 40 && !hasDied && !(await at.answer(order.orderId)); pass++) {
+      await first.pass().catch((error: unknown) => {
+        if (!(error instanceof Crash)) throw error;
+        hasDied = true;
+      });
+      await systemClock.sleep(5);
+    }
+    const answer = await passUntilAnswered(at, at.work(), order.orderId);
+    t.deepEqual(answer.outcome, { state: 'done', output: `noted death at ${statement}\n` });
+    if (!hasDied) break;
+    deaths += 1;
+    // As the vault would confirm.
+    await orders.sent(at.database, [order.orderId], new Date(systemClock.now()).toISOString());
+  }
+  const lines = (await readFile(at.ledger, 'utf8')).trim().split('\n');
+  t.is(new Set(lines).size, lines.length, 'no script ran twice');
+  t.is(lines.length, deaths + 1, 'each one ran');
+  t.true(deaths >= 5, `there were ${deaths} places to die at`);
+});
+
+test('a protect order assigns once, serves the process server first, and is answered when both have taken it', async (t) => {
+  const at = await world();
+  for (let statement = 1, hasDied = true; hasDied; statement++) {
+    hasDied = false;
+    const ids = await enrolled(at);
+    const order = await at.order(protect(at, ids));
+    const dying = at.work(dyingAt(at.database, statement));
+    await dying.pass().catch((error: unknown) => {
+      if (!(error instanceof Crash)) throw error;
+      hasDied = true;
+    });
+    const work = at.work();
+    await work.pass();
+    t.is(
+      (await items.ofMachine(at.database, ids.machineId))?.itemId,
+      (order as { itemId: string }).itemId as never,
+    );
+    t.like(await takes(at, ids.machineId, 'mobility-service'), { item: null }, 'it would be turned away');
+    await work.pass();
+    t.is(await at.answer(order.orderId), undefined);
+    t.like(await takes(at, ids.processServerId, 'process-server'), { items: [{ name: 'item' }] });
+    await work.pass();
+    t.is(await at.answer(order.orderId), undefined, 'the machine has not taken it');
+    t.like(await takes(at, ids.machineId, 'mobility-service'), {
+      item: { processServer: { host: '192.0.2.7', port: 9443 } },
+    });
+    await work.pass();
+    t.deepEqual((await at.answer(order.orderId))?.outcome, { state: 'done' });
+    await orders.sent(at.database, [order.orderId], new Date(systemClock.now()).toISOString());
+  }
+});
+
+test('what an agent cannot take is withdrawn and answered with its reason', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const order = await at.order(protect(at, ids));
+  const work = at.work();
+  await work.pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await work.pass();
+  const { version } = await wantedOf(
+    at.database,
+    { agentId: ids.machineId, role: 'mobility-service' },
+    at.masterKey,
+  );
+  const error = {
+    code: 'DiskNotFound',
+    severity: 'error' as const,
+    summary: 'there is no /dev/vda',
+    possibleCauses: 'It is gone.',
+    recommendedAction: 'Look.',
+    raisedAt: new Date(systemClock.now()).toISOString(),
+    context: {},
+  };
+  await agents.answered(at.database, ids.machineId, version, error);
+  await work.pass();
+  t.deepEqual((await at.answer(order.orderId))?.outcome, { state: 'failed', error });
+  t.is(await items.ofMachine(at.database, ids.machineId), undefined);
+});
+
+test('disabling ends an enabling that waits, waits for those that live, and not for those that are silent', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const enabling = await at.order(protect(at, ids));
+  const work = at.work();
+  await work.pass();
+  const { itemId } = enabling as { itemId: string } & SiteOrder;
+  const disabling = await at.order({ order: 'unprotect', itemId });
+  for (let pass = 0; pass < 3; pass++) await work.pass();
+  t.like((await at.answer(enabling.orderId))?.outcome, {
+    state: 'failed',
+    error: { code: 'OrderWithdrawn' },
+  });
+  t.is(await at.answer(disabling.orderId), undefined, 'the process server lives and has not let go');
+  await takes(at, ids.processServerId, 'process-server');
+  await work.pass();
+  t.deepEqual(
+    (await at.answer(disabling.orderId))?.outcome,
+    { state: 'done' },
+    'the machine was never heard of',
+  );
+});
+
+test('disabling what is not protected here is done', async (t) => {
+  const at = await world();
+  const order = await at.order({ order: 'unprotect', itemId: systemRandom.uuid() });
+  t.deepEqual((await passUntilAnswered(at, at.work(), order.orderId)).outcome, { state: 'done' });
+});
+
+test('each order that cannot be done is answered with its own reason', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const work = at.work();
+  const code = async (content: Record<string, unknown>, expiresSeconds?: number) => {
+    const order = await at.order(content, expiresSeconds);
+    const { outcome } = await passUntilAnswered(at, work, order.orderId);
+    return outcome.state === 'failed' ? outcome.error.code : 'done';
+  };
+  t.is(await code(protect(at, { ...ids, machineId: systemRandom.uuid() })), 'MachineUnknown');
+  t.is(await code(protect(at, { ...ids, processServerId: systemRandom.uuid() })), 'ProcessServerUnknown');
+  const foreign = sealTo(makeBoxKeys(systemRandom).publicKey, systemRandom.bytes(32), systemRandom);
+  t.is(await code({ ...protect(at, ids), sealedItemKey: foreign.toString('base64') }), 'ItemKeyUnreadable');
+  t.is(await code(protect(at, ids), -1), 'OrderExpired');
+  t.is(
+    await code({ order: 'take-bookmark', itemId: systemRandom.uuid(), type: 'CrashConsistent' }),
+    'ItemNotProtectedHere',
+  );
+  t.is(
+    await code({ order: 'shut-down-machine', machineId: systemRandom.uuid(), timeoutSeconds: 5 }),
+    'MachineUnknown',
+  );
+  t.is(await code(note('late'), -1), 'OrderExpired');
+  const script = (name: string, timeoutSeconds = 20) => ({
+    order: 'run-script',
+    name,
+    arguments: [],
+    timeoutSeconds,
+  });
+  t.is(await code(script('missing')), 'ScriptMissing');
+  t.is(await code(script('open')), 'ScriptMissing', 'others may write it');
+  t.is(await code(script('fail')), 'ScriptFailed');
+  t.is(await code(script('slow', 0.2)), 'ScriptTimedOut');
+});
+
+test('a machine that replicates already is not protected a second time', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const work = at.work();
+  const first = await at.order(protect(at, ids), 1);
+  await work.pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await work.pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await work.pass();
+  t.deepEqual((await at.answer(first.orderId))?.outcome, { state: 'done' });
+  const second = await at.order(protect(at, ids));
+  const { outcome } = await passUntilAnswered(at, work, second.orderId);
+  t.like(outcome, { state: 'failed', error: { code: 'MachineProtectedAlready' } });
+  const again = await at.order(protect(at, ids, (first as { itemId: string } & SiteOrder).itemId as never));
+  await work.pass();
+  t.is(await at.answer(again.orderId), undefined, 'the same item with other disks is taken anew');
+  at.clockOffset = 61_000;
+  await work.pass();
+  t.like((await at.answer(again.orderId))?.outcome, { state: 'failed', error: { code: 'OrderExpired' } });
+  t.is(await items.ofMachine(at.database, ids.machineId), undefined);
+});
+
+test('a bookmark is commanded until the machine answers, and only it may', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const work = at.work();
+  const enabling = await at.order(protect(at, ids));
+  await work.pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await work.pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await work.pass();
+  const { itemId } = enabling as { itemId: string } & SiteOrder;
+  const order = await at.order({ order: 'take-bookmark', itemId, type: 'CrashConsistent' });
+  await work.pass();
+  const command = { commandId: order.orderId, command: 'take-bookmark', type: 'CrashConsistent' };
+  t.deepEqual(work.commandsOf(ids.machineId) as unknown, [command]);
+  work.commandAnswered(ids.processServerId, { commandId: order.orderId });
+  await work.pass();
+  t.is(await at.answer(order.orderId), undefined, 'another agent’s answer counts for nothing');
+  const successor = at.work();
+  await successor.pass();
+  t.deepEqual(successor.commandsOf(ids.machineId) as unknown, [command], 'a successor commands it again');
+  successor.commandAnswered(ids.machineId, { commandId: order.orderId });
+  await successor.pass();
+  t.deepEqual((await at.answer(order.orderId))?.outcome, { state: 'done' });
+});
+
+test('a script that lost its machine is not run again by itself', async (t: ExecutionContext<unknown>) => {
+  const at = await world();
+  const order = await at.order(note('interrupted'));
+  const run = join(at.folder, 'runs', order.orderId);
+  await mkdir(run, { recursive: true });
+  // What a reboot leaves: it was begun by a process that is no more.
+  await writeFile(join(run, 'begun'), '4194303\n');
+  const { outcome } = await passUntilAnswered(at, at.work(), order.orderId);
+  t.like(outcome, { state: 'failed', error: { code: 'ScriptInterrupted' } });
+  await t.throwsAsync(readFile(at.ledger));
+});
