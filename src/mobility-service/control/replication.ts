@@ -307,7 +307,15 @@ export class Replication {
   }
 
   #acknowledged(sequence: number): void {
-    for (const disk of this.#disks) disk.walk?.acknowledged(sequence);
+    for (const { diskId, walk } of this.#disks) {
+      if (!walk || walk.isEndDurable) continue;
+      walk.acknowledged(sequence);
+      if (!walk.isEndDurable) continue;
+      const now = this.#options.clock.monotonic();
+      const { doneBytes, sentBytes } = walk.progress(now);
+      const seconds = Math.round(now - walk.plan.startedMonotonic) / 1000;
+      this.#options.log.info('walk-ended', { diskId, seconds, doneBytes, sentBytes });
+    }
     while (this.#underWayBookmarks[0] && this.#underWayBookmarks[0].sequence <= sequence)
       this.#lastBookmark = this.#underWayBookmarks.shift()!.bookmark;
   }
@@ -317,9 +325,6 @@ export class Replication {
     for (const disk of this.#disks)
       if (disk.walk?.isEndDurable) {
         await this.#options.state.trust(disk.diskId);
-        const { doneBytes, sentBytes } = disk.walk.progress(this.#options.clock.monotonic());
-        const seconds = (this.#options.clock.monotonic() - disk.walk.plan.startedMonotonic) / 1000;
-        this.#options.log.info('walk-ended', { diskId: disk.diskId, seconds, doneBytes, sentBytes });
         disk.walk = undefined;
       }
   }
