@@ -17,6 +17,7 @@ export interface Packer {
   pack(bytes: Uint8Array): Promise<Uint8Array | undefined>;
 }
 
+/** Level 1: level 3 takes a third longer for 8 % less, and -2 a quarter less time for 18 % more. */
 const level = { [constants.ZSTD_c_compressionLevel]: 1 };
 
 const whenGood = (packed: Uint8Array, bytes: Uint8Array) =>
@@ -24,7 +25,7 @@ const whenGood = (packed: Uint8Array, bytes: Uint8Array) =>
 
 /**
  * In libuv's threads, both cores of a small machine, without the 15 MB that a worker thread costs each. A lane is one zstd
- * context that ends a frame with each write: making one anew for each MiB costs a tenth of the time, and memory that only
+ * context that ends a frame with each write: making one anew for each MiB takes half a MiB of memory each time, which only
  * the garbage collector gives back.
  */
 export class LanePacker implements Packer {
