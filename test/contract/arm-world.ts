@@ -263,6 +263,7 @@ export async function startArmWorld(options: ArmWorldOptions = {}): Promise<ArmW
       }: { body?: unknown; headers?: Record<string, string>; apiVersion?: string | undefined } = {},
     ) =>
       new Promise<PlainAnswer>((resolve, reject) => {
+        const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
         const joined =
           path.includes('api-version=') || apiVersion === ''
             ? path
@@ -274,7 +275,10 @@ export async function startArmWorld(options: ArmWorldOptions = {}): Promise<ArmW
             agent,
             headers: {
               authorization: `Bearer ${token}`,
-              ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+              // Node frames the body of a GET or DELETE only when it is told how long it is.
+              ...(text === undefined
+                ? {}
+                : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
               ...headers,
             },
           },

@@ -108,6 +108,36 @@ export const refusals: Readonly<Record<string, Refusal>> = {
 };
 
 /**
+ * Refused by their nouns, once they have seen that the item or the site is there at all: nothing for this product to do, or
+ * nothing yet. Here for the table of operations; a test holds the two against each other.
+ */
+export const refusedByNouns: Readonly<Record<string, string>> = {
+  'replicationFabrics.reassociateGateway': 'Machines are not moved from one process server to another yet.',
+  'replicationFabrics.renewCertificate': 'The certificate of a site is not renewed from here.',
+  'replicationFabrics.migrateToAad':
+    'A site has nothing to migrate: it has signed in with a certificate of this vault from the beginning.',
+  'replicationProtectionContainers.create':
+    'Protection containers are not made: each fabric has exactly one.',
+  'replicationProtectionContainers.delete':
+    'A protection container is not removed by itself: it goes with its fabric.',
+  'replicationProtectionContainers.discoverProtectableItem':
+    'Machines are not looked for by address: a machine with the mobility service appears by itself.',
+  'replicationProtectedItems.updateMobilityService':
+    'The mobility service is not installed or updated from here.',
+  'replicationProtectedItems.reinstallMobilityService':
+    'The mobility service is not installed or updated from here.',
+  'replicationProtectedItems.addDisks':
+    'Disks are not added to or removed from a machine that is protected already.',
+  'replicationProtectedItems.removeDisks':
+    'Disks are not added to or removed from a machine that is protected already.',
+  'replicationProtectedItems.updateAppliance': 'A machine is not moved to another appliance.',
+  'replicationProtectedItems.switchProvider':
+    'There is only one way to replicate, so there is none to switch to.',
+  'replicationProtectedItems.reprotect': 'Machines are not replicated back to their site yet.',
+  'replicationRecoveryPlans.reprotect': 'Machines are not replicated back to their site yet.',
+};
+
+/**
  * `mustExist`: throws 404 when what the things would lie in (a fabric, a container) is not there: of a site that there is not
  * nothing can be said, not even that it has none.
  */
@@ -142,8 +172,9 @@ function refused(
   };
 }
 
-/** For the table of operations: what a client reads of an operation. */
-export function refusalOf(id: string): Refusal | undefined {
+/** For the table of operations: how a client is answered, and why. Undefined: it works. */
+export function refusalOf(id: string): Pick<Refusal, 'answer' | 'what'> | undefined {
   if (!operations.some((operation) => operation.id === id)) throw new Error(`${id} is no operation`);
-  return refusals[id];
+  const what = refusedByNouns[id];
+  return what === undefined ? refusals[id] : { answer: 'refuse', what };
 }
