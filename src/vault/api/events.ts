@@ -1,10 +1,11 @@
 /**
- * Events: what happened, newest first, out of two streams that are kept anyway: what the data plane noticed of items, and how
- * jobs ended. They are merged while they are read; each stream goes on where its own last shown event was.
+ * Events: what happened, newest first, out of three streams that are kept anyway: what the data plane noticed of items, health
+ * conditions that were raised or cleared, and how jobs ended. They are merged while they are read; each stream goes on where
+ * its own last shown event was.
  *
- *     items' events (by arrival) ──┐
- *                                  ├─▶ the later of the two heads ─▶ fits the filter? ─▶ page
- *     ended jobs (newest first) ───┘
+ *     items' events ──┐
+ *     health changes ─┼─▶ the latest of the heads ─▶ fits the filter? ─▶ page
+ *     ended jobs ─────┘
  */
 import { HealthEvent } from '../../model/health.ts';
 import type { ProtectedItemId } from '../../model/ids.ts';
@@ -13,9 +14,10 @@ import { parseFilter } from '../../protocol/arm/filter.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { pageKey } from '../jobs/job-store.ts';
 import { endedStates, type Job } from '../jobs/jobs.ts';
+import * as conditions from '../store/conditions.ts';
 import * as items from '../store/protected-items.ts';
 import { json } from '../store/rows.ts';
-import { healthError } from './health-error.ts';
+import { conditionError, healthError } from './health-error.ts';
 import { moment } from './job-query.ts';
 import { type NounParts, notFound, resourceView, vaultOf } from './noun.ts';
 import type { Handlers } from './operation.ts';
@@ -58,7 +60,6 @@ const jobSeverities: Partial<Record<Job['state'], string>> = {
 };
 
 function itemEventProperties({ item, event }: ItemEvent) {
-  const fabricId = item.id.split('/').slice(0, 11).join('/');
   return {
     eventCode: event.code,
     description: event.summary,
@@ -67,7 +68,7 @@ function itemEventProperties({ item, event }: ItemEvent) {
     affectedObjectCorrelationId: item.itemId ?? '',
     severity: severities[event.severity],
     timeOfOccurrence: event.raisedAt,
-    fabricId,
+    ...fabricIdOf(item.id),
     providerSpecificDetails:
       item.instanceType === 'InMageRcm'
         ? {
@@ -102,9 +103,7 @@ function jobEventProperties(job: Job) {
     affectedObjectCorrelationId: job.target.id,
     severity: jobSeverities[job.state] ?? 'OK',
     timeOfOccurrence: job.endedAt ?? job.createdAt,
-    ...(/\/replicationFabrics\//i.test(job.target.id)
-      ? { fabricId: job.target.id.split('/').slice(0, 11).join('/') }
-      : {}),
+    ...fabricIdOf(job.target.id),
     eventSpecificDetails: {
       instanceType: 'JobStatus',
       jobId: childId(job.vaultId, 'replicationJobs', job.jobId),
@@ -115,6 +114,26 @@ function jobEventProperties(job: Job) {
     healthErrors: error === undefined ? [] : [healthError(error, job.target.id)],
   };
 }
+
+/** A condition that began or ended; its severity is OK when it ended. */
+function healthEventProperties({ id, name, kind, condition, at, ...rest }: conditions.HealthChange) {
+  const error = conditionError({ id, name, vaultId: rest.vaultId, condition, raisedAt: at });
+  const hasEnded = kind === 'Cleared';
+  return {
+    eventCode: condition.code,
+    description: hasEnded ? `over: ${condition.summary}` : condition.summary,
+    eventType: /\/replicationProtectedItems\//i.test(id) ? 'VmHealth' : 'ServerHealth',
+    affectedObjectFriendlyName: name,
+    affectedObjectCorrelationId: id,
+    severity: hasEnded || condition.severity === 'Information' ? 'OK' : condition.severity,
+    timeOfOccurrence: at,
+    ...fabricIdOf(id),
+    healthErrors: hasEnded ? [] : [error],
+  };
+}
+
+const fabricIdOf = (id: string): { fabricId?: string } =>
+  /\/replicationFabrics\//i.test(id) ? { fabricId: id.split('/').slice(0, 11).join('/') } : {};
 
 interface EventProperties {
   readonly eventCode: string;
@@ -144,7 +163,10 @@ function fits(event: EventProperties, filter: EventFilter): boolean {
 export function events(parts: NounParts): Handlers {
   const { database, jobs } = parts;
 
-  const itemEvents = async (vaultId: string, before: number | undefined): Promise<ItemEvent[]> => {
+  const itemEvents = async (
+    vaultId: string,
+    before: number | undefined,
+  ): Promise<{ readonly found: ItemEvent[]; readonly isLast: boolean }> => {
     const rows = await database.rows(
       `SELECT e.event_id, e.item_id, e.event FROM events e JOIN item_resources r ON r.item_id = e.item_id
        WHERE r.vault_key = ? AND e.event_id < ? ORDER BY e.event_id DESC LIMIT ?`,
@@ -155,11 +177,13 @@ export function events(parts: NounParts): Handlers {
       const item = await items.byItemId(database, itemId as ProtectedItemId);
       if (item) known.set(itemId, item);
     }
-    return rows.flatMap((row) => {
+    const found = rows.flatMap((row) => {
       const item = known.get(String(row.item_id));
       const event = parse(HealthEvent, json(row.event), 'events');
       return item === undefined ? [] : [{ eventId: Number(row.event_id), item, event }];
     });
+    // Of an item that was removed meanwhile there is nothing to say, but the stream goes on.
+    return { found, isLast: rows.length < chunk };
   };
 
   return {
@@ -172,79 +196,101 @@ export function events(parts: NounParts): Handlers {
         ...(asked.endTime && { endTime: moment(asked.endTime, 'endTime')! }),
       };
       const { limit, after } = pageOf(request);
-      const [fromItems, fromJobs] = (after ?? '|').split('|') as [string, string];
-      const one = new Stream<ItemEvent>(
-        fromItems,
-        async (cursor) => {
-          const found = await itemEvents(vaultId, cursor === '' ? undefined : Number(cursor));
-          return { found, isLast: found.length < chunk };
-        },
-        ({ eventId }) => String(eventId),
-      );
-      const two = new Stream<Job>(
-        fromJobs,
-        async (cursor) => {
+      const [fromItems = '', fromHealth = '', fromJobs = ''] = (after ?? '').split('|');
+      const streams = [
+        new Stream<Happened>(fromItems, async (cursor) => {
+          const page = await itemEvents(vaultId, cursor === '' ? undefined : Number(cursor));
+          return { ...page, found: page.found.map((one) => ofItem(vaultId, one)) };
+        }),
+        new Stream<Happened>(fromHealth, async (cursor) => {
+          const found = await conditions.changesBefore(database, {
+            vaultId,
+            limit: chunk,
+            ...(cursor === '' ? {} : { before: Number(cursor) }),
+          });
+          return { found: found.map((one) => ofHealth(vaultId, one)), isLast: found.length < chunk };
+        }),
+        new Stream<Happened>(fromJobs, async (cursor) => {
           const page = await jobs.list(
             { vaultId, states: endedStates, topLevelOnly: true },
             { limit: chunk, ...(cursor === '' ? {} : { after: cursor }) },
           );
-          return { found: page.jobs, isLast: page.next === undefined };
-        },
-        pageKey,
-      );
+          return { found: page.jobs.map((one) => ofJob(vaultId, one)), isLast: page.next === undefined };
+        }),
+      ];
       const page: unknown[] = [];
       for (let looked = 0; looked < lookedThroughMax; looked++) {
-        const [item, job] = [await one.head(), await two.head()];
-        if (item === undefined && job === undefined) return { page };
-        if (page.length === limit) break;
-        if (
-          job === undefined ||
-          (item !== undefined && item.event.raisedAt >= (job.endedAt ?? job.createdAt))
-        ) {
-          one.take();
-          const properties = itemEventProperties(item!);
-          if (fits(properties, filter))
-            page.push(resourceView(eventId(vaultId, `VmMonitoringEvent;${item!.eventId}`), properties));
-        } else {
-          two.take();
-          const properties = jobEventProperties(job);
-          if (fits(properties, filter))
-            page.push(resourceView(eventId(vaultId, `JobStatus;${job.jobId}`), properties));
+        let latest: { stream: Stream<Happened>; head: Happened } | undefined;
+        for (const stream of streams) {
+          const head = await stream.head();
+          if (head === undefined) continue;
+          if (
+            latest === undefined ||
+            head.properties.timeOfOccurrence > latest.head.properties.timeOfOccurrence
+          )
+            latest = { stream, head };
         }
+        if (latest === undefined) return { page };
+        if (page.length === limit) break;
+        latest.stream.take();
+        if (fits(latest.head.properties, filter))
+          page.push(resourceView(latest.head.id, latest.head.properties));
       }
-      return { page, next: `${one.cursor}|${two.cursor}` };
+      return { page, next: streams.map(({ cursor }) => cursor).join('|') };
     },
     'replicationEvents.get': async (request) => {
       const vaultId = vaultOf(request);
       const name = request.parameters.eventName!;
       const id = eventId(vaultId, name);
-      const [, kind, key] = /^([A-Za-z]+);([^;_]+)/.exec(name) ?? [];
-      if (kind?.toLowerCase() === 'jobstatus') {
-        const job = await jobs.get(key!);
+      const [, kind = '', key = ''] = /^([A-Za-z]+);([^;_]+)/.exec(name) ?? [];
+      const number = /^\d{1,15}$/.test(key) ? Number(key) : undefined;
+      let found: Happened | undefined;
+      if (kind.toLowerCase() === 'jobstatus') {
+        const job = await jobs.get(key);
         if (job !== undefined && idKey(job.vaultId) === idKey(vaultId) && job.endedAt !== undefined)
-          return { body: resourceView(eventId(vaultId, `JobStatus;${job.jobId}`), jobEventProperties(job)) };
-      } else if (/^\d{1,15}$/.test(key ?? '')) {
-        const found = (await itemEvents(vaultId, Number(key) + 1))[0];
-        if (found?.eventId === Number(key))
-          return {
-            body: resourceView(
-              eventId(vaultId, `VmMonitoringEvent;${found!.eventId}`),
-              itemEventProperties(found!),
-            ),
-          };
+          found = ofJob(vaultId, job);
+      } else if (kind.toLowerCase() === 'health' && number !== undefined) {
+        const [change] = await conditions.changesBefore(database, { vaultId, before: number + 1, limit: 1 });
+        if (change?.changeId === number) found = ofHealth(vaultId, change);
+      } else if (number !== undefined) {
+        const event = (await itemEvents(vaultId, number + 1)).found[0];
+        if (event?.eventId === number) found = ofItem(vaultId, event);
       }
-      throw notFound(id);
+      if (found === undefined) throw notFound(id);
+      return { body: resourceView(found.id, found.properties) };
     },
   };
 }
 
+/** One event, with the cursor behind it. */
+interface Happened {
+  readonly id: string;
+  readonly cursor: string;
+  readonly properties: EventProperties;
+}
+
+const ofItem = (vaultId: string, event: ItemEvent): Happened => ({
+  id: eventId(vaultId, `VmMonitoringEvent;${event.eventId}`),
+  cursor: String(event.eventId),
+  properties: itemEventProperties(event),
+});
+const ofHealth = (vaultId: string, change: conditions.HealthChange): Happened => ({
+  id: eventId(vaultId, `Health;${change.changeId}`),
+  cursor: String(change.changeId),
+  properties: healthEventProperties(change),
+});
+const ofJob = (vaultId: string, job: Job): Happened => ({
+  id: eventId(vaultId, `JobStatus;${job.jobId}`),
+  cursor: pageKey(job),
+  properties: jobEventProperties(job),
+});
+
 const eventId = (vaultId: string, name: string) => childId(vaultId, 'replicationEvents', name);
 
 /** A list that is read in chunks and taken from one by one; `cursor` is behind the last one taken. */
-class Stream<T> {
+class Stream<T extends { readonly cursor: string }> {
   cursor: string;
   readonly #read: (cursor: string) => Promise<{ readonly found: readonly T[]; readonly isLast: boolean }>;
-  readonly #cursorOf: (one: T) => string;
   #held: readonly T[] = [];
   #at = 0;
   #isLast = false;
@@ -252,11 +298,9 @@ class Stream<T> {
   constructor(
     cursor: string,
     read: (cursor: string) => Promise<{ readonly found: readonly T[]; readonly isLast: boolean }>,
-    cursorOf: (one: T) => string,
   ) {
     this.cursor = cursor;
     this.#read = read;
-    this.#cursorOf = cursorOf;
   }
 
   async head(): Promise<T | undefined> {
@@ -270,7 +314,7 @@ class Stream<T> {
   }
 
   take(): void {
-    this.cursor = this.#cursorOf(this.#held[this.#at]!);
+    this.cursor = this.#held[this.#at]!.cursor;
     this.#at++;
   }
 }

@@ -4,11 +4,14 @@
  */
 import type { HealthEvent } from '../../model/health.ts';
 import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/mysql.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import type { ReportedProcessServer } from '../../protocol/control/site-link.ts';
+import type { RaisedCondition } from '../store/conditions.ts';
+import * as conditions from '../store/conditions.ts';
 import * as items from '../store/protected-items.ts';
 import { errors } from './errors.ts';
-import { healthError, healthOf } from './health-error.ts';
+import { conditionError, type HealthErrorView, healthError, healthOf } from './health-error.ts';
 import {
   allChildren,
   checkName,
@@ -40,44 +43,38 @@ type Status = 'Healthy' | 'Warning' | 'Critical' | 'Unknown';
 /** A vault's name of where recovery goes, for clients that compare it with the reference's. */
 export const recoveryFabricName = 'Microsoft Azure';
 
-export function fabricHealth(
-  fabric: Fabric,
-  servers: readonly ReportedProcessServer[],
-  now: number,
-): HealthEvent[] {
-  const { site } = fabric;
-  if (site === undefined) return [];
-  const found = [...(site.configurationServer?.health ?? [])];
-  const silence = now - Date.parse(site.lastReportAt ?? site.registeredAt);
-  if (silence > silentMilliseconds)
-    found.push({
-      code: 'ConfigurationServerSilent',
-      severity: 'critical',
-      summary: `the configuration server ${site.hostName} has not been heard of for ${Math.floor(silence / 60_000)} minutes`,
-      possibleCauses: 'It is down, or it cannot reach this vault.',
-      recommendedAction:
-        'Look at the appliance and at its way to this vault; replication itself goes on without it.',
-      raisedAt: new Date(Date.parse(site.lastReportAt ?? site.registeredAt)).toISOString(),
-      context: { site: site.fabricName },
-    });
-  return [...found, ...servers.flatMap((server) => serverHealth(server, now))];
+/** What the health reconciler says of a site and of what is in it, by lower-cased id. */
+export type Raised = ReadonlyMap<string, readonly RaisedCondition[]>;
+
+export const processServerObjectId = (fabric: Fabric, server: Pick<ReportedProcessServer, 'name'>) =>
+  childId(fabric.id, 'processServers', server.name);
+
+export async function raisedOfFabrics(
+  database: Database,
+  fabrics: readonly (readonly [Fabric, readonly ReportedProcessServer[]])[],
+): Promise<Raised> {
+  return conditions.raisedOf(
+    database,
+    fabrics.flatMap(([fabric, servers]) => [
+      fabric.id,
+      ...servers.map((server) => processServerObjectId(fabric, server)),
+    ]),
+  );
 }
 
-export function serverHealth(server: ReportedProcessServer, now: number): HealthEvent[] {
-  const found = [...server.health];
-  const silence = now - Date.parse(server.lastHeartbeatAt);
-  if (silence > silentMilliseconds)
-    found.push({
-      code: 'ProcessServerSilent',
-      severity: 'critical',
-      summary: `the process server ${server.name} has not been heard of for ${Math.floor(silence / 60_000)} minutes`,
-      possibleCauses: 'It is down, or the configuration server cannot reach it.',
-      recommendedAction: 'Start it. Machines keep track of their changes meanwhile.',
-      raisedAt: server.lastHeartbeatAt,
-      context: { processServer: server.name },
-    });
-  return found;
-}
+const errorsOf = (raised: Raised, id: string, said: readonly HealthEvent[] = []): HealthErrorView[] => [
+  ...(raised.get(idKey(id)) ?? []).map(conditionError),
+  // What a component says of itself.
+  ...said.map((event) => healthError(event, id, 'FabricInfrastructure')),
+];
+
+const serverErrors = (fabric: Fabric, server: ReportedProcessServer, raised: Raised) =>
+  errorsOf(raised, processServerObjectId(fabric, server), server.health);
+
+export const fabricErrors = (fabric: Fabric, servers: readonly ReportedProcessServer[], raised: Raised) => [
+  ...errorsOf(raised, fabric.id, fabric.site?.configurationServer?.health),
+  ...servers.flatMap((server) => serverErrors(fabric, server, raised)),
+];
 
 const share = (part: number, whole: number) => (whole > 0 ? part / whole : 1);
 const low = (free: number, warning: number, critical: number): Status =>
@@ -91,8 +88,8 @@ const spaceStatus = (server: ReportedProcessServer) =>
 const rounded = (value: number) => Math.round(value);
 
 /** As the VMware fabric has it. */
-function processServerView(server: ReportedProcessServer, now: number): unknown {
-  const health = serverHealth(server, now);
+function processServerView(server: ReportedProcessServer, fabric: Fabric, raised: Raised): unknown {
+  const health = serverErrors(fabric, server, raised);
   return {
     friendlyName: server.name,
     id: server.processServerId,
@@ -116,7 +113,7 @@ function processServerView(server: ReportedProcessServer, now: number): unknown 
     availableSpaceInBytes: server.spoolFreeBytes,
     spaceUsageStatus: spaceStatus(server),
     psServiceStatus: healthOf(health) === 'Critical' ? 'Stopped' : 'Running',
-    healthErrors: health.map((event) => healthError(event, server.processServerId, 'FabricInfrastructure')),
+    healthErrors: health,
     health: healthOf(health),
     psStatsRefreshTime: server.lastHeartbeatAt,
     throughputUploadPendingDataInBytes: server.pendingBytes,
@@ -129,8 +126,8 @@ function processServerView(server: ReportedProcessServer, now: number): unknown 
 }
 
 /** As the InMageRcm fabric and the appliances have it. */
-export function processServerDetails(server: ReportedProcessServer, fabric: Fabric, now: number): unknown {
-  const health = serverHealth(server, now);
+export function processServerDetails(server: ReportedProcessServer, fabric: Fabric, raised: Raised): unknown {
+  const health = serverErrors(fabric, server, raised);
   const memoryUsed = server.memoryTotalBytes - server.memoryAvailableBytes;
   return {
     id: server.processServerId,
@@ -159,27 +156,31 @@ export function processServerDetails(server: ReportedProcessServer, fabric: Fabr
     memoryUsageStatus: memoryStatus(server),
     processorUsageStatus: cpuStatus(server.cpuPercent),
     health: healthOf(health),
-    healthErrors: health.map((event) => healthError(event, server.processServerId, 'FabricInfrastructure')),
+    healthErrors: health,
     protectedItemCount: server.itemCount,
     historicHealth: healthOf(health),
   };
 }
 
-export function fabricView(fabric: Fabric, servers: readonly ReportedProcessServer[], now: number): unknown {
-  const health = fabricHealth(fabric, servers, now);
+export function fabricView(
+  fabric: Fabric,
+  servers: readonly ReportedProcessServer[],
+  raised: Raised,
+): unknown {
+  const health = fabricErrors(fabric, servers, raised);
   return resourceView(fabric.id, {
     friendlyName: fabric.name,
     internalIdentifier: fabric.site?.siteId ?? fabric.id,
     bcdrState: 'Valid',
     encryptionDetails: { kekState: 'None' },
     rolloverEncryptionDetails: { kekState: 'None' },
-    customDetails: customDetails(fabric, servers, now),
-    healthErrorDetails: health.map((event) => healthError(event, fabric.id, 'FabricInfrastructure')),
+    customDetails: customDetails(fabric, servers, raised),
+    healthErrorDetails: health,
     health: fabric.site === undefined && fabric.instanceType !== 'Azure' ? 'None' : healthOf(health),
   });
 }
 
-function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[], now: number): unknown {
+function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[], raised: Raised): unknown {
   const sent = (fabric.row?.properties.customDetails ?? {}) as Record<string, unknown>;
   const { site } = fabric;
   switch (fabric.instanceType) {
@@ -189,7 +190,7 @@ function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[]
       return {
         instanceType: 'VMwareV2',
         ...pick(sent, ['vmwareSiteId', 'physicalSiteId', 'migrationSolutionId']),
-        processServers: servers.map((server) => processServerDetails(server, fabric, now)),
+        processServers: servers.map((server) => processServerDetails(server, fabric, raised)),
       };
     case 'InMageRcm':
       return {
@@ -198,13 +199,13 @@ function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[]
         ...(sent.sourceAgentIdentity === undefined
           ? {}
           : { sourceAgentIdentityDetails: sent.sourceAgentIdentity }),
-        processServers: servers.map((server) => processServerDetails(server, fabric, now)),
+        processServers: servers.map((server) => processServerDetails(server, fabric, raised)),
         rcmProxies: [],
         pushInstallers: [],
         replicationAgents: [],
         reprotectAgents: [],
         marsAgents: [],
-        dras: site === undefined ? [] : [draOf(fabric, servers, now)],
+        dras: site === undefined ? [] : [draOf(fabric, servers, raised)],
         agentDetails: [],
       };
     default: {
@@ -212,14 +213,15 @@ function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[]
       const itemCount = servers.reduce((sum, server) => sum + server.itemCount, 0);
       return {
         instanceType: 'VMware',
-        processServers: servers.map((server) => processServerView(server, now)),
+        processServers: servers.map((server) => processServerView(server, fabric, raised)),
         masterTargetServers: [],
         runAsAccounts: [],
         replicationPairCount: String(itemCount),
         processServerCount: String(servers.length),
         agentCount: String(itemCount),
         protectedServers: String(itemCount),
-        csServiceStatus: health(fabric, servers, now) === 'Critical' ? 'Stopped' : 'Running',
+        csServiceStatus:
+          healthOf(fabricErrors(fabric, servers, raised)) === 'Critical' ? 'Stopped' : 'Running',
         ipAddress: said?.addresses[0] ?? '',
         agentVersion: said?.version ?? site?.version ?? '',
         hostName: said?.hostName ?? site?.hostName ?? '',
@@ -230,22 +232,19 @@ function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[]
   }
 }
 
-const health = (fabric: Fabric, servers: readonly ReportedProcessServer[], now: number) =>
-  healthOf(fabricHealth(fabric, servers, now));
-
 /** The configuration server, which is this product's replication provider at the site. */
-export function draOf(fabric: Fabric, servers: readonly ReportedProcessServer[], now: number): unknown {
+export function draOf(fabric: Fabric, servers: readonly ReportedProcessServer[], raised: Raised): unknown {
   const { site } = fabric;
   if (site === undefined) return undefined;
-  const events = fabricHealth(fabric, [], now);
+  const errors = fabricErrors(fabric, [], raised);
   return {
     id: site.siteId,
     name: site.hostName,
     biosId: site.siteId,
     version: site.configurationServer?.version ?? site.version,
     ...(site.lastReportAt === undefined ? {} : { lastHeartbeatUtc: site.lastReportAt }),
-    health: healthOf(events),
-    healthErrors: events.map((event) => healthError(event, site.siteId, 'FabricInfrastructure')),
+    health: healthOf(errors),
+    healthErrors: errors,
     forwardProtectedItemCount: servers.reduce((sum, server) => sum + server.itemCount, 0),
     reverseProtectedItemCount: 0,
   };
@@ -273,7 +272,12 @@ export function providerIdOf(fabric: Fabric): string | undefined {
   return fabric.site && childId(fabric.id, 'replicationRecoveryServicesProviders', fabric.site.siteId);
 }
 
-function providerView({ id, fabric, sent }: Provider, protectedItemCount: number, clock: Clock): unknown {
+function providerView(
+  { id, fabric, sent }: Provider,
+  protectedItemCount: number,
+  raised: Raised,
+  clock: Clock,
+): unknown {
   const { site } = fabric;
   const version = site?.configurationServer?.version ?? site?.version;
   const isSilent =
@@ -295,9 +299,7 @@ function providerView({ id, fabric, sent }: Provider, protectedItemCount: number
     connectionStatus: isSilent ? 'Disconnected' : 'Connected',
     protectedItemCount,
     allowedScenarios: ['ProtectVMwareVirtualMachine', 'ProtectPhysicalServer'],
-    healthErrorDetails: fabricHealth(fabric, [], clock.now()).map((event) =>
-      healthError(event, id, 'FabricInfrastructure'),
-    ),
+    healthErrorDetails: fabricErrors(fabric, [], raised),
     draIdentifier: site?.siteId ?? '',
     machineId: String(sent.machineId ?? site?.siteId ?? ''),
     machineName: String(sent.machineName ?? site?.hostName ?? ''),
@@ -318,7 +320,10 @@ export function fabrics(parts: NounParts): Handlers {
   const { resources, database, clock } = parts;
   const reader = new SiteReader(parts);
   const fabricOf = (request: ArmRequest) => reader.fabric(vaultOf(request), request.parameters.fabricName!);
-  const view = async (fabric: Fabric) => fabricView(fabric, await reader.processServers(fabric), clock.now());
+  const view = async (fabric: Fabric) => {
+    const servers = await reader.processServers(fabric);
+    return fabricView(fabric, servers, await raisedOfFabrics(database, [[fabric, servers]]));
+  };
 
   const providersOf = async (fabric: Fabric): Promise<Provider[]> => {
     const rows = await allChildren(resources, fabric.id, 'replicationRecoveryServicesProviders');
@@ -337,10 +342,14 @@ export function fabrics(parts: NounParts): Handlers {
     if (found === undefined) throw notFound(id);
     return found;
   };
-  const providerViews = async (vaultId: string) => {
+  const providerViews = async (vaultId: string, providers: readonly Provider[]) => {
     const counts = await items.countBy(database, vaultId, 'fabric_key');
+    const raised = await raisedOfFabrics(
+      database,
+      providers.map(({ fabric }) => [fabric, []]),
+    );
     return (provider: Provider) =>
-      providerView(provider, counts.get(provider.fabric.name.toLowerCase()) ?? 0, clock);
+      providerView(provider, counts.get(provider.fabric.name.toLowerCase()) ?? 0, raised, clock);
   };
 
   const containerView = async (vaultId: string) => {
@@ -414,15 +423,15 @@ export function fabrics(parts: NounParts): Handlers {
 
     'replicationRecoveryServicesProviders.list': async (request) => {
       const all = (await Promise.all((await reader.fabrics(vaultOf(request))).map(providersOf))).flat();
-      return pageOfAll(request, all, await providerViews(vaultOf(request)));
+      return pageOfAll(request, all, await providerViews(vaultOf(request), all));
     },
     'replicationRecoveryServicesProviders.listByReplicationFabrics': async (request) => {
       const all = await providersOf(await fabricOf(request));
-      return pageOfAll(request, all, await providerViews(vaultOf(request)));
+      return pageOfAll(request, all, await providerViews(vaultOf(request), all));
     },
     'replicationRecoveryServicesProviders.get': async (request) => {
       const provider = await providerOf(request);
-      return { body: (await providerViews(vaultOf(request)))(provider) };
+      return { body: (await providerViews(vaultOf(request), [provider]))(provider) };
     },
     'replicationRecoveryServicesProviders.create': async (request) => {
       checkName(request.parameters.providerName!);

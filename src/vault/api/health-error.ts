@@ -1,5 +1,6 @@
 /** Our health events and errors as the reference's `HealthError`. */
 import type { HealthEvent } from '../../model/health.ts';
+import type { RaisedCondition } from '../store/conditions.ts';
 
 export interface HealthErrorView {
   readonly errorSource: string;
@@ -19,7 +20,7 @@ export interface HealthErrorView {
   readonly innerHealthErrors: readonly never[];
 }
 
-export type HealthCategory = 'Replication' | 'TestFailover' | 'Configuration' | 'FabricInfrastructure';
+export type HealthCategory = RaisedCondition['condition']['category'];
 
 /** `entityId`: what it is about. The same event has the same error id each time it is asked for. */
 export function healthError(
@@ -47,17 +48,34 @@ export function healthError(
   };
 }
 
+/** A condition that the health reconciler has raised. */
+export function conditionError({ id, condition, raisedAt }: RaisedCondition): HealthErrorView {
+  return {
+    ...healthError(
+      {
+        ...condition,
+        severity: severities[condition.severity],
+        raisedAt,
+      },
+      id,
+      condition.category,
+    ),
+    errorLevel: condition.severity,
+  };
+}
+
 const levels = {
   information: 'Information',
   warning: 'Warning',
   error: 'Error',
   critical: 'Critical',
 } as const;
+const severities = { Information: 'information', Warning: 'warning', Critical: 'critical' } as const;
 
 export type Health = 'Normal' | 'Warning' | 'Critical';
 
 /** The worst of them, in the reference's three words. */
-export function healthOf(events: readonly Pick<HealthEvent, 'severity'>[]): Health {
-  if (events.some(({ severity }) => severity === 'critical' || severity === 'error')) return 'Critical';
-  return events.some(({ severity }) => severity === 'warning') ? 'Warning' : 'Normal';
+export function healthOf(errors: readonly Pick<HealthErrorView, 'errorLevel'>[]): Health {
+  if (errors.some(({ errorLevel }) => errorLevel === 'Critical' || errorLevel === 'Error')) return 'Critical';
+  return errors.some(({ errorLevel }) => errorLevel === 'Warning') ? 'Warning' : 'Normal';
 }

@@ -1,13 +1,12 @@
 /** Protected items found by the request's path, and a page of them rendered with as few queries as there are kinds of facts. */
-import { childId } from '../../protocol/arm/resource-id.ts';
+import { childId, idKey } from '../../protocol/arm/resource-id.ts';
+import * as conditions from '../store/conditions.ts';
 import { itemFacts, machineFacts, processServerNames } from '../store/item-facts.ts';
 import * as items from '../store/protected-items.ts';
-import type { Resource } from '../store/resources.ts';
 import { providerIdOf } from './fabrics.ts';
 import { type ItemSurroundings, itemView } from './item-view.ts';
 import { type NounParts, notFound, vaultOf } from './noun.ts';
 import type { ArmRequest } from './operation.ts';
-import { policyInput, policyTerms } from './policies.ts';
 import { type Fabric, SiteReader } from './site-reader.ts';
 
 export class ItemReader {
@@ -21,8 +20,8 @@ export class ItemReader {
 
   /** Of a page: each kind of fact is asked for once. */
   async views(found: readonly items.ItemResource[]): Promise<unknown[]> {
-    const { database, resources, clock } = this.#parts;
-    const [facts, machines, servers] = await Promise.all([
+    const { database, clock } = this.#parts;
+    const [facts, machines, servers, raised] = await Promise.all([
       itemFacts(
         database,
         found.flatMap(({ itemId }) => itemId ?? []),
@@ -35,27 +34,26 @@ export class ItemReader {
         database,
         found.map(({ processServerId }) => processServerId),
       ),
+      conditions.raisedOf(
+        database,
+        found.map(({ id }) => id),
+      ),
     ]);
-    // A page's items are of few fabrics and policies.
+    // A page's items are of few fabrics.
     const fabrics = new Map<string, Fabric | undefined>();
-    const policies = new Map<string, Resource | undefined>();
-    for (const { vaultId, fabricName, policyId } of found) {
+    for (const { vaultId, fabricName } of found) {
       const key = `${vaultId}/${fabricName}`;
       if (!fabrics.has(key)) fabrics.set(key, await this.#sites.findFabric(vaultId, fabricName));
-      if (!policies.has(policyId)) policies.set(policyId, await resources.get(policyId));
     }
     return found.map((item) => {
       const fabric = fabrics.get(`${item.vaultId}/${item.fabricName}`);
-      const policy = policies.get(item.policyId);
       const around: ItemSurroundings = {
         facts: item.itemId && facts.get(item.itemId),
         machine: machines.get(item.machineId),
         processServerName: servers.get(item.processServerId),
         providerId: fabric && providerIdOf(fabric),
         fabricInstanceType: fabric?.instanceType ?? 'VMware',
-        rpoThresholdMinutes: policyTerms(
-          policy === undefined ? { instanceType: item.instanceType } : policyInput(policy),
-        ).rpoThresholdMinutes,
+        raised: raised.get(idKey(item.id)) ?? [],
         now: clock.now(),
       };
       return itemView(item, around);

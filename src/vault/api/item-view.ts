@@ -3,12 +3,9 @@
  * Pure, so that a list of thousands and a single item are rendered by the same lines.
  *
  *     RPO      = now − the moment of the newest recovery point (a bookmark that is whole on the replica store)
- *     health   = why the log processor stands still, resyncs, a broken RPO, a machine that is silent, and what has been
- *                raised since the newest recovery point: a point that was cut after an event shows that it has passed
+ *     health   = the conditions that hold (`reconcilers/health.ts`), and what was raised since the newest recovery point
  *     progress = of disks that are being compared; 100 % for the others
  */
-import type { HealthEvent } from '../../model/health.ts';
-import type { ProtectedDiskId } from '../../model/ids.ts';
 import {
   allowedOperations,
   protectionStateDescriptions,
@@ -16,12 +13,12 @@ import {
 } from '../../model/protection-state.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { ReportedMachine } from '../../protocol/control/site-link.ts';
+import type { RaisedCondition } from '../store/conditions.ts';
 import type { ItemFacts } from '../store/item-facts.ts';
 import type { ItemResource } from '../store/protected-items.ts';
 import { pick, recoveryFabricName } from './fabrics.ts';
-import { healthError, healthOf } from './health-error.ts';
+import { conditionError, type HealthErrorView, healthError, healthOf } from './health-error.ts';
 import { lastName, resourceView } from './noun.ts';
-import { silentMilliseconds } from './site-reader.ts';
 
 export interface ItemSurroundings {
   readonly facts: ItemFacts | undefined;
@@ -29,7 +26,8 @@ export interface ItemSurroundings {
   readonly processServerName: string | undefined;
   readonly providerId: string | undefined;
   readonly fabricInstanceType: string;
-  readonly rpoThresholdMinutes: number;
+  /** What the health reconciler says of it. */
+  readonly raised: readonly RaisedCondition[];
   readonly now: number;
 }
 
@@ -41,66 +39,25 @@ export function rpoSeconds(facts: ItemFacts | undefined, now: number): number | 
   return takenAt === undefined ? undefined : Math.max(0, Math.round((now - Date.parse(takenAt)) / 1000));
 }
 
-export function itemHealth(item: ItemResource, around: ItemSurroundings): HealthEvent[] {
-  const { facts, machine, now } = around;
-  // While nothing flows forward nothing can be late.
-  if (facts === undefined || item.condition.activeLocation !== 'Primary') return [];
-  const found: HealthEvent[] = [];
-  if (facts.blocked) found.push(facts.blocked);
-  const rpo = rpoSeconds(facts, now);
-  if (rpo !== undefined && rpo > around.rpoThresholdMinutes * 60)
-    found.push({
-      code: 'RpoThresholdExceeded',
-      severity: rpo > 4 * around.rpoThresholdMinutes * 60 ? 'critical' : 'warning',
-      summary: `the newest recovery point is ${Math.floor(rpo / 60)} minutes old; the policy asks for ${around.rpoThresholdMinutes}`,
-      possibleCauses:
-        'The machine or its process server is not connected, more is written than the line carries, or a resync is under way.',
-      recommendedAction: 'Look at the process server’s pending data, and at the other health errors.',
-      raisedAt: new Date(
-        Date.parse(facts.latestPoint!.takenAt) + around.rpoThresholdMinutes * 60_000,
-      ).toISOString(),
-      context: { rpoSeconds: rpo },
-    });
-  for (const disk of facts.states)
-    if (disk.state === 'resync')
-      found.push({
-        code: 'ResyncRequired',
-        severity: 'warning',
-        summary: `the disk ${pathOf(facts, disk.diskId)} is being compared with its replica${disk.cause === undefined ? '' : ` (${disk.cause})`}`,
-        possibleCauses: 'Changes could have been missed; the comparison finds and sends what differs.',
-        recommendedAction: 'Nothing: recovery points come again when it has ended.',
-        raisedAt:
-          facts.progress.find(({ diskId }) => diskId === disk.diskId)?.startedAt ??
-          facts.appliedAt ??
-          item.createdAt,
-        context: { diskId: disk.diskId },
-      });
-  if (machine !== undefined) {
-    const heard = Date.parse(machine.mobilityService.lastHeartbeatAt);
-    if (now - heard > silentMilliseconds)
-      found.push({
-        code: 'MobilityServiceSilent',
-        severity: 'critical',
-        summary: `the mobility service of ${machine.name} has not been heard of for ${Math.floor((now - heard) / 60_000)} minutes`,
-        possibleCauses: 'The machine is down, its mobility service is stopped, or the network is cut.',
-        recommendedAction: 'Start it. Changes are kept track of on the machine meanwhile.',
-        raisedAt: machine.mobilityService.lastHeartbeatAt,
-        context: { machineId: machine.machineId },
-      });
-  }
+/**
+ * Conditions that hold, and what has been raised since the newest recovery point: a point that was cut after an event shows
+ * that what it spoke of has passed.
+ */
+export function itemHealth(item: ItemResource, around: ItemSurroundings): HealthErrorView[] {
+  const found = around.raised.map(conditionError);
+  const { facts } = around;
+  // While nothing flows forward, nothing of it can be wrong.
+  if (facts === undefined || item.condition.activeLocation !== 'Primary') return found;
   const since = facts.latestPoint?.processedAt ?? '';
   for (const event of facts.events)
     if (
       event.severity !== 'information' &&
       event.raisedAt > since &&
-      !found.some(({ code, raisedAt }) => code === event.code && raisedAt === event.raisedAt)
+      !found.some(({ errorCode }) => errorCode === event.code)
     )
-      found.push(event);
+      found.push(healthError(event, item.id));
   return found;
 }
-
-const pathOf = (facts: ItemFacts, diskId: ProtectedDiskId) =>
-  facts.disks.find((disk) => disk.diskId === diskId)?.path ?? diskId;
 
 /** The reference's way to say that nothing is going on. */
 export const idleScenario = (vaultId: string) => ({
@@ -110,9 +67,8 @@ export const idleScenario = (vaultId: string) => ({
 });
 
 export function itemView(item: ItemResource, around: ItemSurroundings): unknown {
-  const events = itemHealth(item, around);
+  const healthErrors = itemHealth(item, around);
   const { condition } = item;
-  const healthErrors = events.map((event) => healthError(event, item.id));
   const containerName = lastName(item.containerId);
   return resourceView(item.id, {
     friendlyName: item.friendlyName,
@@ -133,7 +89,7 @@ export function itemView(item: ItemResource, around: ItemSurroundings): unknown 
     switchProviderState: 'None',
     switchProviderStateDescription: 'None',
     allowedOperations: item.jobId === undefined ? allowedOperations(condition) : [],
-    replicationHealth: around.facts === undefined ? 'None' : healthOf(events),
+    replicationHealth: around.facts === undefined ? 'None' : healthOf(healthErrors),
     failoverHealth: around.facts?.latestPoint === undefined ? 'None' : 'Normal',
     healthErrors,
     policyId: item.policyId,

@@ -7,7 +7,7 @@ import { parseFilter } from '../../protocol/arm/filter.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import type { Resource } from '../store/resources.ts';
 import { errors } from './errors.ts';
-import { draOf, pick, processServerDetails } from './fabrics.ts';
+import { draOf, pick, processServerDetails, raisedOfFabrics } from './fabrics.ts';
 import {
   checkName,
   deleteRow,
@@ -54,7 +54,7 @@ function checkVcenter(sent: Readonly<Record<string, unknown>>, isNew: boolean): 
 }
 
 export function siteResources(parts: NounParts): Handlers {
-  const { resources, clock } = parts;
+  const { resources, database } = parts;
   const sites = new SiteReader(parts);
   const fabricOf = (request: ArmRequest) => sites.fabric(vaultOf(request), request.parameters.fabricName!);
   const under = async (request: ArmRequest, collection: string, name: string) =>
@@ -164,30 +164,28 @@ export function siteResources(parts: NounParts): Handlers {
       const fabrics = (await sites.fabrics(vaultOf(request))).filter(
         (fabric) => fabric.site !== undefined && (wish === undefined || fabric.name.toLowerCase() === wish),
       );
-      const views = await Promise.all(
-        fabrics.map(async (fabric) => {
-          const servers = await sites.processServers(fabric);
-          const first = servers[0];
-          return {
-            properties: {
-              providerSpecificDetails: {
-                instanceType: 'InMageRcm',
-                appliances: [
-                  {
-                    id: fabric.site!.siteId,
-                    name: fabric.site!.hostName,
-                    fabricArmId: fabric.id,
-                    ...(first === undefined
-                      ? {}
-                      : { processServer: processServerDetails(first, fabric, clock.now()) }),
-                    dra: draOf(fabric, servers, clock.now()),
-                  },
-                ],
-              },
-            },
-          };
-        }),
+      const served = await Promise.all(
+        fabrics.map(async (fabric) => [fabric, await sites.processServers(fabric)] as const),
       );
+      const raised = await raisedOfFabrics(database, served);
+      const views = served.map(([fabric, servers]) => ({
+        properties: {
+          providerSpecificDetails: {
+            instanceType: 'InMageRcm',
+            appliances: [
+              {
+                id: fabric.site!.siteId,
+                name: fabric.site!.hostName,
+                fabricArmId: fabric.id,
+                ...(servers[0] === undefined
+                  ? {}
+                  : { processServer: processServerDetails(servers[0], fabric, raised) }),
+                dra: draOf(fabric, servers, raised),
+              },
+            ],
+          },
+        },
+      }));
       return pageOfAll(request, views, (view) => view);
     },
 

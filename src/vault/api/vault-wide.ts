@@ -1,10 +1,10 @@
 /** What a vault has once: alert settings, vault settings, and the health of all that is in it. */
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
+import type { RaisedCondition } from '../store/conditions.ts';
+import * as conditions from '../store/conditions.ts';
 import * as items from '../store/protected-items.ts';
-import { type ItemCondition, vaultConditions } from '../store/vault-conditions.ts';
 import { errors } from './errors.ts';
-import { fabricHealth } from './fabrics.ts';
-import { healthError, healthOf } from './health-error.ts';
+import { conditionError } from './health-error.ts';
 import {
   allInVault,
   checkName,
@@ -19,7 +19,6 @@ import {
   vaultOf,
 } from './noun.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
-import { policyInput, policyTerms } from './policies.ts';
 import { containerOf, SiteReader } from './site-reader.ts';
 
 const defaultAlerts = { sendToOwners: 'DoNotSend', customEmailAddresses: [], locale: 'en-US' };
@@ -51,7 +50,7 @@ function checkAlerts(sent: Readonly<Record<string, unknown>>): void {
 }
 
 export function vaultWide(parts: NounParts): Handlers {
-  const { resources, database, clock } = parts;
+  const { resources, database } = parts;
   const sites = new SiteReader(parts);
   /** Rows of a collection, with one more that is there by itself unless a row has its name. */
   const withDefault = async (request: ArmRequest, collection: string, name: string, properties: object) => {
@@ -138,118 +137,76 @@ export function vaultWide(parts: NounParts): Handlers {
   };
 
   async function vaultHealth(vaultId: string): Promise<unknown> {
-    const now = clock.now();
-    const policies = new Map(
-      (await allInVault(resources, vaultId, 'replicationPolicies')).map((row) => [
-        idKey(row.id),
-        policyTerms(policyInput(row)).rpoThresholdMinutes,
-      ]),
-    );
-    const conditions = await vaultConditions(database, vaultId);
-    const late = (one: ItemCondition) =>
-      one.latestPointAt !== undefined &&
-      now - Date.parse(one.latestPointAt) > (policies.get(one.policyKey) ?? 15) * 60_000;
-    const of = (fits: (one: ItemCondition) => boolean) => conditions.filter(fits).map(({ itemId }) => itemId);
-    const blocked = of((one) => one.isBlocked);
-    const resyncing = of((one) => one.isResyncing);
-    const overdue = of(late);
-    const critical = new Set(blocked);
-    const warned = new Set([...resyncing, ...overdue].filter((id) => !critical.has(id)));
-
-    const fabrics = await sites.fabrics(vaultId);
-    const fabricEvents = await Promise.all(
-      fabrics.map(async (fabric) => fabricHealth(fabric, await sites.processServers(fabric), now)),
-    );
-    const counts = await items.countBy(database, vaultId, 'container_key');
+    const [raised, itemCount, counts, fabrics] = await Promise.all([
+      conditions.raisedInVault(database, vaultId, conditionsMax),
+      items.count(database, { vaultId }),
+      items.countBy(database, vaultId, 'container_key'),
+      sites.fabrics(vaultId),
+    ]);
+    const isOfItem = ({ id }: RaisedCondition) => /\/replicationProtectedItems\//i.test(id);
+    const isOfVault = ({ id }: RaisedCondition) => idKey(id) === idKey(vaultId);
+    const ofItems = raised.filter(isOfItem);
+    const ofFabrics = raised.filter((one) => !isOfItem(one) && !isOfVault(one));
     const containers = fabrics.flatMap((fabric) => containerOf(fabric) ?? []);
+    const withItems = containers.filter(({ id }) => (counts.get(idKey(id)) ?? 0) > 0).length;
     return resourceView(childId(vaultId, 'replicationVaultHealth', 'default'), {
-      vaultErrors: fabrics.flatMap((fabric, index) =>
-        fabricEvents[index]!.filter(({ code }) => code === 'ConfigurationServerSilent').map((event) =>
-          healthError(event, fabric.id, 'FabricInfrastructure'),
-        ),
-      ),
+      vaultErrors: raised.filter(isOfVault).map(conditionError),
       protectedItemsHealth: {
-        resourceCount: conditions.length,
-        issues: [
-          issue(
-            'ReplicationStopped',
-            'Error',
-            'Replication stands still',
-            'ReplicationProtectedItem',
-            blocked,
-          ),
-          issue(
-            'RpoThresholdExceeded',
-            'Warning',
-            'Recovery points are older than the policy asks for',
-            'ReplicationProtectedItem',
-            overdue,
-          ),
-          issue(
-            'ResyncRequired',
-            'Warning',
-            'Disks are being compared with their replica',
-            'ReplicationProtectedItem',
-            resyncing,
-          ),
-        ].flatMap((one) => one ?? []),
-        categorizedResourceCounts: {
-          Normal: conditions.length - critical.size - warned.size,
-          Warning: warned.size,
-          Critical: critical.size,
-        },
+        resourceCount: itemCount,
+        issues: issuesOf(ofItems, 'ReplicationProtectedItem'),
+        categorizedResourceCounts: categories(itemCount, ofItems, ({ id }) => idKey(id)),
       },
       fabricsHealth: {
         resourceCount: fabrics.length,
-        issues: fabrics.flatMap((fabric, index) =>
-          fabricEvents[index]!.filter(({ severity }) => severity !== 'information').map((event) => ({
-            summaryCode: event.code,
-            category: 'FabricInfrastructure',
-            severity: event.severity === 'warning' ? 'Warning' : 'Error',
-            summaryMessage: event.summary,
-            affectedResourceType: 'Fabric',
-            affectedResourceSubtype: fabric.instanceType,
-            affectedResourceCorrelationIds: [fabric.id],
-          })),
+        issues: issuesOf(ofFabrics, 'Fabric'),
+        categorizedResourceCounts: categories(fabrics.length, ofFabrics, ({ id }) =>
+          idKey(id).split('/').slice(0, 11).join('/'),
         ),
-        categorizedResourceCounts: categories(fabricEvents.map(healthOf)),
       },
       containersHealth: {
         resourceCount: containers.length,
         issues: [],
-        categorizedResourceCounts: {
-          WithItems: containers.filter(({ id }) => (counts.get(idKey(id)) ?? 0) > 0).length,
-          Empty: containers.filter(({ id }) => (counts.get(idKey(id)) ?? 0) === 0).length,
-        },
+        categorizedResourceCounts: { WithItems: withItems, Empty: containers.length - withItems },
       },
     });
   }
 }
 
+/** Of a vault of ten thousand items, each with one. */
+const conditionsMax = 10_000;
 /** Ids that are named with an issue; the count is in the text. */
 const namedMax = 100;
 
-function issue(
-  summaryCode: string,
-  severity: 'Warning' | 'Error',
-  what: string,
-  affectedResourceType: string,
-  ids: readonly string[],
-): unknown {
-  if (ids.length === 0) return undefined;
-  return {
-    summaryCode,
-    category: 'Replication',
-    severity,
-    summaryMessage: `${what}: ${ids.length}`,
-    affectedResourceType,
-    affectedResourceSubtype: '',
-    affectedResourceCorrelationIds: ids.slice(0, namedMax),
-  };
+/** One for each code, with how many it is about. */
+function issuesOf(raised: readonly RaisedCondition[], affectedResourceType: string): unknown[] {
+  return [...Map.groupBy(raised, ({ condition }) => condition.code)].map(([summaryCode, all]) => {
+    const worst = all.find(({ condition }) => condition.severity === 'Critical') ?? all[0]!;
+    const { category, severity, summary } = worst.condition;
+    return {
+      summaryCode,
+      category,
+      severity: severity === 'Critical' ? 'Error' : severity === 'Warning' ? 'Warning' : 'Info',
+      summaryMessage: all.length === 1 ? summary : `${summary} (and ${all.length - 1} more)`,
+      affectedResourceType,
+      affectedResourceSubtype: '',
+      affectedResourceCorrelationIds: all.slice(0, namedMax).map(({ id }) => id),
+    };
+  });
 }
 
-function categories(all: readonly string[]): Record<string, number> {
-  return Object.fromEntries(
-    ['Normal', 'Warning', 'Critical'].map((name) => [name, all.filter((one) => one === name).length]),
-  );
+/** How many are how well; `objectOf`: what a condition counts for. */
+function categories(
+  count: number,
+  raised: readonly RaisedCondition[],
+  objectOf: (one: RaisedCondition) => string,
+): Record<string, number> {
+  const of = (severity: string) =>
+    new Set(raised.filter(({ condition }) => condition.severity === severity).map(objectOf));
+  const critical = of('Critical');
+  const warned = new Set([...of('Warning')].filter((object) => !critical.has(object)));
+  return {
+    Normal: Math.max(0, count - critical.size - warned.size),
+    Warning: warned.size,
+    Critical: critical.size,
+  };
 }

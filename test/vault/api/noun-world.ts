@@ -9,6 +9,7 @@ import { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import type { ItemOperation } from '../../../src/model/protection-state.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import { silentLog } from '../../../src/platform/log.ts';
+import { Metrics } from '../../../src/platform/metrics.ts';
 import type { Database } from '../../../src/platform/mysql.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId, vaultResourceId } from '../../../src/protocol/arm/resource-id.ts';
@@ -17,6 +18,7 @@ import { mustExist, nounsOfVault } from '../../../src/vault/api/nouns.ts';
 import { refusedHandlers } from '../../../src/vault/api/refused.ts';
 import { JobEngine } from '../../../src/vault/jobs/engine.ts';
 import type { SomeWorkflow, Step, Workflow } from '../../../src/vault/jobs/workflow.ts';
+import { HealthReconciler } from '../../../src/vault/reconcilers/health.ts';
 import * as dataPlane from '../../../src/vault/store/items.ts';
 import { MariaJobStore } from '../../../src/vault/store/jobs.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
@@ -41,6 +43,8 @@ export interface NounWorld {
   readonly database: Database;
   readonly resources: Resources;
   readonly engine: JobEngine;
+  /** One pass of the standing duty. */
+  readonly lookAtHealth: () => Promise<void>;
   /** A site that has registered and reported these machines. */
   site(
     name: string,
@@ -58,8 +62,8 @@ export async function startNounWorld(clock: Clock = systemClock): Promise<NounWo
   const engine: JobEngine = new JobEngine({
     store: new MariaJobStore(database),
     workflows: [
-      ...resourceChanges({ database, resources, clock }),
-      exportJobs(() => engine) as unknown as SomeWorkflow,
+      ...resourceChanges({ database, resources, clock, healthMilliseconds: 0 }),
+      exportJobs(() => engine),
       ...standInItemWorkflows(database),
     ],
     clock,
@@ -77,12 +81,23 @@ export async function startNounWorld(clock: Clock = systemClock): Promise<NounWo
     parts: { jobs: engine },
   });
   await resources.put(vaultId, { location: 'here' });
+  const health = new HealthReconciler({
+    database,
+    clock,
+    log: silentLog,
+    metrics: new Metrics(),
+    vaultIds: async () => [vaultId],
+    storeFacts: async () => ({ replicaFreePercent: 50, cacheFreePercent: 50 }),
+    policyTimes: async () => ({ rpoThresholdSeconds: 900, applicationConsistentSeconds: 0 }),
+    onChange: () => {},
+  });
   return {
     arm,
     sdk: arm.siteRecovery(),
     database,
     resources,
     engine,
+    lookAtHealth: () => health.pass(),
     site: async (name, machines = []) => {
       const siteId = systemRandom.uuid();
       const now = new Date(clock.now()).toISOString();

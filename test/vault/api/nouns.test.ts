@@ -548,6 +548,40 @@ test('a plan is checked whole, kept as sent, and says what may be done with it',
   t.is(await code(sdk.replicationRecoveryPlans.get(...at, 'plan')), 'ResourceNotFound');
 });
 
+test('a condition that holds shows at the item, in the vault’s health and as an event, until it is over', async (t) => {
+  const { sdk, database } = world;
+  const item = () => sdk.replicationProtectedItems.get(...at, 'Oslo', 'Oslo-container', 'p1');
+  const itemId = (await item()).properties!.eventCorrelationId!;
+  await database.change('UPDATE recovery_points SET taken_at = ?, processed_at = ? WHERE item_id = ?', [
+    new Date(Date.now() - 7_200_000),
+    new Date(Date.now() - 7_200_000),
+    itemId,
+  ]);
+  await world.lookAtHealth();
+  const late = (await item()).properties!;
+  t.is(late.replicationHealth, 'Critical');
+  t.deepEqual(
+    late.healthErrors!.map(({ errorCode, errorLevel }) => [errorCode, errorLevel]),
+    [['RpoExceeded', 'Critical']],
+  );
+  t.true(late.healthErrors![0]!.recommendedAction!.length > 0);
+  const health = (await sdk.replicationVaultHealth.get(...at)).properties!;
+  t.deepEqual(health.protectedItemsHealth!.categorizedResourceCounts, { Normal: 1, Warning: 0, Critical: 1 });
+  t.is(health.protectedItemsHealth!.issues![0]!.summaryCode, 'RpoExceeded');
+  const filter = "eventCode eq 'RpoExceeded' and fabricName eq 'oslo'";
+  const [raised] = await all(sdk.replicationEvents.list(...at, { filter }));
+  t.is(raised!.properties!.severity, 'Critical');
+  t.is((await sdk.replicationEvents.get(...at, raised!.name!)).id, raised!.id);
+  await addPoint(database, itemId, new Date().toISOString());
+  await world.lookAtHealth();
+  t.is((await item()).properties!.replicationHealth, 'Normal');
+  const after = await all(sdk.replicationEvents.list(...at, { filter }));
+  t.deepEqual(
+    after.map(({ properties }) => properties!.severity),
+    ['OK', 'Critical'],
+  );
+});
+
 test('jobs are listed by the reference’s query, shown with their tasks, exported and steered', async (t) => {
   const { sdk } = world;
   const list = (filter?: string) =>
