@@ -7,33 +7,10 @@
  */
 import siteRecoveryOperations from './description/site-recovery-operations.json' with { type: 'json' };
 import vaultOperations from './description/vault-operations.json' with { type: 'json' };
+import type { Method, Operation } from './operation.ts';
 import { ownOperations } from './own-operations.ts';
 
-export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'HEAD';
-
-export interface Operation {
-  /** `<group>.<operation>`, unique over both APIs. */
-  readonly id: string;
-  /** `own`: described by neither of the reference's two documents (`own-operations.ts`). */
-  readonly api: 'siteRecovery' | 'vaults' | 'own';
-  readonly method: Method;
-  /** `/subscriptions/{subscriptionId}/…`; parameters in braces, one segment each. */
-  readonly path: string;
-  readonly longRunning: boolean;
-  readonly paged: boolean;
-  /** Names of query parameters besides `api-version`. */
-  readonly query: readonly string[];
-  readonly statuses: readonly number[];
-  /** Names of models. */
-  readonly body: string | undefined;
-  readonly response: string | undefined;
-  /** Of a page's `value`. */
-  readonly items: string | undefined;
-  /** What a long-running operation ends with. */
-  readonly result: string | undefined;
-  /** The name that `@azure/arm-recoveryservices-siterecovery` 5.1.0 or `@azure/arm-recoveryservices` 6.0.0 gives it. */
-  readonly npmName: string | undefined;
-}
+export type { Method, Operation } from './operation.ts';
 
 interface Described {
   readonly group: string;

@@ -2,7 +2,7 @@
  * Operations that clients of the reference use and that neither of its two descriptions has: subscriptions, resource groups,
  * roles, the activity log, registration keys, and the status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
  */
-import type { Operation } from './description.ts';
+import type { Operation } from './operation.ts';
 
 const groups = '/subscriptions/{subscriptionId}/resourcegroups';
 
