@@ -6,6 +6,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { removeLeftovers } from './leftovers.ts';
 
 const started = performance.now();
 const seconds = () => `${((performance.now() - started) / 1000).toFixed(0)} s`;
@@ -21,6 +22,7 @@ for (const [program, ...args] of [
   }
 }
 console.log(`check: clean after ${seconds()}`);
+for (const path of await removeLeftovers()) console.log(`left by a run that was killed, removed: ${path}`);
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
