@@ -7,6 +7,7 @@
  *     <data>/database/        private MariaDB     <data>/cache/       objects waiting
  *     <data>/replica[.img]    replica disks       <data>/archive/     applied manifests
  *     <data>/machines/        consoles, displays  <data>/failovers/   proofs of test failovers
+ *     <data>/scripts/         of recovery plans
  */
 import { join } from 'node:path';
 import type { ProtectedItemId } from '../model/ids.ts';
@@ -63,7 +64,9 @@ import type { ProtectedItem } from './store/vault-store.ts';
 import { verifyItem } from './verify/verify.ts';
 import { itemWorkflows } from './workflows/all.ts';
 import { exportJobs } from './workflows/export-jobs.ts';
+import { planReader } from './workflows/plan-shape.ts';
 import { resourceChanges } from './workflows/resource-changes.ts';
+import { scriptsIn } from './workflows/scripts.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -287,6 +290,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         orders: desk,
         testFailovers,
         failovers: failoverRecords(database),
+        readPlan: planReader(resources),
+        runScript: scriptsIn(at('scripts'), files),
         provider,
         proofsFolder: at('failovers'),
         newSealedKey: () => seal(masterKey, random.bytes(itemKeyBytes), random),

@@ -22,7 +22,9 @@ import type { ItemResource } from '../../src/vault/store/protected-items.ts';
 import type { OrderContent } from '../../src/vault/store/site-orders.ts';
 import type { TestFailoverRecord } from '../../src/vault/store/test-failovers.ts';
 import type { ProtectedItem, RecoveryPoint } from '../../src/vault/store/vault-store.ts';
+import { errors as workflowErrors } from '../../src/vault/workflows/errors.ts';
 import type { ItemRecords, WorkflowParts } from '../../src/vault/workflows/parts.ts';
+import type { PlanShape } from '../../src/vault/workflows/plan-shape.ts';
 
 /** Time a hundred times as fast: what a workflow waits for is over soon, and what it measures is still in order. */
 export function fastClock(factor = 100): Clock {
@@ -158,6 +160,9 @@ export interface WorkflowWorld extends AsyncDisposable {
   readonly testFailovers: Map<string, TestFailoverRecord>;
   readonly failovers: Map<string, FailoverRecord>;
   readonly machineId: string;
+  readonly plans: Map<string, PlanShape>;
+  /** What ran on the vault: name and arguments. A script named `broken` fails. */
+  readonly scripts: string[];
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
   /** Makes an item in this condition with two points, and answers its resource id. */
@@ -185,7 +190,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
   const failovers: WorkflowWorld['failovers'] = new Map();
   const leftovers = new Set<string>();
   const chains = new Set<string>();
-  let pointCount = 0;
+  const itemIds: string[] = [];
   const items = new MemoryItemRecords(
     async (itemId) => (await store.listPoints(itemId, { limit: 1 })).length > 0,
   );
@@ -235,11 +240,15 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
   } as ReplicaStore;
 
   const addPoint: WorkflowWorld['addPoint'] = async (itemId, type = 'CrashConsistent', pointId) => {
-    const sequence = ++pointCount;
+    // By item, so that the ids do not depend on who comes first.
+    const known = points.get(itemId) ?? new Set();
+    const sequence = known.size + 1;
+    const item = itemIds.indexOf(itemId);
     const takenAt = new Date(clock.now() + sequence).toISOString();
     const point: RecoveryPoint = {
       pointId:
-        pointId ?? RecoveryPointId.parse(`50000000-0000-4000-8000-${String(sequence).padStart(12, '0')}`),
+        pointId ??
+        RecoveryPointId.parse(`5000000${item}-0000-4000-8000-${String(sequence).padStart(12, '0')}`),
       itemId,
       type,
       method: 'quiet',
@@ -259,7 +268,6 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       changedBytes: 0,
       point,
     });
-    const known = points.get(itemId) ?? new Set();
     points.set(itemId, known.add(point.pointId));
     return point;
   };
@@ -274,6 +282,8 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     testFailovers,
     failovers,
     machineId,
+    plans: new Map(),
+    scripts: [],
     siteMood: 'well',
     addItem: async (name, condition = {}) => {
       const id = `${containerId}/replicationProtectedItems/${name}`;
@@ -286,6 +296,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
         retention: { rules: [{ untilSeconds: 3600, everySeconds: 0 }] },
         createdAt: new Date(clock.now()).toISOString(),
       };
+      itemIds.push(itemId);
       await store.addItem(item, random.bytes(1));
       leftovers.add(itemId);
       items.rows.set(id.toLowerCase(), {
@@ -325,13 +336,16 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       ),
       dataItems: (await store.listItems({ limit: 100 })).map(({ createdAt: _, ...item }) => item),
       points: [...points].map(([itemId, ids]) => [itemId, ids.size]),
-      failovers: [...failovers.values()].map(({ startedAt, pointTakenAt, committedAt, ...record }) => ({
-        ...record,
-        times: [startedAt, pointTakenAt, committedAt].map((at) => at !== undefined),
-      })),
+      failovers: [...failovers.values()]
+        .sort((a, b) => (a.itemId < b.itemId ? -1 : 1))
+        .map(({ startedAt, pointTakenAt, committedAt, ...record }) => ({
+          ...record,
+          times: [startedAt, pointTakenAt, committedAt].map((at) => at !== undefined),
+        })),
       testFailovers: [...testFailovers.values()]
         .filter(({ state }) => state !== 'failed')
-        .map(({ failoverId, state, machineName, pointId }) => ({ failoverId, state, machineName, pointId })),
+        .map(({ failoverId, state, machineName, pointId }) => ({ failoverId, state, machineName, pointId }))
+        .sort((a, b) => (a.failoverId < b.failoverId ? -1 : 1)),
       protectedBySite: protectedBySite(orders),
     }),
     parts: {
@@ -414,6 +428,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
         remove: async (itemId, failoverId) => {
           if (failovers.get(itemId)?.failoverId === failoverId) failovers.delete(itemId);
         },
+      },
+      readPlan: async (id) => world.plans.get(id),
+      runScript: async ({ name, arguments: given }) => {
+        world.scripts.push([name, ...given].join(' '));
+        if (name === 'broken') throw workflowErrors.ScriptFailed(name, 3, 'no luck');
+        return { output: `${name} was here` };
       },
       provider,
       proofsFolder: join(folder, 'proofs'),

@@ -12,6 +12,7 @@ import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { errors as vaultErrors } from '../errors.ts';
 import * as items from '../store/protected-items.ts';
 import type { Resource } from '../store/resources.ts';
+import { actionSeconds } from '../workflows/plan-shape.ts';
 import { errors } from './errors.ts';
 import { recoveryFabricName } from './fabrics.ts';
 import { idleScenario } from './item-view.ts';
@@ -41,16 +42,6 @@ const actionsMax = 20;
 const actionKinds = ['ScriptActionDetails', 'AutomationRunbookActionDetails', 'ManualActionDetails'];
 const actionSecondsMax = 24 * 3600;
 const failoverKinds = ['PlannedFailover', 'UnplannedFailover', 'TestFailover', 'ReverseReplicate', 'Commit'];
-
-/** `600`, `00:10:00` and `PT10M` are ten minutes each; undefined: none of the three. */
-export function actionSeconds(text: string): number | undefined {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  const clock = /^(\d{1,3}):([0-5]\d):([0-5]\d)$/.exec(text);
-  if (clock) return Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3]);
-  const period = /^PT(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)?(?:(\d{1,6})S)?$/i.exec(text);
-  if (period) return Number(period[1] ?? 0) * 3600 + Number(period[2] ?? 0) * 60 + Number(period[3] ?? 0);
-  return undefined;
-}
 
 /** What is wrong by itself; whether its items are there is asked afterwards. */
 export function checkGroups(groups: readonly PlanGroup[]): void {

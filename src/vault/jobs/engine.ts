@@ -58,7 +58,7 @@ import {
   undoTriesMax,
   waitLookMilliseconds,
 } from './limits.ts';
-import { type Replay, replay } from './replay.ts';
+import { outputsOf, type Replay, replay } from './replay.ts';
 import { tasksOf } from './tasks.ts';
 import type {
   JobTarget,
@@ -179,7 +179,7 @@ export class JobEngine implements Jobs {
       if (hasEnded(row.state)) throw errors.JobNotCancelable(jobId, `it is ${row.state}`);
       if (row.cancelRequested) return {};
       const workflow = this.#workflows.get(row.workflow);
-      const state = workflow && replay(stepsOf(workflow, row), log);
+      const state = workflow && replay(stepsOf(workflow, row, log), log);
       if (state?.isPast) throw errors.JobNotCancelable(jobId, 'what it did cannot be taken back any more');
       if (state?.unwinding) throw errors.JobNotCancelable(jobId, 'it has failed and is being undone');
       if (workflow && !workflow.cancelable && state?.next.next !== 'stand')
@@ -205,7 +205,7 @@ export class JobEngine implements Jobs {
     await this.#options.store.steer(jobId, (row, log) => {
       const workflow = this.#workflows.get(row.workflow);
       if (row.state !== 'Suspended' || !workflow) throw errors.JobNotSuspended(jobId, row.state);
-      const { next } = replay(stepsOf(workflow, row), log);
+      const { next } = replay(stepsOf(workflow, row, log), log);
       if (next.next === 'end') throw errors.JobNotSuspended(jobId, 'about to end');
       return {
         entries: [
@@ -434,8 +434,8 @@ export class JobEngine implements Jobs {
       return this.#end(lease, row, [], 'Failed', jobError(error, 'input', this.#options.clock));
     }
     const input = parsed.data;
-    const steps = workflow.steps(input);
     const log = await store.log(lease.jobId);
+    const steps = workflow.steps(input, outputsOf(log));
     const state = replay(steps, log);
     if (!state.unwinding && (await this.#stillWaits(lease, row))) return false;
     if (state.unwinding && (await this.#waitsForChildren(lease, row))) return false;
@@ -462,7 +462,7 @@ export class JobEngine implements Jobs {
             change,
           });
         else if (row.wait !== undefined || row.state !== 'InProgress') await this.#write(lease, { change });
-        return this.#do(running, row, workflow, input, next.step, state, next.resumeComments, steps);
+        return this.#do(running, row, workflow, input, next.step, state, next.resumeComments);
       }
     }
   }
@@ -488,7 +488,8 @@ export class JobEngine implements Jobs {
         return keep(this.#look(wait.until));
       case 'jobs': {
         const children = await Promise.all(wait.jobIds.map((jobId) => store.byId(jobId)));
-        if (children.every((child) => !child || hasEnded(child.state))) return false;
+        const ended = children.filter((child) => !child || hasEnded(child.state)).length;
+        if (wait.any === true ? ended > 0 : ended === children.length) return false;
         return keep(this.#now(waitLookMilliseconds));
       }
     }
@@ -521,7 +522,6 @@ export class JobEngine implements Jobs {
     step: AnyStep,
     state: Replay<AnyStep>,
     resumeComments: string | undefined,
-    steps: readonly AnyStep[],
   ): Promise<boolean> {
     const { lease } = running;
     running.isPast = state.isPast;
@@ -542,8 +542,8 @@ export class JobEngine implements Jobs {
       step: step.name,
       ...(result === undefined ? {} : { output: result }),
     };
-    if (steps.at(-1) === step && !running.work.signal.aborted) {
-      const all = { ...state.outputs, [step.name]: result ?? null };
+    const all = { ...state.outputs, [step.name]: result ?? null };
+    if (workflow.steps(input, all).at(-1)?.name === step.name && !running.work.signal.aborted) {
       return this.#conclude(lease, row, [entry], workflow, input, all, 'Succeeded');
     }
     await this.#write(lease, { entries: [entry], ...withProgress(running) });
@@ -579,7 +579,7 @@ export class JobEngine implements Jobs {
     state: Replay<AnyStep>,
     input: unknown,
   ): Promise<boolean> {
-    const { log, clock, store } = this.#options;
+    const { clock, store } = this.#options;
     const { lease } = running;
     const entries: LogEntry[] = begun ? [] : [{ entry: 'UndoStarted', at: this.#now(), step: step.name }];
     await this.#write(lease, {
@@ -596,13 +596,11 @@ export class JobEngine implements Jobs {
       await step.undo!(this.#context(running, row, step, state, input, running.undo, undefined));
     } catch (error) {
       this.#interrupted(running, error);
-      log.error('job-step-not-undone', { jobId: lease.jobId, step: step.name, error });
+      this.#options.log.error('job-step-not-undone', { jobId: lease.jobId, step: step.name, error });
       const kept = jobError(error, step.name, clock);
       const entry: LogEntry = { entry: 'UndoFailed', at: this.#now(), step: step.name, error: kept };
-      const { next } = replay(stepsOf(this.#workflows.get(row.workflow)!, row), [
-        ...(await store.log(lease.jobId)),
-        entry,
-      ]);
+      const log = await store.log(lease.jobId);
+      const { next } = replay(stepsOf(this.#workflows.get(row.workflow)!, row, log), [...log, entry]);
       const tries = next.next === 'undo' ? next.tries : 1;
       await this.#write(lease, {
         entries: [entry],
@@ -764,6 +762,7 @@ export class JobEngine implements Jobs {
         if (made) this.wake();
         return jobId;
       },
+      findChild: async (key) => (await store.byId(derivedId(row.jobId, step.name, key)))?.jobId,
       child: async (jobId) => {
         const child = await store.byId(jobId);
         if (!child) throw errors.JobUnknown(jobId);
@@ -849,7 +848,8 @@ export class JobEngine implements Jobs {
         step: child.parentStep,
         shown: { job: this.#view(child), tasks: await this.#tasks(child, depth + 1) },
       });
-    return tasksOf(row, workflow ? stepsOf(workflow, row) : [], await store.log(row.jobId)).map((task) => ({
+    const log = await store.log(row.jobId);
+    return tasksOf(row, workflow ? stepsOf(workflow, row, log) : [], log).map((task) => ({
       ...task,
       children: shown.filter(({ step }) => step === task.name).map((child) => child.shown),
     }));
@@ -902,9 +902,9 @@ function withProgress(running: Running | undefined): { change: JobChange } {
   return { change: running?.progress === undefined ? {} : { progress: running.progress } };
 }
 
-function stepsOf(workflow: AnyWorkflow, row: JobRow): readonly AnyStep[] {
+function stepsOf(workflow: AnyWorkflow, row: JobRow, log: readonly LogEntry[]): readonly AnyStep[] {
   const parsed = workflow.input.safeParse(row.input);
-  return parsed.success ? workflow.steps(parsed.data) : [];
+  return parsed.success ? workflow.steps(parsed.data, outputsOf(log)) : [];
 }
 
 const targetOf = ({ id, name, type }: JobTarget): JobTarget => ({ id, name, type });

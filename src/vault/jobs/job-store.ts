@@ -17,7 +17,7 @@ import type { Json } from './workflow.ts';
 const JsonValue = z.custom<Json>((value) => value !== undefined);
 
 export const Wait = z.discriminatedUnion('wait', [
-  z.strictObject({ wait: z.literal('jobs'), jobIds: z.array(z.string()) }),
+  z.strictObject({ wait: z.literal('jobs'), jobIds: z.array(z.string()), any: z.boolean().optional() }),
   z.strictObject({ wait: z.literal('order'), orderId: z.string(), until: z.iso.datetime() }),
   z.strictObject({ wait: z.literal('resume'), instructions: z.string() }),
   z.strictObject({ wait: z.literal('time'), until: z.iso.datetime() }),
@@ -143,7 +143,7 @@ export interface JobStore {
   ): Promise<{ readonly cancelRequested: boolean } | undefined>;
   /**
    * Entries and change in one; false, and nothing written, when the lease is somebody else's now. A job that ends wakes
-   * its parent, gives its exclusive key back, and is never due again. A wait for jobs that have all ended is due at once.
+   * its parent, gives its exclusive key back, and is never due again. A wait for jobs that have come about already is due at once.
    */
   write(lease: Lease, write: JobWrite): Promise<boolean>;
   /** The same by a person, lease or not: `decide` sees the job as it stands under its lock. Throws `JobUnknown`. */

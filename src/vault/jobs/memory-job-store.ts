@@ -139,7 +139,7 @@ export class MemoryJobStore implements JobStore {
     const next: Record<string, unknown> = { ...row, ...structuredClone(change) };
     if ('dueAt' in change) delete next.leaseOwner;
     const ended = change.state !== undefined && hasEnded(change.state);
-    if (change.wait?.wait === 'jobs' && this.#allEnded(change.wait.jobIds)) next.dueAt = row.createdAt;
+    if (change.wait?.wait === 'jobs' && this.#hasComeAbout(change.wait)) next.dueAt = row.createdAt;
     if (ended) for (const name of ['exclusiveKey', 'leaseOwner', 'dueAt', 'wait']) delete next[name];
     for (const [name, value] of Object.entries(next)) if (value === undefined) delete next[name];
     this.#put(next as JobRow);
@@ -147,8 +147,9 @@ export class MemoryJobStore implements JobStore {
     if (ended && parent?.wait?.wait === 'jobs' && parent.leaseOwner === undefined)
       this.#put({ ...parent, dueAt: change.endedAt ?? row.createdAt });
   }
-  #allEnded(jobIds: readonly string[]): boolean {
-    return jobIds.every((jobId) => hasEnded(this.#rows.get(jobId)?.state ?? 'Failed'));
+  #hasComeAbout({ jobIds, any }: { jobIds: readonly string[]; any?: boolean | undefined }): boolean {
+    const ended = (jobId: string) => hasEnded(this.#rows.get(jobId)?.state ?? 'Failed');
+    return any === true ? jobIds.some(ended) : jobIds.every(ended);
   }
   #holds(lease: Lease): JobRow | undefined {
     const row = this.#rows.get(lease.jobId);

@@ -36,9 +36,15 @@ export interface Replay<S> {
 
 type Replayable = Pick<Step<never>, 'name' | 'onFailure' | 'isPivot'> & { readonly undo?: unknown };
 
+/** What the finished steps gave. */
+export function outputsOf(log: readonly LogEntry[]): Readonly<Record<string, Json>> {
+  const outputs: Record<string, Json> = {};
+  for (const entry of log) if (entry.entry === 'Succeeded') outputs[entry.step] = entry.output ?? null;
+  return outputs;
+}
+
 export function replay<S extends Replayable>(steps: readonly S[], log: readonly LogEntry[]): Replay<S> {
   const byName = new Map(steps.map((step) => [step.name, step]));
-  const outputs: Record<string, Json> = {};
   const begun = new Map<string, string>();
   let isPast = false;
   const running = new Set<string>();
@@ -63,7 +69,6 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
           unwinding = undefined;
         }
         running.delete(entry.step);
-        outputs[entry.step] = entry.output ?? null;
         break;
       case 'Failed': {
         running.delete(entry.step);
@@ -98,7 +103,7 @@ export function replay<S extends Replayable>(steps: readonly S[], log: readonly 
   }
   const found = (next: Next<S>): Replay<S> => ({
     next,
-    outputs,
+    outputs: outputsOf(log),
     unwinding,
     isPast,
     startedAt: begun,

@@ -1,9 +1,16 @@
 /** A job's log as the list of tasks that people read: every step of the workflow, begun or not. */
 import type { JobRow, LogEntry } from './job-store.ts';
 import { hasEnded, type JobTask } from './jobs.ts';
-import type { Step } from './workflow.ts';
+import type { Json, Step } from './workflow.ts';
 
 type Shown = Pick<Step<never>, 'name' | 'title' | 'task'>;
+
+/** Part of a task's details may be known only when it is done: what a script wrote, what a person remarked. */
+function said(output: Json | undefined): { readonly [key: string]: Json } {
+  const details =
+    typeof output === 'object' && output !== null && 'details' in output ? output.details : undefined;
+  return typeof details === 'object' && details !== null ? (details as { readonly [key: string]: Json }) : {};
+}
 
 export function tasksOf(
   row: Pick<JobRow, 'state'>,
@@ -50,7 +57,7 @@ export function tasksOf(
       name,
       title,
       type: task?.type,
-      details: task?.details,
+      details: task && { ...task.details, ...said(last?.entry === 'Succeeded' ? last.output : undefined) },
       state,
       stateDescription,
       startedAt: started?.at,

@@ -39,8 +39,8 @@ export interface JobTarget {
  * given up meanwhile, so that a wait of days costs nothing.
  */
 export type Wait =
-  /** All of these jobs have ended. */
-  | { readonly wait: 'jobs'; readonly jobIds: readonly string[] }
+  /** All of these jobs have ended; with `any`, one of them. */
+  | { readonly wait: 'jobs'; readonly jobIds: readonly string[]; readonly any?: boolean }
   /** The site has answered this order. */
   | { readonly wait: 'order'; readonly orderId: string; readonly until: string }
   /** Somebody resumes the job; shown as `Suspended` with the text as its manual action. */
@@ -82,6 +82,8 @@ export interface StepContext<Input> {
       readonly detached?: boolean;
     },
   ): Promise<string>;
+  /** The child that was started under this key, if it was. */
+  findChild(key: string): Promise<string | undefined>;
   /** State and error of a child, for a step that waited for it. */
   child(jobId: string): Promise<{ readonly state: JobState; readonly error: string | undefined }>;
 }
@@ -113,8 +115,11 @@ export interface Workflow<Input = unknown> {
   readonly scenarioName: string;
   readonly friendlyName: string;
   readonly input: z.ZodType<Input>;
-  /** A pure function of the input, so that a replay sees the same steps. */
-  readonly steps: (input: Input) => readonly Step<Input>[];
+  /**
+   * A pure function of the input and of what earlier steps gave, so that a replay sees the same steps: an output may add
+   * steps behind its own, and never changes those before.
+   */
+  readonly steps: (input: Input, outputs: Readonly<Record<string, Json>>) => readonly Step<Input>[];
   /**
    * What is to be said of a job whose steps are all done; default `Completed`. With `failed` the job ends as Failed all
    * the same, and nothing is undone: for many things of which some went well.

@@ -256,7 +256,7 @@ async function apply(
   else if ('dueAt' in change && mayRelease) {
     let due = change.dueAt === undefined ? null : new Date(change.dueAt);
     // Under this job's lock: a child that ends from now on finds the wait and wakes it.
-    if (change.wait?.wait === 'jobs' && (await allEnded(session, change.wait.jobIds)))
+    if (change.wait?.wait === 'jobs' && (await hasComeAbout(session, change.wait)))
       due = new Date(iso(row.created_at));
     columns.push(['lease_owner', null], ['due_at', due]);
   }
@@ -294,13 +294,17 @@ function columnsOf(change: JobChange): [string, SqlValue][] {
   return columns;
 }
 
-async function allEnded(session: Session, jobIds: readonly string[]): Promise<boolean> {
+async function hasComeAbout(
+  session: Session,
+  { jobIds, any }: { readonly jobIds: readonly string[]; readonly any?: boolean | undefined },
+): Promise<boolean> {
   if (jobIds.length === 0) return true;
-  const rows = await session.rows(
-    `SELECT 1 FROM jobs WHERE job_id IN (${marks(jobIds)}) AND state NOT IN (${marks(endedStates)}) LIMIT 1`,
+  const [row] = await session.rows(
+    `SELECT COUNT(*) AS unfinished FROM jobs WHERE job_id IN (${marks(jobIds)}) AND state NOT IN (${marks(endedStates)})`,
     [...jobIds, ...endedStates],
   );
-  return rows.length === 0;
+  const unfinished = Number(row!.unfinished);
+  return any === true ? unfinished < jobIds.length : unfinished === 0;
 }
 
 /** In an object, because a driver that answers JSON as a value leaves no way to tell the text "1" from the number. */

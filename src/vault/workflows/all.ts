@@ -1,4 +1,4 @@
-/** Every workflow that works on protected items, for the engine. */
+/** Every workflow that works on protected items and recovery plans, for the engine. */
 import type { SomeWorkflow } from '../jobs/workflow.ts';
 import { applyRecoveryPoint } from './apply-recovery-point.ts';
 import { cancelFailover } from './cancel-failover.ts';
@@ -8,6 +8,7 @@ import { enableProtection } from './enable-protection.ts';
 import { initialReplication } from './initial-replication.ts';
 import type { WorkflowParts } from './parts.ts';
 import { plannedFailover } from './planned-failover.ts';
+import { planWorkflows } from './recovery-plans.ts';
 import { repairReplication } from './repair-replication.ts';
 import { testFailover } from './test-failover.ts';
 import { testFailoverCleanup } from './test-failover-cleanup.ts';
@@ -28,5 +29,6 @@ export function itemWorkflows(parts: WorkflowParts): SomeWorkflow[] {
     applyRecoveryPoint(parts),
     commitFailover(parts),
     cancelFailover(parts),
+    ...planWorkflows(parts),
   ];
 }

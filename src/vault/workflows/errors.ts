@@ -64,6 +64,37 @@ export const errors = catalogue({
     recommendedAction: 'Look at the item’s health and progress.',
     context: { item },
   }),
+  PlanUnknown: (id: string) => ({
+    summary: `there is no recovery plan ${id}`,
+    possibleCauses: 'It was deleted meanwhile.',
+    recommendedAction: 'List the plans of the vault.',
+    context: { id },
+  }),
+  PlanStopped: (what: string, why: string) => ({
+    summary: `the plan stopped at ${what}: ${why}`,
+    possibleCauses: 'A planned failover does not go on over a failure: its machines still run at their site.',
+    recommendedAction:
+      'Mend what is named and run the plan again, or do an unplanned failover. What was failed over stays so.',
+    context: { what },
+  }),
+  PlanPartlyFailed: (failures: readonly string[], failed: number, total: number) => ({
+    summary: `${failed} of ${total} parts of the plan failed: ${failures.join('; ')}`,
+    possibleCauses: 'Each one’s own job says why.',
+    recommendedAction: 'Look at the jobs of those machines and scripts, and run the plan again for the rest.',
+    context: { failed, total },
+  }),
+  ScriptUnknown: (name: string, folder: string) => ({
+    summary: `there is no script ${name} in ${folder}`,
+    possibleCauses: 'It was not put there, or has another name.',
+    recommendedAction: 'Put an executable file of that name there, owned by the vault’s user.',
+    context: { name },
+  }),
+  ScriptFailed: (name: string, exitCode: number, output: string) => ({
+    summary: `the script ${name} ended with ${exitCode}${output === '' ? '' : `: ${output}`}`,
+    possibleCauses: 'What it wrote says why.',
+    recommendedAction: 'Mend the script or what it works on.',
+    context: { name, exitCode },
+  }),
   TestFailoverInterrupted: (machineName: string) => ({
     summary: `the vault stopped while it was starting ${machineName}; the test was undone`,
     possibleCauses: 'The vault or its host was restarted.',

@@ -145,6 +145,16 @@ export function machineFromPoint<I extends Input>(
         return { failoverPointId: pointId, lastFailoverAt: new Date(parts.clock.now()).toISOString() };
       },
       'Completing the failover',
+      async (context) => {
+        const { pointId, pointTakenAt, machine, address } = await recordOf(parts, claimed(context).itemId);
+        return {
+          pointId,
+          pointTakenAt,
+          machineName: machine.name,
+          networkName: machine.network.name,
+          ...(address === undefined ? {} : { address }),
+        };
+      },
     ),
   ];
 }

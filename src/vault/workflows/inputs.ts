@@ -29,7 +29,14 @@ export type MachineShape = z.infer<typeof MachineShape>;
 
 /** `isolated`: one that reaches nothing, made for the occasion. */
 export const NetworkChoice = z.discriminatedUnion('mode', [
-  z.strictObject({ mode: z.literal('isolated') }),
+  z.strictObject({
+    mode: z.literal('isolated'),
+    /** Of one that several machines of a test share; default: each has its own. */
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,40}$/)
+      .optional(),
+  }),
   z.strictObject({ mode: z.literal('existing'), name: z.string().min(1).max(200) }),
 ]);
 export type NetworkChoice = z.infer<typeof NetworkChoice>;

@@ -80,6 +80,7 @@ export function finish<I>(
   parts: Pick<WorkflowParts, 'items'>,
   before: (context: Context<I>) => Promise<ItemChanges>,
   title = 'Completing',
+  output: (context: Context<I>) => Promise<Json | undefined> = async () => undefined,
 ): Step<I> {
   return {
     name: 'Finish',
@@ -90,7 +91,7 @@ export function finish<I>(
       const changes = await before(context);
       const { id } = claimed(context);
       if (id !== null) await parts.items.end(id, context.jobId, 'done', changes);
-      return undefined;
+      return output(context);
     },
   };
 }
@@ -277,7 +278,7 @@ export async function machineOf(
 }
 
 export function networkOf(choice: NetworkChoice, isolatedName: string): MachineDefinition['network'] {
-  return choice.mode === 'isolated' ? { mode: 'isolated', name: isolatedName } : choice;
+  return choice.mode === 'isolated' ? { mode: 'isolated', name: choice.name ?? isolatedName } : choice;
 }
 
 /** Part of machine names: what every hypervisor takes. */

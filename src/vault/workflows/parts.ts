@@ -16,6 +16,8 @@ import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
 import type { OrderContent } from '../store/site-orders.ts';
 import type { TestFailoverRecords } from '../store/test-failovers.ts';
 import type { VaultStore } from '../store/vault-store.ts';
+import type { PlanShape } from './plan-shape.ts';
+import type { RunScript } from './scripts.ts';
 
 /** Orders to sites. `../site-link/orders.ts` has them. */
 export interface SiteOrders {
@@ -69,6 +71,10 @@ export interface WorkflowParts {
   readonly orders: SiteOrders;
   readonly testFailovers: TestFailoverRecords;
   readonly failovers: FailoverRecords;
+  /** A recovery plan as it is now. */
+  readonly readPlan: (id: string) => Promise<PlanShape | undefined>;
+  /** A script of a recovery plan, on this machine. */
+  readonly runScript: RunScript;
   /** Undefined: none is set up, and what needs one is refused with that reason. */
   readonly provider: FailoverProvider | undefined;
   /** Proofs: `<folder>/<failover id>/screen.png` and `report.json`. */

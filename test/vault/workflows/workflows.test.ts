@@ -8,8 +8,9 @@ import test from 'ava';
 import { describePng } from '../../../src/vault/failover/screen.ts';
 import type { Json } from '../../../src/vault/jobs/workflow.ts';
 import { choosePoint } from '../../../src/vault/workflows/item-steps.ts';
+import type { PlanAction, PlanGroup } from '../../../src/vault/workflows/plan-shape.ts';
 import { type WorkflowCase, workflowSuite } from '../../support/workflow-suite.ts';
-import { containerId, openWorkflowWorld, type WorkflowWorld } from '../../support/workflow-world.ts';
+import { containerId, openWorkflowWorld, vaultId, type WorkflowWorld } from '../../support/workflow-world.ts';
 
 const row = (world: WorkflowWorld) => [...world.items.rows.values()][0]!;
 
@@ -27,6 +28,128 @@ const enableInput = (world: WorkflowWorld): Json => ({
   replication: { crashConsistentSeconds: 300, applicationConsistentSeconds: 0 },
   retention: { rules: [{ untilSeconds: 3600, everySeconds: 0 }] },
 });
+
+const action = (actionName: string, customDetails: PlanAction['customDetails']): PlanAction => ({
+  actionName,
+  failoverTypes: ['TestFailover', 'UnplannedFailover', 'PlannedFailover'],
+  failoverDirections: ['PrimaryToRecovery'],
+  customDetails,
+});
+const script = (path: string, fabricLocation = 'Recovery') =>
+  action(path, { instanceType: 'ScriptActionDetails', path, fabricLocation, timeout: '60' });
+
+/** Three machines in two groups, with scripts at both ends. */
+async function makePlan(world: WorkflowWorld, more: Partial<PlanGroup> = {}): Promise<string> {
+  const names = ['db', 'app', 'web'];
+  const ids = [];
+  for (const name of names) ids.push((await world.addItem(name)).id);
+  const id = `${vaultId}/replicationRecoveryPlans/shop`;
+  const empty = { replicationProtectedItems: [], startGroupActions: [], endGroupActions: [] };
+  world.plans.set(id, {
+    id,
+    name: 'shop',
+    primaryFabricId: `${vaultId}/replicationFabrics/site`,
+    groups: [
+      { ...empty, groupType: 'Shutdown' },
+      { ...empty, groupType: 'Failover', startGroupActions: [script('before')] },
+      {
+        ...empty,
+        groupType: 'Boot',
+        replicationProtectedItems: [{ id: ids[0]! }],
+        endGroupActions: [script('at-home', 'Primary')],
+        ...more,
+      },
+      { ...empty, groupType: 'Boot', replicationProtectedItems: [{ id: ids[1]! }, { id: ids[2]! }] },
+    ],
+  });
+  return id;
+}
+const states = (world: WorkflowWorld) =>
+  [...world.items.rows.values()].map(({ condition }) => condition.protectionState);
+const three = (state: string) => [state, state, state];
+
+const plans: WorkflowCase[] = [
+  {
+    workflow: 'plan-test-failover',
+    title: 'test failover of a plan',
+    keeps: true,
+    prepare: async (world) => ({ id: await makePlan(world) }),
+    done: async (t, world, job) => {
+      t.is(world.machines.size, 3);
+      // One network for all, so that they can reach one another.
+      t.is(new Set([...world.machines.values()].map(({ network }) => network.name)).size, 1);
+      t.is(world.scripts[0], 'before TestFailover shop Failover');
+      t.deepEqual(
+        world.orders.map(({ content }) => (content.order === 'run-script' ? content.name : content.order)),
+        ['at-home'],
+      );
+      t.is(job.stateDescription, 'Completed');
+    },
+  },
+  {
+    workflow: 'plan-test-failover-cleanup',
+    title: 'test failover clean-up of a plan',
+    keeps: true,
+    prepare: async (world, run) => {
+      const id = await makePlan(world);
+      await run('plan-test-failover', { id });
+      return { id, comments: 'fine' };
+    },
+    done: async (t, world) => {
+      t.is(world.machines.size + world.loans.size, 0);
+    },
+  },
+  {
+    workflow: 'plan-unplanned-failover',
+    title: 'unplanned failover of a plan',
+    keeps: true,
+    prepare: async (world) => ({ id: await makePlan(world), shutDownSource: true }),
+    done: async (t, world) => {
+      t.deepEqual(states(world), three('UnplannedFailoverCommitPendingStatesBegin'));
+      // All are stopped before the first one starts, and each once.
+      t.deepEqual(
+        world.orders.map(({ content }) => content.order),
+        ['shut-down-machine', 'shut-down-machine', 'shut-down-machine', 'run-script'],
+      );
+    },
+  },
+  {
+    workflow: 'plan-planned-failover',
+    title: 'planned failover of a plan',
+    keeps: true,
+    prepare: async (world) => ({ id: await makePlan(world) }),
+    done: async (t, world) => {
+      t.deepEqual(states(world), three('PlannedFailoverCommitPendingStatesBegin'));
+    },
+  },
+  {
+    workflow: 'plan-commit-failover',
+    title: 'commit of a plan',
+    keeps: true,
+    prepare: async (world, run) => {
+      const id = await makePlan(world);
+      await run('plan-unplanned-failover', { id });
+      return { id };
+    },
+    done: async (t, world) => {
+      t.deepEqual(states(world), three('UnplannedFailoverCommitted'));
+    },
+  },
+  {
+    workflow: 'plan-cancel-failover',
+    title: 'cancel failover of a plan',
+    keeps: true,
+    prepare: async (world, run) => {
+      const id = await makePlan(world);
+      await run('plan-unplanned-failover', { id });
+      return { id };
+    },
+    done: async (t, world) => {
+      t.deepEqual(states(world), three('Protected'));
+      t.is(world.machines.size + world.loans.size, 0);
+    },
+  },
+];
 
 const cases: WorkflowCase[] = [
   {
@@ -211,7 +334,7 @@ const cases: WorkflowCase[] = [
   },
 ];
 
-workflowSuite(test, cases);
+workflowSuite(test, [...cases, ...plans]);
 
 test('a point is chosen by kind or id, and a missing one is named', async (t) => {
   await using world = await openWorkflowWorld();

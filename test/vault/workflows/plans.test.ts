@@ -1,0 +1,260 @@
+/**
+ * Goal: a recovery plan saves what it can, waits for people where it should, runs scripts for real, and says what happened.
+ * Method: the real engine and workflows over stand-ins that only remember; scripts are real programs in a real folder.
+ */
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { until } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
+import { silentLog } from '../../../src/platform/log.ts';
+import { JobEngine } from '../../../src/vault/jobs/engine.ts';
+import { hasEnded, type Job } from '../../../src/vault/jobs/jobs.ts';
+import { MemoryJobStore } from '../../../src/vault/jobs/memory-job-store.ts';
+import type { Json } from '../../../src/vault/jobs/workflow.ts';
+import { itemWorkflows } from '../../../src/vault/workflows/all.ts';
+import { type PlanAction, PlanShape } from '../../../src/vault/workflows/plan-shape.ts';
+import { scriptsIn } from '../../../src/vault/workflows/scripts.ts';
+import { openWorkflowWorld, vaultId, type WorkflowWorld } from '../../support/workflow-world.ts';
+
+const planId = `${vaultId}/replicationRecoveryPlans/shop`;
+const action = (actionName: string, customDetails: PlanAction['customDetails']): PlanAction => ({
+  actionName,
+  failoverTypes: ['TestFailover', 'UnplannedFailover', 'PlannedFailover'],
+  failoverDirections: ['PrimaryToRecovery'],
+  customDetails,
+});
+const script = (path: string) =>
+  action(path, { instanceType: 'ScriptActionDetails', path, fabricLocation: 'Recovery', timeout: null });
+
+interface Shop {
+  readonly world: WorkflowWorld;
+  readonly engine: JobEngine;
+  /** Until it has ended or stands still. */
+  run(workflow: string, input?: { readonly [key: string]: Json }): Promise<Job>;
+  settled(jobId: string): Promise<Job>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+async function open(
+  names: readonly string[],
+  groups: (ids: readonly string[]) => unknown[],
+  change: (world: WorkflowWorld) => Partial<WorkflowWorld['parts']> = () => ({}),
+): Promise<Shop> {
+  const world = await openWorkflowWorld();
+  const ids = [];
+  for (const name of names) ids.push((await world.addItem(name)).id);
+  world.plans.set(
+    planId,
+    PlanShape.parse({
+      id: planId,
+      name: 'shop',
+      primaryFabricId: `${vaultId}/replicationFabrics/site`,
+      groups: groups(ids),
+    }),
+  );
+  const engine = new JobEngine({
+    store: new MemoryJobStore(),
+    workflows: itemWorkflows({ ...world.parts, ...change(world) }),
+    clock: world.clock,
+    random: world.random,
+    log: silentLog,
+    owner: 'test',
+  });
+  const stopping = new AbortController();
+  const running = engine.run(stopping.signal);
+  const settled = (jobId: string) =>
+    until(
+      world.clock,
+      2_000_000,
+      async () => {
+        const job = await engine.get(jobId);
+        return job && (hasEnded(job.state) || job.state === 'Suspended') ? job : undefined;
+      },
+      () => new Error('the plan does not end'),
+      500,
+    );
+  return {
+    world,
+    engine,
+    settled,
+    run: async (workflow, input = {}) =>
+      settled(
+        await engine.start({
+          workflow,
+          input: { id: planId, ...input },
+          target: { id: planId, name: 'shop', type: 'RecoveryPlan' },
+          vaultId,
+          requestedBy: 'test',
+        }),
+      ),
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await running;
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+const members = (ids: readonly string[]) => ids.map((id) => ({ id }));
+
+test('a machine that fails lets the others go on, and the plan says that it went well in part', async (t) => {
+  await using shop = await open(['db', 'app', 'web'], (ids) => [
+    { groupType: 'Boot', replicationProtectedItems: members(ids.slice(0, 2)) },
+    { groupType: 'Boot', replicationProtectedItems: members(ids.slice(2)) },
+  ]);
+  const { itemId } = (await shop.world.items.byId([...shop.world.items.rows.values()][0]!.id))!;
+  for (const { pointId } of await shop.world.parts.store.listPoints(itemId!, { limit: 9 }))
+    await shop.world.parts.store.removePoint(itemId!, pointId);
+  const job = await shop.run('plan-unplanned-failover');
+  t.is(job.state, 'Failed');
+  t.is(job.stateDescription, 'PartiallySucceeded');
+  t.regex(job.errors[0]?.summary ?? '', /1 of 3 parts of the plan failed: db: db has no recovery point/);
+  t.is(shop.world.machines.size, 2);
+  const tasks = await shop.engine.tasks(job.jobId);
+  t.deepEqual(
+    tasks.map((task) => [
+      task.name,
+      task.type,
+      task.children.map((child) => `${child.job.target.name} ${child.job.state}`).sort(),
+    ]),
+    [
+      ['ReadPlan', undefined, []],
+      ['Group 1', 'RecoveryPlanGroupTaskDetails', ['app Succeeded', 'db Failed']],
+      ['Group 2', 'RecoveryPlanGroupTaskDetails', ['web Succeeded']],
+    ],
+  );
+  // Again, for the rest: what is failed over is left out.
+  await shop.world.addPoint(itemId!);
+  t.is((await shop.run('plan-unplanned-failover')).state, 'Succeeded');
+  t.is(shop.world.machines.size, 3);
+});
+
+test('a planned failover of a plan stops at the first failure', async (t) => {
+  await using shop = await open(['db', 'web'], (ids) => [
+    {
+      groupType: 'Boot',
+      replicationProtectedItems: members(ids.slice(0, 1)),
+      endGroupActions: [script('broken')],
+    },
+    { groupType: 'Boot', replicationProtectedItems: members(ids.slice(1)) },
+  ]);
+  const job = await shop.run('plan-planned-failover');
+  t.is(job.state, 'Failed');
+  t.is(job.errors[0]?.code, 'PlanStopped');
+  t.is(shop.world.machines.size, 1);
+});
+
+test('a failed script does not stop an unplanned failover, and shows what it wrote', async (t) => {
+  await using shop = await open(['db'], (ids) => [
+    { groupType: 'Failover', startGroupActions: [script('broken')] },
+    { groupType: 'Boot', replicationProtectedItems: members(ids) },
+  ]);
+  const job = await shop.run('plan-unplanned-failover');
+  t.is(job.stateDescription, 'PartiallySucceeded');
+  t.is(shop.world.machines.size, 1);
+  const task = (await shop.engine.tasks(job.jobId)).find(({ title }) => title === 'broken');
+  t.is(task?.type, 'ScriptActionTaskDetails');
+  t.regex(String(task?.details?.output), /no luck/);
+});
+
+test('a manual action holds the plan until somebody resumes it, and keeps the remark', async (t) => {
+  await using shop = await open(['db'], (ids) => [
+    {
+      groupType: 'Boot',
+      replicationProtectedItems: members(ids),
+      startGroupActions: [
+        action('Look', { instanceType: 'ManualActionDetails', description: 'Is the room dry?' }),
+      ],
+    },
+  ]);
+  const job = await shop.run('plan-test-failover');
+  t.is(job.state, 'Suspended');
+  t.is(job.instructions, 'Is the room dry?');
+  t.is(shop.world.machines.size, 0);
+  await shop.engine.resume(job.jobId, 'as a bone', 'somebody');
+  const end = await shop.settled(job.jobId);
+  t.is(end.state, 'Succeeded');
+  const task = (await shop.engine.tasks(job.jobId)).find(({ title }) => title === 'Look');
+  t.like(task, {
+    type: 'ManualActionTaskDetails',
+    details: { instructions: 'Is the room dry?', observation: 'as a bone' },
+  });
+});
+
+test('a cancelled plan cancels what is on its way and keeps what came through', async (t) => {
+  let isHeld = true;
+  await using shop = await open(
+    ['db', 'web'],
+    (ids) => [
+      { groupType: 'Boot', replicationProtectedItems: members(ids.slice(0, 1)) },
+      { groupType: 'Boot', replicationProtectedItems: members(ids.slice(1)) },
+    ],
+    (world) => ({
+      provider: {
+        ...world.parts.provider!,
+        waitUntilReady: async (name, _, __, signal) => {
+          while (isHeld && name.includes('-web-')) await world.clock.sleep(1000, signal);
+          return {};
+        },
+      },
+    }),
+  );
+  const jobId = await shop.engine.start({
+    workflow: 'plan-unplanned-failover',
+    input: { id: planId },
+    target: { id: planId, name: 'shop', type: 'RecoveryPlan' },
+    vaultId,
+    requestedBy: 'test',
+  });
+  await until(
+    shop.world.clock,
+    2_000_000,
+    () => (shop.world.machines.size === 2 ? true : undefined),
+    () => new Error('the second machine does not start'),
+    500,
+  );
+  await shop.engine.cancel(jobId, 'somebody');
+  t.is((await shop.settled(jobId)).state, 'Cancelled');
+  isHeld = false;
+  t.deepEqual(
+    [...shop.world.items.rows.values()].map(({ name, condition }) => [name, condition.protectionState]),
+    [
+      ['db', 'UnplannedFailoverCommitPendingStatesBegin'],
+      ['web', 'UnplannedFailoverFailed'],
+    ],
+  );
+  t.is(shop.world.machines.size, 1);
+});
+
+test('a script of the vault runs with its surroundings, within its time, and only from its folder', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-scripts-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const put = async (name: string, text: string) => {
+    await writeFile(join(folder, name), `#!/bin/sh\n${text}\n`);
+    await chmod(join(folder, name), 0o700);
+  };
+  await put('good', 'echo "$1 $LEEWARD_PLAN"');
+  await put('bad', 'echo "the database is not there" >&2; exit 3');
+  await put('slow', 'exec sleep 100');
+  const run = (name: string, timeoutSeconds = 30, signal = new AbortController().signal) =>
+    scriptsIn(
+      folder,
+      systemFiles,
+    )({
+      name,
+      arguments: ['TestFailover'],
+      environment: { LEEWARD_PLAN: 'shop' },
+      timeoutSeconds,
+      signal,
+    });
+  t.is((await run('good')).output, 'TestFailover shop');
+  await t.throwsAsync(run('bad'), { code: 'ScriptFailed', message: /the database is not there/ });
+  await t.throwsAsync(run('slow', 0.2), { code: 'CommandTimedOut' });
+  const stop = new AbortController();
+  const slow = run('slow', 60, stop.signal);
+  stop.abort(new Error('enough'));
+  await t.throwsAsync(slow, { message: 'enough' });
+  for (const name of ['none', '..', '../good', 'a/b', ''])
+    await t.throwsAsync(run(name), { code: 'ScriptUnknown' }, name);
+});
