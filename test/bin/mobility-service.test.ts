@@ -5,14 +5,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type TLSSocket } from 'node:tls';
 import anyTest, { type ExecutionContext } from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
-import { acceptLink } from '../../src/protocol/replication/tls-link.ts';
+import { serveLinks } from '../support/link-server.ts';
 import { canLoop, canTrace, makeLoop } from '../support/loop-device.ts';
 import { ReferenceReceiver } from '../support/reference-receiver.ts';
 import { testCertificates } from '../support/test-certificates.ts';
@@ -163,20 +161,7 @@ loopTest(`a disk that is enlarged while it is replicated goes on with its new si
   const certificates = await testCertificates(['process-server/test', itemId]);
   t.teardown(() => certificates.remove());
   const receiver = new ReferenceReceiver(8 << 20);
-  const server = createServer({
-    ...certificates.of('process-server/test'),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  server.on('secureConnection', (socket: TLSSocket) => {
-    receiver.serve(acceptLink(socket, systemClock)).catch((error: { code?: string }) => {
-      if (error.code !== 'LinkBroken') t.log(error);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
-  const { port } = server.address() as AddressInfo;
+  const port = await serveLinks(t, certificates, (link) => receiver.serve(link));
   const home = await makeHome(t, [device.path], { port, itemId, tls: certificates.filesOf(itemId) });
   const service = start(t, home);
   const pointOf = (sizeBytes: number) =>

@@ -5,16 +5,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type TLSSocket } from 'node:tls';
 import type { ExecutionContext } from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { tryRun } from '../../src/platform/exec.ts';
 import type { Link } from '../../src/protocol/replication/link.ts';
-import { acceptLink } from '../../src/protocol/replication/tls-link.ts';
 import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
+import { serveLinks } from './link-server.ts';
 import { testCertificates } from './test-certificates.ts';
 
 export interface RealServiceOptions {
@@ -62,25 +60,13 @@ export async function makeRealService(
   );
   const certificates = await testCertificates(['process-server/test', itemId]);
   t.teardown(() => certificates.remove());
-  const server = createServer({
-    ...certificates.of('process-server/test'),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  server.on('secureConnection', (socket: TLSSocket) => {
-    options.serve(acceptLink(socket, systemClock)).catch((error: { code?: string }) => {
-      if (error.code !== 'LinkBroken') t.log(error);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
+  const port = await serveLinks(t, certificates, options.serve);
   await writeFile(
     join(folder, 'assignment.json'),
     JSON.stringify({
       itemId,
       name: 'test',
-      processServer: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+      processServer: { host: '127.0.0.1', port },
       tls: certificates.filesOf(itemId),
       disks: options.paths.map((path, index) => ({ diskId: diskIds[index], path })),
       policy: {

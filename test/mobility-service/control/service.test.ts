@@ -5,14 +5,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type TLSSocket } from 'node:tls';
 import anyTest from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { run, tryRun } from '../../../src/platform/exec.ts';
-import { acceptLink } from '../../../src/protocol/replication/tls-link.ts';
+import { serveLinks } from '../../support/link-server.ts';
 import { canLoop, canTrace, makeFileSystem, makeLoop } from '../../support/loop-device.ts';
 import { ReferenceReceiver } from '../../support/reference-receiver.ts';
 import { testCertificates } from '../../support/test-certificates.ts';
@@ -36,25 +34,13 @@ test(`a real disk is replicated under writes and over a clean restart${missing ?
   const certificates = await testCertificates(['process-server/test', itemId]);
   t.teardown(() => certificates.remove());
   const receiver = new ReferenceReceiver(8 << 20);
-  const server = createServer({
-    ...certificates.of('process-server/test'),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  server.on('secureConnection', (socket: TLSSocket) => {
-    receiver.serve(acceptLink(socket, systemClock)).catch((error: { code?: string }) => {
-      if (error.code !== 'LinkBroken') t.log(error);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
+  const port = await serveLinks(t, certificates, (link) => receiver.serve(link));
   await writeFile(
     join(folder, 'assignment.json'),
     JSON.stringify({
       itemId,
       name: 'test',
-      processServer: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+      processServer: { host: '127.0.0.1', port },
       tls: certificates.filesOf(itemId),
       disks: [{ diskId, path: device.path }],
       policy: { crashConsistentSeconds: 1, applicationConsistentSeconds: 0, freezeMillisecondsMax: 1000 },

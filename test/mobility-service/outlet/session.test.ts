@@ -4,9 +4,6 @@
  * Method: the real session and drain over real TLS through a relay that cuts and delays, against the reference receiver;
  * the throttle on a clock of its own.
  */
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer, type TLSSocket } from 'node:tls';
 import test from 'ava';
 import { Arena } from '../../../src/disk/arena.ts';
 import type { Disk } from '../../../src/disk/disk.ts';
@@ -18,7 +15,8 @@ import { systemClock } from '../../../src/platform/clock.ts';
 import { hasCode } from '../../../src/platform/errors.ts';
 import { FrameType, frame, jsonFrame } from '../../../src/protocol/replication/frame.ts';
 import type { Hello } from '../../../src/protocol/replication/messages.ts';
-import { acceptLink, dialLink } from '../../../src/protocol/replication/tls-link.ts';
+import { dialLink } from '../../../src/protocol/replication/tls-link.ts';
+import { serveLinks } from '../../support/link-server.ts';
 import { memoryLinkPair } from '../../support/memory-link.ts';
 import { ReferenceReceiver } from '../../support/reference-receiver.ts';
 import { Relay } from '../../support/relay.ts';
@@ -48,22 +46,9 @@ test.after.always(() => certificates.remove());
 test('over TLS that is cut within frames and delayed, the image at the bookmark is the source', async (t) => {
   const random = new SeededRandom('tls-cuts');
   const receiver = new ReferenceReceiver();
-  const server = createServer({
-    ...certificates.of('process-server/test'),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  server.on('tlsClientError', () => {});
-  server.on('secureConnection', (socket: TLSSocket) => {
-    receiver.serve(acceptLink(socket, systemClock)).catch((error: unknown) => {
-      if (!hasCode(error, 'LinkBroken')) t.log(error);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
+  const behind = await serveLinks(t, certificates, (link) => receiver.serve(link));
   let cutsLeft = 25;
-  const { relay, port } = await Relay.to((server.address() as AddressInfo).port, {
+  const { relay, port } = await Relay.to(behind, {
     // Some within the handshake, most within frames.
     cutAfterBytes: () => (cutsLeft-- > 0 ? random.between(1000, 900_000) : undefined),
     delayMilliseconds: () => (random.chance(0.05) ? random.between(1, 10) : 0),
