@@ -200,6 +200,37 @@ test('a vault without soft delete is gone for good', async (t) => {
   t.deepEqual(body, { value: [] });
 });
 
+test('soft delete is always on unless a vault is made without, and the backup service says the same', async (t) => {
+  await client.vaults.beginCreateOrUpdateAndWait('g', 'always', { location: 'here' });
+  const path = `${group}g/providers/Microsoft.RecoveryServices/vaults/always/backupconfig/vaultconfig`;
+  t.is((await world.request('GET', path)).body.properties.softDeleteFeatureState, 'AlwaysON');
+  const disable = { properties: { softDeleteFeatureState: 'Disabled' } };
+  t.is((await world.request('PATCH', path, { body: disable })).body.error.code, 'SoftDeleteAlwaysOn');
+  const enable = { properties: { softDeleteFeatureState: 'Enabled' } };
+  t.is(
+    (await world.request('PATCH', path, { body: enable })).body.properties.softDeleteFeatureState,
+    'AlwaysON',
+  );
+  const made = await client.vaults.beginCreateOrUpdateAndWait('g', 'unlocked', {
+    location: 'here',
+    properties: { securitySettings: { softDeleteSettings: { softDeleteState: 'Enabled' } } as object },
+  });
+  t.is(made.properties?.monitoringSettings, undefined, 'only what was sent is said of monitoring');
+  const free = path.replace('always', 'unlocked');
+  t.is(
+    (await world.request('PUT', free, { body: disable })).body.properties.softDeleteFeatureState,
+    'Disabled',
+  );
+  await client.vaults.beginUpdateAndWait('g', 'unlocked', { tags: { a: 'b' } });
+  t.is((await world.request('GET', free)).body.properties.softDeleteFeatureState, 'Disabled');
+  t.deepEqual(
+    (await world.request('GET', free.replace('backupconfig/vaultconfig', 'backupProtectedItems'))).body,
+    {
+      value: [],
+    },
+  );
+});
+
 test('a certificate is read, and its vault answers who it is', async (t) => {
   await client.vaults.beginCreateOrUpdateAndWait('g', 'certified', { location: 'here' });
   const folder = await mkdtemp(join(tmpdir(), 'leeward-cert-'));

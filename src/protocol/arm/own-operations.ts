@@ -9,6 +9,8 @@ const groups = '/subscriptions/{subscriptionId}/resourcegroups';
 const registrationKeys =
   '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}/registrationKeys';
 
+const vault = `${groups}/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}`;
+
 const own = (
   id: string,
   method: Operation['method'],
@@ -54,6 +56,14 @@ export const ownOperations: readonly Operation[] = [
   own('registrationKeys.create', 'POST', registrationKeys, { statuses: [201] }),
   own('registrationKeys.list', 'GET', registrationKeys, { paged: true }),
   own('registrationKeys.delete', 'DELETE', `${registrationKeys}/{registrationKeyName}`, { statuses: [204] }),
+  // Of the backup service, which clients ask of every vault: how it deletes softly, and what is backed up in it.
+  own('backupResourceVaultConfigs.get', 'GET', `${vault}/backupconfig/vaultconfig`),
+  own('backupResourceVaultConfigs.put', 'PUT', `${vault}/backupconfig/vaultconfig`),
+  own('backupResourceVaultConfigs.update', 'PATCH', `${vault}/backupconfig/vaultconfig`),
+  own('backupProtectedItems.list', 'GET', `${vault}/backupProtectedItems`, {
+    paged: true,
+    query: ['$filter', '$skipToken'],
+  }),
   own('tenants.list', 'GET', '/tenants', { paged: true }),
   own('subscriptions.list', 'GET', '/subscriptions', { paged: true }),
   own('subscriptions.get', 'GET', '/subscriptions/{subscriptionId}'),
@@ -78,10 +88,7 @@ export const ownOperations: readonly Operation[] = [
   ),
   ...authorizationAt('Subscription', '/subscriptions/{subscriptionId}'),
   ...authorizationAt('ResourceGroup', `${groups}/{resourceGroupName}`),
-  ...authorizationAt(
-    'Vault',
-    `${groups}/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}`,
-  ),
+  ...authorizationAt('Vault', vault),
 ];
 
 /** Roles are assigned at the subscription, at a resource group or at a vault. */

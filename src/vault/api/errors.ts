@@ -87,6 +87,13 @@ export const errors = catalogue({
       'Disable the protection of its items, remove its recovery plans and its fabrics, then delete it again.',
     context: { name },
   }),
+  SoftDeleteAlwaysOn: (name: string) => ({
+    summary: `Soft delete of vault '${name}' is always on: it cannot be disabled.`,
+    possibleCauses:
+      'The vault was made with soft delete always on, which is what a vault gets that says nothing of it.',
+    recommendedAction: 'Leave it on, or make a new vault with softDeleteState Disabled from the beginning.',
+    context: { name, target: 'properties.securitySettings.softDeleteSettings.softDeleteState', status: 409 },
+  }),
   ResourceGroupNotEmpty: (name: string, vaults: readonly string[]) => ({
     summary: `Resource group '${name}' cannot be deleted: it has the vaults ${vaults.join(', ')}.`,
     possibleCauses: 'A vault with protected machines must not go by the way.',

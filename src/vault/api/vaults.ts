@@ -45,7 +45,10 @@ const occupantsNamedMax = 5;
 /** As the reference's default. */
 const softDeleteDays = 14;
 
-/** What holds where a client says nothing. */
+/** Soft delete that nobody can take away any more, as the reference gives it to every new vault. */
+const alwaysOn = 'AlwaysON';
+
+/** What holds where a client says nothing. Monitoring is missing on purpose: the reference says of it only what was sent. */
 const defaults: Properties = {
   provisioningState: 'Succeeded',
   privateEndpointStateForBackup: 'None',
@@ -55,22 +58,11 @@ const defaults: Properties = {
   redundancySettings: { standardTierStorageRedundancy: 'LocallyRedundant', crossRegionRestore: 'Disabled' },
   securitySettings: {
     softDeleteSettings: {
-      softDeleteState: 'Enabled',
+      softDeleteState: alwaysOn,
       softDeleteRetentionPeriodInDays: softDeleteDays,
       enhancedSecurityState: 'Enabled',
     },
     multiUserAuthorization: 'Disabled',
-  },
-  monitoringSettings: {
-    azureMonitorAlertSettings: {
-      alertsForAllJobFailures: 'Enabled',
-      alertsForAllReplicationIssues: 'Enabled',
-      alertsForAllFailoverIssues: 'Enabled',
-    },
-    classicAlertSettings: {
-      alertsForCriticalOperations: 'Enabled',
-      emailNotificationsForSiteRecovery: 'Enabled',
-    },
   },
 };
 
@@ -103,7 +95,7 @@ export function vaultHandlers(parts: VaultParts): Handlers {
       tags: (sent.tags as Properties | undefined) ?? {},
       sku: (sent.sku as Properties | undefined) ?? { name: 'RS0', tier: 'Standard' },
       ...identityOf(sent.identity as Properties | undefined, known, parts),
-      properties: kept(sent.properties as Properties | undefined),
+      properties: kept(sent.properties as Properties | undefined, known),
       systemData: stamped(known, request.principal, parts.clock),
     };
     await ensureGroup(parts, request.parameters.resourceGroupName!, location);
@@ -125,7 +117,7 @@ export function vaultHandlers(parts: VaultParts): Handlers {
         ...(sent.tags === undefined ? {} : { tags: sent.tags }),
         ...(sent.sku === undefined ? {} : { sku: sent.sku }),
         ...(sent.identity === undefined ? {} : identityOf(sent.identity as Properties, known, parts)),
-        properties: kept(merged(record.properties, (sent.properties as Properties | undefined) ?? {})),
+        properties: kept(merged(record.properties, (sent.properties as Properties | undefined) ?? {}), known),
         systemData: stamped(known, request.principal, parts.clock),
       };
     });
@@ -143,10 +135,10 @@ export function vaultHandlers(parts: VaultParts): Handlers {
         occupants.slice(0, occupantsNamedMax),
         occupants.length > occupantsNamedMax,
       );
-    const soft = at(renderVault(row).properties, 'securitySettings', 'softDeleteSettings');
-    if (soft?.softDeleteState !== 'Disabled') {
+    const soft = softDeleteOf(row);
+    if (soft.softDeleteState !== 'Disabled') {
       const now = parts.clock.now();
-      const days = Number(soft?.softDeleteRetentionPeriodInDays ?? softDeleteDays);
+      const days = Number(soft.softDeleteRetentionPeriodInDays ?? softDeleteDays);
       // Kept first and removed after: what a crash leaves is a vault that is still there, and deleted once more.
       await resources.put(
         deletedVaultId(parts, (row.properties as VaultRecord).location, parts.random.uuid()),
@@ -165,6 +157,27 @@ export function vaultHandlers(parts: VaultParts): Handlers {
     return { empty: true } as const;
   };
 
+  /** The backup service's name for the same setting. */
+  const configure = async (request: ArmRequest) => {
+    const known = await find(request);
+    const { softDeleteFeatureState } = ((request.body as Properties | undefined)?.properties ??
+      {}) as Properties;
+    const changed = await resources.update(known.id, (before) => {
+      const record = before as VaultRecord;
+      const asked =
+        softDeleteFeatureState === undefined
+          ? {}
+          : { securitySettings: { softDeleteSettings: { softDeleteState: softDeleteFeatureState } } };
+      return {
+        ...record,
+        properties: kept(merged(record.properties, asked), known),
+        systemData: stamped(known, request.principal, parts.clock),
+      };
+    });
+    if (changed === undefined) throw unknownVault(request);
+    return { body: backupConfig(changed) };
+  };
+
   return {
     'vaults.createOrUpdate': createOrUpdate,
     'vaults.update': update,
@@ -181,6 +194,14 @@ export function vaultHandlers(parts: VaultParts): Handlers {
     'vaults.listBySubscriptionId': async (request) => {
       const page = await listVaults(parts, pageOf(request));
       return { page: page.resources.filter(visibleTo(request)).map(renderVault), next: page.next };
+    },
+    'backupResourceVaultConfigs.get': async (request) => ({ body: backupConfig(await find(request)) }),
+    'backupResourceVaultConfigs.put': configure,
+    'backupResourceVaultConfigs.update': configure,
+    // Nothing is backed up in a vault that replicates.
+    'backupProtectedItems.list': async (request) => {
+      await find(request);
+      return { page: [] };
     },
     'resources.list': (request) => listedResources(parts, request),
     'resources.listByResourceGroup': async (request) => {
@@ -271,6 +292,23 @@ export function renderVault(
   };
 }
 
+const softDeleteOf = (row: Resource): Properties =>
+  at(renderVault(row).properties, 'securitySettings', 'softDeleteSettings') ?? {};
+
+function backupConfig(row: Resource): Properties {
+  const soft = softDeleteOf(row);
+  return {
+    id: `${row.id}/backupconfig/vaultconfig`,
+    name: 'vaultconfig',
+    type: 'Microsoft.RecoveryServices/vaults/backupconfig',
+    properties: {
+      enhancedSecurityState: 'Enabled',
+      softDeleteFeatureState: soft.softDeleteState,
+      softDeleteRetentionPeriodInDays: soft.softDeleteRetentionPeriodInDays,
+    },
+  };
+}
+
 export const deletedVaultId = (
   { subscriptionId }: Pick<VaultParts, 'subscriptionId'>,
   location: string,
@@ -294,8 +332,11 @@ function unknownVault({ parameters }: ArmRequest) {
 }
 
 /** What is written down of what was sent: nothing that this product says itself, nothing that it cannot keep. */
-function kept(sent: Properties = {}): Properties {
+function kept(sent: Properties = {}, known?: Resource): Properties {
   const { provisioningState: _, ...rest } = sent;
+  const before = known === undefined ? undefined : softDeleteOf(known).softDeleteState;
+  const wanted = at(rest, 'securitySettings', 'softDeleteSettings')?.softDeleteState;
+  if (before === alwaysOn && wanted === 'Disabled') throw errors.SoftDeleteAlwaysOn(known!.name);
   const refuse = (target: string, what: string, action: string): never => {
     throw errors.OperationNotSupported(
       `${target}: ${what}`,
@@ -322,7 +363,8 @@ function kept(sent: Properties = {}): Properties {
       'who may reach the vault is decided by the machine it runs on.',
       'Use Enabled, and limit access with the firewall of the machine.',
     );
-  return rest;
+  const softDeleteState = before === alwaysOn ? alwaysOn : (wanted ?? before ?? alwaysOn);
+  return merged(rest, { securitySettings: { softDeleteSettings: { softDeleteState } } });
 }
 
 function identityOf(
