@@ -23,6 +23,26 @@ function forAWhile(world: World, low: number, high: number, begin: () => void, e
   });
 }
 
+const fullDrive = (driveOf: (world: World) => { isFull: boolean }): Fault => ({
+  weight: 2,
+  strike(world) {
+    forAWhile(
+      world,
+      500,
+      40_000,
+      () => {
+        driveOf(world).isFull = true;
+      },
+      () => {
+        driveOf(world).isFull = false;
+      },
+    );
+  },
+  heal(world) {
+    driveOf(world).isFull = false;
+  },
+});
+
 export const faults = {
   'kill-mobility-service': {
     weight: 3,
@@ -170,44 +190,8 @@ export const faults = {
       world.cacheFaults.flipChance = 0;
     },
   },
-  'full-process-server': {
-    weight: 2,
-    strike(world) {
-      forAWhile(
-        world,
-        500,
-        40_000,
-        () => {
-          world.processServerDrive.isFull = true;
-        },
-        () => {
-          world.processServerDrive.isFull = false;
-        },
-      );
-    },
-    heal(world) {
-      world.processServerDrive.isFull = false;
-    },
-  },
-  'full-vault': {
-    weight: 2,
-    strike(world) {
-      forAWhile(
-        world,
-        500,
-        40_000,
-        () => {
-          world.vaultDrive.isFull = true;
-        },
-        () => {
-          world.vaultDrive.isFull = false;
-        },
-      );
-    },
-    heal(world) {
-      world.vaultDrive.isFull = false;
-    },
-  },
+  'full-process-server': fullDrive((world) => world.processServerDrive),
+  'full-vault': fullDrive((world) => world.vaultDrive),
   'input-output-errors': {
     weight: 1,
     strike(world) {
