@@ -16,6 +16,7 @@ import { Metrics } from '../platform/metrics.ts';
 import type { Database } from '../platform/mysql.ts';
 import type { Random } from '../platform/random.ts';
 import { type Authority, tlsOptions } from '../platform/tls.ts';
+import { idKey } from '../protocol/arm/resource-id.ts';
 import { Access } from './access/access.ts';
 import { auditTrail, keepAccess } from './access/audit-trail.ts';
 import { Issuer } from './access/issuer.ts';
@@ -137,7 +138,11 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
     random,
     occupants: async (vaultId: string, max: number) => {
       const { items } = await itemResources.list(database, { vaultId }, { limit: max });
-      return items.map(({ friendlyName }) => `protected item ${friendlyName}`);
+      const registered = await sites.list(database, idKey(vaultId));
+      return [
+        ...items.map(({ friendlyName }) => `protected item ${friendlyName}`),
+        ...registered.map(({ fabricName }) => `site ${fabricName}`),
+      ].slice(0, max);
     },
   };
   const registration = new Registration({
