@@ -163,7 +163,6 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
     keyFile: at('tls', 'key.pem'),
   });
   const server: ArmServer = await startArmServer({
-    whole: false,
     nouns: [
       vaultHandlers(vaultParts),
       vaultDetailsHandlers({
