@@ -165,6 +165,7 @@ export interface WorkflowWorld extends AsyncDisposable {
   readonly scripts: string[];
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
+  namesLastPoint: boolean;
   /** Makes an item in this condition with two points, and answers its resource id. */
   addItem(name: string, condition?: Partial<ItemCondition>): Promise<{ id: string; itemId: ProtectedItemId }>;
   addPoint(
@@ -285,6 +286,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     plans: new Map(),
     scripts: [],
     siteMood: 'well',
+    namesLastPoint: false,
     addItem: async (name, condition = {}) => {
       const id = `${containerId}/replicationProtectedItems/${name}`;
       const itemId = ProtectedItemId.parse(random.uuid());
@@ -383,12 +385,18 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
           if (orders.some((order) => order.orderId === orderId)) return;
           orders.push({ orderId, content });
           if (world.siteMood === 'silent') return;
-          if (content.order === 'take-bookmark' && world.siteMood === 'well') await addPoint(content.itemId);
+          if (content.order === 'take-bookmark' && world.siteMood === 'well')
+            await addPoint(content.itemId, content.type);
+          // A site that takes the last bookmark while the machine goes down, and names it.
+          const last =
+            content.order === 'shut-down-machine' && world.namesLastPoint
+              ? await addPoint([...items.rows.values()][0]!.itemId!)
+              : undefined;
           answers.set(orderId, {
             orderId,
             outcome:
               world.siteMood === 'well'
-                ? { state: 'done' }
+                ? { state: 'done', ...(last === undefined ? {} : { output: last.pointId }) }
                 : {
                     state: 'failed',
                     error: {

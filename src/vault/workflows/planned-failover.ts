@@ -1,11 +1,13 @@
 /**
- * Planned failover: the source is well and is left on purpose, so nothing may be lost. It is shut down first, its last
- * changes are waited for, and only then does a machine start from them.
+ * Planned failover: the source is well and is left on purpose. It takes a bookmark, is shut down, and its last point is
+ * waited for; only then does a machine start from that.
  *
- *     Claim ─▶ Look ─▶ ShutDownSource ─▶ TakeBookmark ─▶ Choose (waits for it) ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *     Claim ─▶ Look ─▶ TakeBookmark ─▶ ShutDownSource ─▶ Choose (waits) ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *                       a failure up to here costs no downtime
  *
- * A site that takes the last bookmark itself while the machine goes down says so in its answer (the bookmark's id), and
- * is not asked for one: a machine that is off cannot take any.
+ * A site that takes a bookmark while the machine goes down names it in its answer: then that one is waited for, and nothing
+ * is lost. Otherwise the bookmark before is what there is, and the job says so (`CompletedWithInformation`): what was
+ * written while the machine went down is not in it.
  */
 import type { Step, StepContext, Wait, Workflow } from '../jobs/workflow.ts';
 import { errors } from './errors.ts';
@@ -28,11 +30,11 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     do: async (context) => {
       await providerOf(parts).check();
       const [newest] = await parts.store.listPoints(claimed(context).itemId, { limit: 1 });
-      return { newest: newest?.pointId ?? null, takenAt: newest?.takenAt ?? null };
+      return { takenAt: newest?.takenAt ?? null };
     },
   },
-  shutDownSource<Input>(parts, false),
   takeBookmark(parts),
+  shutDownSource<Input>(parts, false),
   {
     name: 'Choose',
     title: 'Waiting for the last recovery point',
@@ -52,6 +54,11 @@ export function plannedFailover(parts: FailoverParts): Workflow<Input> {
     friendlyName: 'Planned failover',
     input: PlannedFailoverInput,
     steps: () => steps,
+    conclude: (outputs) => ({
+      stateDescription: outputOf<Chosen>({ outputs }, 'Choose').isLast
+        ? 'Completed'
+        : 'CompletedWithInformation',
+    }),
     cancelable: true,
   };
 }
@@ -59,47 +66,56 @@ export function plannedFailover(parts: FailoverParts): Workflow<Input> {
 // ── implementations ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** A freeze takes a second; a machine that is busy or far away, minutes. */
+const bookmarkSeconds = 600;
 /** What the source had not sent yet when it was shut down must come through a slow line. */
 const lastPointSeconds = 3600;
 const lookMilliseconds = 2_000;
 
+type Chosen = ChosenPoint & {
+  /** Nothing was written after it. */
+  readonly isLast: boolean;
+};
+
 function takeBookmark(parts: FailoverParts): Step<Input> {
   return siteOrder<Input>(parts, {
     name: 'TakeBookmark',
-    title: 'Taking the last bookmark',
-    timeoutSeconds: lastPointSeconds,
-    isOptional: true,
+    title: 'Taking a bookmark',
+    timeoutSeconds: bookmarkSeconds,
     what: async (context) => {
       const { id, itemId } = claimed(context);
-      if (guid.test(outputOf<OrderOutcome>(context, 'ShutDownSource').output ?? '')) return undefined;
       const site = await siteOf(parts, id);
       return (
         site && {
           siteId: site.siteId,
-          content: { order: 'take-bookmark', itemId, type: 'CrashConsistent' },
+          content: { order: 'take-bookmark', itemId, type: 'ApplicationConsistent' },
         }
       );
     },
   });
 }
 
-/** The point of the bookmark that was named; or, of a site that named none, one that is newer than all before. */
-async function awaitPoint(parts: FailoverParts, context: StepContext<Input>): Promise<ChosenPoint | Wait> {
+async function awaitPoint(parts: FailoverParts, context: StepContext<Input>): Promise<Chosen | Wait> {
   const { itemId, name } = claimed(context);
-  const asked = outputOf<OrderOutcome>(context, 'TakeBookmark');
-  if (asked.outcome === 'failed') throw errors.LastPointMissing(name, lastPointSeconds);
-  const named = [outputOf<OrderOutcome>(context, 'ShutDownSource').output, asked.output].find(
-    (output) => output !== undefined && guid.test(output),
-  );
-  const before = outputOf<{ newest: string | null; takenAt: string | null }>(context, 'Look');
-  const points = await parts.store.listPoints(itemId, { limit: 100 });
+  const { output = '' } = outputOf<OrderOutcome>(context, 'ShutDownSource');
+  const named = guid.test(output) ? output.toLowerCase() : undefined;
+  const { takenAt: before } = outputOf<{ takenAt: string | null }>(context, 'Look');
+  const points = await parts.store.listPoints(itemId, { limit: pointsLookedAt });
   const point =
     named === undefined
-      ? points.find(({ takenAt }) => before.takenAt === null || takenAt > before.takenAt)
-      : points.find(({ pointId }) => pointId === named.toLowerCase());
-  if (point) return { pointId: point.pointId, takenAt: point.takenAt };
+      ? // The one that was asked for is there; there may be newer ones by now.
+        points.some(
+          ({ type, takenAt }) => type === 'ApplicationConsistent' && (before === null || takenAt > before),
+        )
+        ? points[0]
+        : undefined
+      : points.find(({ pointId }) => pointId === named);
+  if (point) return { pointId: point.pointId, takenAt: point.takenAt, isLast: named !== undefined };
   if (parts.clock.now() - Date.parse(context.startedAt) > lastPointSeconds * 1000)
     throw errors.LastPointMissing(name, lastPointSeconds);
   context.report('waiting for the last recovery point', 0.1);
   return { wait: 'time', until: new Date(parts.clock.now() + lookMilliseconds).toISOString() };
 }
+
+/** An hour's of the closest policy, and room. */
+const pointsLookedAt = 100;

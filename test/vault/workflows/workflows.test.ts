@@ -280,14 +280,27 @@ const cases: WorkflowCase[] = [
     workflow: 'planned-failover',
     title: 'planned failover',
     prepare: async (world) => ({ id: (await world.addItem('web')).id }),
-    done: async (t, world) => {
+    done: async (t, world, job) => {
       t.is(row(world).condition.protectionState, 'PlannedFailoverCommitPendingStatesBegin');
       t.deepEqual(
         world.orders.map(({ content }) => content.order),
-        ['shut-down-machine', 'take-bookmark'],
+        ['take-bookmark', 'shut-down-machine'],
       );
       // The one that the bookmark became.
       t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000003');
+      t.is(job.stateDescription, 'CompletedWithInformation');
+    },
+  },
+  {
+    workflow: 'planned-failover',
+    title: 'planned failover to a last point',
+    prepare: async (world) => {
+      world.namesLastPoint = true;
+      return { id: (await world.addItem('web')).id };
+    },
+    done: async (t, world, job) => {
+      t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000004');
+      t.is(job.stateDescription, 'Completed');
     },
   },
   {
