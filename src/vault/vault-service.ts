@@ -327,6 +327,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     log,
     signal: stopping.signal,
   });
+  await files.makeFolder(at('scripts'));
   await adminJobs.recover();
 
   const operations = new AdminOperations({
