@@ -3,13 +3,13 @@
  * Method: the real processes; the disk is a loop device with noise on it, which cannot be compressed away. What travelled is
  * read from the process server's own figures.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import { z } from 'zod';
-import { run } from '../../src/platform/exec.ts';
+import { run, tryRun } from '../../src/platform/exec.ts';
 import { EventView, ResyncView, VerifyView } from '../../src/protocol/control/vault-admin.ts';
 import { sha256Of } from '../support/bytes.ts';
 import { canLoop, canTrace, makeLoop } from '../support/loop-device.ts';
@@ -134,6 +134,42 @@ test('a bit that flips in cache storage costs a comparison, not a person', async
   t.true((await codes(site)).includes('ResyncOrdered'));
   await pointIsDevice(t, site, machine, loop.path);
   t.is(await sha256Of(site.pointPath(machine, first)), digest, 'earlier points are not touched');
-  const [verified] = await site.call(z.array(VerifyView), 'POST', '/items/m1/verify', {});
-  t.deepEqual(verified?.findings, []);
+
+  // What an operator's nightly job sees: 0 while all is well, 2 with what is damaged and where.
+  const verify = async () => {
+    const args = ['src/bin/leeward.ts', '--data', site.vaultFolder, '--output', 'json', 'verify', 'm1'];
+    const said = await tryRun(process.execPath, args, limit);
+    return {
+      exitCode: said.exitCode,
+      findings: z.array(VerifyView).parse(JSON.parse(said.stdout))[0]!.findings,
+    };
+  };
+  t.deepEqual(await verify(), { exitCode: 0, findings: [] });
+  const flip = (path: string, at: number) => {
+    const file = openSync(path, 'r+');
+    const byte = Buffer.alloc(1);
+    readSync(file, byte, 0, 1, at);
+    byte[0]! ^= 8;
+    writeSync(file, byte, 0, 1, at);
+    closeSync(file);
+  };
+  const damagedAt = (5 << 20) + 123;
+  flip(site.pointPath(machine, first), damagedAt);
+  const damaged = await verify();
+  t.is(damaged.exitCode, 2);
+  t.is(damaged.findings.length, 1);
+  const found = `of recovery point ${first.pointId} is not what was replicated, at byte ${damagedAt - (damagedAt % 4096)}`;
+  t.true(damaged.findings[0]!.endsWith(found), damaged.findings[0]);
+  flip(site.pointPath(machine, first), damagedAt);
+  const archive = join(site.vaultFolder, 'archive', machine.itemId);
+  const [oldest] = readdirSync(archive).sort();
+  const [manifests] = readdirSync(join(archive, oldest!));
+  flip(join(archive, oldest!, manifests!), 40);
+  const tampered = await verify();
+  t.is(tampered.exitCode, 2);
+  t.true(
+    tampered.findings.length > 0 && tampered.findings.every((finding) => /in the archive: /.test(finding)),
+  );
+  flip(join(archive, oldest!, manifests!), 40);
+  t.deepEqual(await verify(), { exitCode: 0, findings: [] }, 'verify changes nothing');
 });
