@@ -1,50 +1,33 @@
 /**
- * `make az-test`: the public command line and the public Python packages, unmodified, against a vault. They are installed
- * from Python's package index into `.cache/az` (some 700 MB, a minute or two), so this is not part of `make test`.
- *
- * Against the vault of `make vault` when `.run/vault.env` is there and it answers; else one is made for the test, in a folder of
- * its own (root, since its volume is mounted), and removed afterwards. What was made in it has names that begin with `az-test`.
+ * `make az-test`: the public command line and the public Python packages, unmodified, against a vault (`vault.ts`). They are
+ * installed from Python's package index into `.cache/az` (some 700 MB, a minute or two), so this is not part of `make test`.
+ * What is made in the vault has names that begin with `az-test`.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseEnv } from 'node:util';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { renderError } from '../../src/platform/errors.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
+import { type Target, testVault } from './vault.ts';
 
 const root = join(import.meta.dirname, '../..');
 const venv = join(root, '.cache/az');
 /** What was tried; newer ones may ask for more. */
 const packages = ['azure-cli==2.91.0', 'azure-identity==1.27.0'];
 
-interface Target {
-  readonly url: string;
-  readonly caFile: string;
-  readonly tenantId: string;
-  readonly subscriptionId: string;
-  readonly clientId: string;
-  readonly clientSecret: string;
-}
-
 let failed = 0;
 const folder = await mkdtemp(join(tmpdir(), 'leeward-az-'));
-let vault: ChildProcess | undefined;
 try {
   await install();
-  const target = (await running()) ?? (await ownVault());
-  console.log(`vault: ${target.url}`);
-  await story(target);
+  await using vault = await testVault(join(folder, 'vault'));
+  console.log(`vault: ${vault.target.url}`);
+  await story(vault.target);
 } catch (error) {
   console.error(renderError(error));
   failed += 1;
 } finally {
-  if (vault?.exitCode === null) {
-    vault.kill('SIGTERM');
-    await new Promise((resolve) => vault!.once('exit', resolve));
-  }
   await rm(folder, { recursive: true, force: true });
 }
 console.log(failed === 0 ? 'az-test: everything as expected' : `az-test: ${failed} failed`);
@@ -209,55 +192,4 @@ async function install(): Promise<void> {
   await run('python3', ['-m', 'venv', '--clear', venv], { timeoutMilliseconds: 120_000 });
   await run(join(venv, 'bin/pip'), ['install', '--quiet', ...packages], { timeoutMilliseconds: 900_000 });
   await writeFile(stamp, packages.join(' '));
-}
-
-/** The vault of `make vault`, if it runs. */
-async function running(): Promise<Target | undefined> {
-  const file = join(root, '.run/vault.env');
-  if (!existsSync(file)) return undefined;
-  const env = parseEnv(await readFile(file, 'utf8'));
-  const url = env.LEEWARD_URL;
-  const caFile = env.LEEWARD_CA_FILE;
-  if (!url || !caFile || !existsSync(caFile)) return undefined;
-  const answer = await tryRun('curl', ['-sf', '--cacert', caFile, '-m', '5', `${url}/metadata/endpoints`], {
-    timeoutMilliseconds: 10_000,
-  }).catch(() => undefined);
-  if (answer?.exitCode !== 0) return undefined;
-  return {
-    url,
-    caFile,
-    tenantId: env.LEEWARD_TENANT_ID!,
-    subscriptionId: env.LEEWARD_SUBSCRIPTION_ID!,
-    clientId: env.LEEWARD_CLIENT_ID!,
-    clientSecret: env.LEEWARD_CLIENT_SECRET!,
-  };
-}
-
-async function ownVault(): Promise<Target> {
-  const data = join(folder, 'vault');
-  const main = join(root, 'src/bin/vault.ts');
-  const ports = ['--port', '0', '--api-port', '0'];
-  await run(process.execPath, [main, 'init', '--data', data, ...ports, '--make-volume', '1'], {
-    timeoutMilliseconds: 120_000,
-  });
-  let said = '';
-  vault = spawn(process.execPath, [main, 'run', '--data', data], { stdio: ['ignore', 'pipe', 'pipe'] });
-  for (const stream of [vault.stdout!, vault.stderr!])
-    stream.on('data', (text: Buffer) => {
-      said = (said + text.toString()).slice(-100_000);
-    });
-  const url = await until(
-    systemClock,
-    120_000,
-    () => {
-      if (vault!.exitCode !== null) throw new Error(`the vault ended:\n${said}`);
-      return /"publicUrl":"([^"]+)","event":"vault-ready"/.exec(said)?.[1];
-    },
-    () => new Error(`the vault did not start:\n${said}`),
-  );
-  const owner = JSON.parse(await readFile(join(data, 'owner.json'), 'utf8')) as Omit<
-    Target,
-    'url' | 'caFile'
-  >;
-  return { ...owner, url, caFile: join(data, 'tls/ca.pem') };
 }
