@@ -131,14 +131,38 @@ function chosenOf(model: string, direction: Direction): z.ZodType {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       return fail('an object is expected');
     const named = (value as Record<string, unknown>)[discriminator];
-    if (typeof named !== 'string') return fail('is required', [discriminator]);
-    // Where a hierarchy has nothing to say of what this product does, its clients send the base, by either name.
-    const isPlain = (named === model || ours.includes(named)) && !ours.some((value) => byValue.has(value));
-    const kind = byValue.get(named) ?? (isPlain ? model : undefined);
+    // Where a hierarchy has nothing to say of what this product does, its clients send the base, by either name or by none.
+    const isPlain =
+      (named === undefined || named === null || named === model || ours.includes(named as string)) &&
+      !ours.some((one) => byValue.has(one));
+    if (typeof named !== 'string' && !(isPlain && direction === 'request'))
+      return fail('is required', [discriminator]);
+    const kind = byValue.get(named as string) ?? (isPlain ? model : undefined);
     if (kind === undefined)
       return fail(`"${named}" is not known here; known: ${[...byValue.keys()].join(', ')}`, [discriminator]);
-    const result = (named === own ? objectOf(model, direction) : objectOf(kind, direction)).safeParse(value);
+    const schema =
+      typeof named !== 'string'
+        ? plainOf(model)
+        : named === own
+          ? objectOf(model, direction)
+          : objectOf(kind, direction);
+    const result = schema.safeParse(value);
     if (result.success) return result.data;
+    for (const issue of result.error.issues)
+      context.issues.push({ code: 'custom', message: issue.message, path: issue.path, input: value });
+    return z.NEVER;
+  });
+}
+
+/** The base of a hierarchy without the field that names the kind. */
+function plainOf(model: string): z.ZodType {
+  return z.looseObject({}).transform((value, context): unknown => {
+    const { discriminator } = kindsOf(model)!;
+    const result = objectOf(model, 'request').safeParse({ ...value, [discriminator]: '' });
+    if (result.success)
+      return Object.fromEntries(
+        Object.entries(result.data as object).filter(([name]) => name !== discriminator),
+      );
     for (const issue of result.error.issues)
       context.issues.push({ code: 'custom', message: issue.message, path: issue.path, input: value });
     return z.NEVER;

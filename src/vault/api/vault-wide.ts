@@ -27,7 +27,8 @@ export const alertSettingName = 'defaultAlertSetting';
 const addressesMax = 20;
 
 const vaultSettingName = 'default';
-const defaultVaultSetting = { migrationSolutionId: '', vmwareToAzureProviderType: 'InMageRcm' };
+/** Without `vmwareToAzureProviderType`: Terraform takes a vault that has one for one of the classic kind, and refuses it. */
+const defaultVaultSetting = { migrationSolutionId: '' };
 
 function checkAlerts(sent: Readonly<Record<string, unknown>>): void {
   const addresses = (sent.customEmailAddresses ?? []) as readonly string[];
@@ -123,8 +124,9 @@ export function vaultWide(parts: NounParts): Handlers {
       const id = childId(vaultOf(request), 'replicationVaultSettings', name);
       const { resource } = await resources.put(id, {
         migrationSolutionId: sent.migrationSolutionId ?? '',
-        vmwareToAzureProviderType:
-          sent.vmwareToAzureProviderType ?? defaultVaultSetting.vmwareToAzureProviderType,
+        ...(sent.vmwareToAzureProviderType === undefined
+          ? {}
+          : { vmwareToAzureProviderType: sent.vmwareToAzureProviderType }),
       });
       return { body: rowView(resource) };
     },

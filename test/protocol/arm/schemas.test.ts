@@ -55,6 +55,11 @@ test('a hierarchy that has no kind for machines of this product takes the base f
   t.deepEqual(mapping('InMageRcm'), []);
   t.deepEqual(mapping('ReplicationProviderSpecificContainerMappingInput'), []);
   t.is(mapping('Other').length, 1);
+  const { value } = checkRequest('CreateProtectionContainerMappingInput', {
+    properties: { providerSpecificInput: {} },
+  });
+  t.deepEqual(value, { properties: { providerSpecificInput: {} } }, 'as Terraform sends it');
+  t.is(problems('TestFailoverInput', { properties: { providerSpecificDetails: {} } }).length, 1);
   t.is(
     problems('CreatePolicyInput', {
       properties: { providerSpecificInput: { instanceType: 'PolicyProviderSpecificInput' } },
