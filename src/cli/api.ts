@@ -7,9 +7,16 @@ import type { Clock } from '../platform/clock.ts';
 import { LeewardError } from '../platform/errors.ts';
 import { ArmClient } from '../protocol/arm/client.ts';
 import { type Operation, operations } from '../protocol/arm/description.ts';
+import { ownOperations } from '../protocol/arm/own-operations.ts';
 import { parseResourceId } from '../protocol/arm/resource-id.ts';
-import type { Resource } from './nouns/noun.ts';
 import type { Session } from './session.ts';
+
+/** One resource as the API writes it; deeper values are looked at with `at` (nouns/noun.ts). */
+export interface Resource {
+  readonly id?: string;
+  readonly name?: string;
+  readonly properties?: Readonly<Record<string, unknown>>;
+}
 
 export interface ApiAnswer {
   readonly body: Resource;
@@ -134,7 +141,9 @@ export class Api implements Disposable {
   }
 }
 
-const operationsById = new Map(operations.map((operation) => [operation.id, operation]));
+const operationsById = new Map(
+  [...operations, ...ownOperations].map((operation) => [operation.id, operation]),
+);
 
 export function operationOf(id: string): Operation {
   const found = operationsById.get(id);

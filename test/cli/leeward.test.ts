@@ -88,7 +88,7 @@ test('wrong usage is said at once', async (t) => {
 
 test('vault init makes a folder, refuses to make it twice, and run serves it', async (t) => {
   const port = String(await freePort());
-  const made = await leeward('vault', 'init', '--make-volume', '1', '--port', port);
+  const made = await leeward('vault', 'init', '--make-volume', '1', '--port', port, '--api-port', '0');
   t.is(made.exitCode, 0, made.stderr);
   t.regex(made.stdout, /vault run/);
   const again = await leeward('vault', 'init', '--port', port);

@@ -181,6 +181,8 @@ export class Site implements AsyncDisposable {
       '127.0.0.1',
       '--port',
       String(vaultPort),
+      '--api-port',
+      '0',
       '--make-volume',
       String((options.replicaBytes ?? 4 * 2 ** 30) / 2 ** 30),
     ]);

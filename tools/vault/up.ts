@@ -12,7 +12,7 @@ import { openSync } from 'node:fs';
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { systemClock, until } from '../../src/platform/clock.ts';
+import { pause, systemClock, until } from '../../src/platform/clock.ts';
 import { LeewardError, renderError } from '../../src/platform/errors.ts';
 import { tryRun } from '../../src/platform/exec.ts';
 import { ArmClient } from '../../src/protocol/arm/client.ts';
@@ -119,9 +119,10 @@ or any client: docs/api/. Ctrl-C here ends the vault; its data stays in ${data}.
     // Machines first: they run on the vault's disks.
     await libvirt?.stop();
     child.kill('SIGTERM');
-    const inTime = await Promise.race([ended, systemClock.sleep(30_000).then(() => undefined)]);
-    if (inTime === undefined) child.kill('SIGKILL');
+    const late = new AbortController();
+    void pause(systemClock, 30_000, late.signal).then(() => late.signal.aborted || child.kill('SIGKILL'));
     await ended;
+    late.abort();
     await site?.remove();
     if (libvirt !== undefined) await rm(libvirtFolder, { recursive: true, force: true });
   }

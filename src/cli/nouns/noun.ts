@@ -9,15 +9,8 @@ import { text as readStream } from 'node:stream/consumers';
 import { Command } from 'commander';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
-import type { Api } from '../api.ts';
+import type { Api, Resource } from '../api.ts';
 import { type OutputForm, print, renderTable } from '../output.ts';
-
-/** One resource as the API writes it; what lies deeper is looked at with `at`. */
-export interface Resource {
-  readonly id?: string;
-  readonly name?: string;
-  readonly properties?: Readonly<Record<string, unknown>>;
-}
 
 export interface NounContext {
   /** Signs in when it is first asked. */

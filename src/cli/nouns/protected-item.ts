@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { pause } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
-import type { Api } from '../api.ts';
+import type { Api, Resource } from '../api.ts';
 import { duration, endProgress, showProgress } from '../output.ts';
 import {
   at,
@@ -17,7 +17,6 @@ import {
   noun,
   printList,
   printOne,
-  type Resource,
   readBody,
   valueAt,
 } from './noun.ts';

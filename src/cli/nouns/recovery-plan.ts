@@ -3,7 +3,7 @@
  * `show --output json` gives the form to begin with.
  */
 import type { Command } from 'commander';
-import type { Api } from '../api.ts';
+import type { Api, Resource } from '../api.ts';
 import {
   choose,
   column,
@@ -12,7 +12,6 @@ import {
   noun,
   printList,
   printOne,
-  type Resource,
   readBody,
   valueAt,
 } from './noun.ts';

@@ -2,9 +2,13 @@
  * `leeward vault`: vaults of the recovery site, their health, and the keys by which sites register. Also the nouns that
  * only look: protectable items, operating systems.
  */
+import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { LeewardError } from '../../platform/errors.ts';
+import type { Resource } from '../api.ts';
+import { print } from '../output.ts';
 import {
+  at,
   choose,
   column,
   type NounContext,
@@ -12,7 +16,6 @@ import {
   noun,
   printList,
   printOne,
-  type Resource,
   readBody,
   valueAt,
 } from './noun.ts';
@@ -89,6 +92,37 @@ export function addVault(program: Command, command: Command, context: NounContex
         if (jobId !== undefined) await context.follow(jobId, { wait: true });
       }
       printOne(context, (await api.call('replicationVaultHealth.get')).body);
+    });
+
+  command
+    .command('registration-key')
+    .description('a key by which one site registers, valid for five days; the one before it is void')
+    .requiredOption('--out <file>', 'where to write it, e.g. site1.VaultCredentials')
+    .option('--fabric <name>', 'what the site will be called')
+    .action(async (options: { out: string; fabric?: string }) => {
+      const { body } = await (await context.api()).call(
+        'registrationKeys.create',
+        {},
+        { body: { properties: options.fabric === undefined ? {} : { fabricName: options.fabric } } },
+      );
+      const content = valueAt(body, 'content');
+      // Never over something that is there, and for nobody else's eyes: whoever has it may register a site.
+      await writeFile(options.out, String(content), { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
+        throw new LeewardError({
+          code: 'KeyNotWritten',
+          summary: `the key could not be written to ${options.out}`,
+          possibleCauses: 'The file is there already, or its folder is not.',
+          recommendedAction: 'Name another file and repeat the command; this key is void then.',
+          cause,
+        });
+      });
+      const { content: _, ...shown } = body.properties ?? {};
+      print(
+        context.output(),
+        { ...body, properties: shown, file: options.out },
+        () => `a key for one site is in ${options.out}, valid until ${at(body, 'expiresAt')}`,
+        `on the appliance: configuration-server register --key-file ${options.out}`,
+      );
     });
 
   const machine = noun(program, 'protectable-item', 'machines that can be replicated');
