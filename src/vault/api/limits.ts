@@ -1,7 +1,10 @@
 /** Limits of the REST API. */
 
-/** Items on a page: 200 protected items of 16 disks are about 1 MiB of JSON, written in some milliseconds. */
-export const armPageMax = 200;
+/**
+ * Items on a page: 100 protected items are about 0.5 MB of JSON, and their facts come from eight queries of some milliseconds
+ * each. With 200 the slowest pages of a vault of ten thousand took longer than 100 ms (bench/vault-api.ts).
+ */
+export const armPageMax = 100;
 /** A request's body, as the reference's resource manager limits it: 4 MiB. */
 export const armBodyBytesMax = 4 << 20;
 /** A token of 12 KiB, an address of 8 KiB and some room; Node's own limit is 16 KiB. */
