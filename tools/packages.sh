@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 . tools/waiting.sh
 wanted="
   mariadb-server
-  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
-  mmdebstrap fdisk gdisk e2fsprogs xfsprogs btrfs-progs busybox-static cpio xz-utils zstd kmod
+  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils ovmf dnsmasq-base
+  mmdebstrap fdisk gdisk e2fsprogs xfsprogs btrfs-progs dosfstools mtools busybox-static cpio xz-utils zstd kmod
   iproute2 nftables openssl openssh-client socat fio gcc libc6-dev dpkg-dev procps curl postgresql
 "
 bench="rsync restic borgbackup nbdkit libnbd-bin"

@@ -57,12 +57,13 @@ export function domainXml(machine: MachineDefinition, extras: DomainExtras): str
     </disk>`;
   });
   const boot = machine.directBoot;
+  const isEfi = machine.firmware === 'efi' && boot === undefined;
   return `<domain type='${extras.accelerator === 'kvm' ? 'kvm' : 'qemu'}'>
   <name>${escapeXml(machine.name)}</name>
   <memory unit='MiB'>${machine.memoryMebibytes}</memory>
   <vcpu>${machine.cpuCount}</vcpu>
-  <os${machine.firmware === 'efi' && boot === undefined ? " firmware='efi'" : ''}>
-    <type arch='x86_64' machine='q35'>hvm</type>${
+  <os${isEfi ? " firmware='efi'" : ''}>
+    <type arch='x86_64' machine='q35'>hvm</type>${isEfi ? noSecureBoot : ''}${
       boot === undefined
         ? ''
         : `
@@ -104,6 +105,10 @@ ${letters.scsi > 0 ? "    <controller type='scsi' model='virtio-scsi'/>\n" : ''}
 </domain>
 `;
 }
+
+/** What is signed boots without it, too; with it, whatever the source machine's owner signed with a key of his own would not. */
+const noSecureBoot = `
+    <firmware><feature enabled='no' name='secure-boot'/></firmware>`;
 
 /** A bridge of its own, DHCP, no forwarding, no names, no gateway: what is on it can speak to what is on it. */
 export function isolatedNetworkXml(network: { name: string; bridge: string; subnet: string }): string {

@@ -5,13 +5,15 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ava, { type TestFn } from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { LibvirtProvider } from '../../../src/vault/failover/libvirt.ts';
 import type { MachineDefinition } from '../../../src/vault/failover/provider.ts';
+import { makeEfiDisk } from '../../support/efi-disk.ts';
 import { failoverProviderSuite } from '../../support/failover-provider-suite.ts';
 import { type TinyGuest, tinyGuest } from '../../support/guest.ts';
 import { type LibvirtDaemon, startLibvirt } from '../../support/libvirt-daemon.ts';
@@ -115,6 +117,35 @@ test('an isolated machine reaches nothing of the vault, even with a route it gav
     await subject.remove(name);
   }
 });
+
+const efiTest = existsSync('/usr/share/OVMF') && existsSync('/usr/bin/mcopy') ? test : (ava.skip as TestFn);
+efiTest(
+  'a GPT disk with an EFI partition boots by EFI, and its firmware’s memory goes with the machine',
+  async (t) => {
+    const name = 'leeward-test-efi-1';
+    const folder = await mkdtemp(join(tmpdir(), 'leeward-efi-'));
+    const subject = provider();
+    try {
+      const path = await makeEfiDisk(folder, tiny);
+      const { directBoot: _, ...bios } = machine(name);
+      await subject.start({
+        ...bios,
+        memoryMebibytes: 512,
+        firmware: 'efi',
+        disks: [{ path, bus: 'virtio' }],
+      });
+      await subject.waitUntilReady(name, { type: 'console', text: 'TINY READY' }, 150_000);
+      const nvram = join(daemon.folder, 'lib/qemu/nvram');
+      t.is((await readdir(nvram)).length, 1);
+      await subject.remove(name);
+      t.deepEqual(await readdir(nvram), []);
+      t.is(await traces(), '');
+    } finally {
+      await subject.remove(name);
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
 
 test('a hypervisor that is not there is named', async (t) => {
   const absent = new LibvirtProvider(
