@@ -46,11 +46,15 @@ test('a new machine has a day for its first point', (t) => {
 });
 
 test('application-consistent points may fail twice in a row; a policy without them never complains', (t) => {
-  const at = (seconds: number) => itemConditions({ ...well, newestApplicationConsistentAt: ago(seconds) }, now);
+  const at = (seconds: number) =>
+    itemConditions({ ...well, newestApplicationConsistentAt: ago(seconds) }, now);
   t.deepEqual(at(3 * 3600), []);
   t.deepEqual(codes(at(3 * 3600 + 1)), ['NoApplicationConsistentPoint']);
   t.deepEqual(
-    itemConditions({ ...well, applicationConsistentSeconds: 0, newestApplicationConsistentAt: undefined }, now),
+    itemConditions(
+      { ...well, applicationConsistentSeconds: 0, newestApplicationConsistentAt: undefined },
+      now,
+    ),
     [],
   );
 });
