@@ -5,6 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=/opt/leeward/mobility-service
 settings=/etc/leeward/mobility-service
+enrolled=/var/lib/leeward/mobility-service/site/agent.json
 unit=/etc/systemd/system/leeward-mobility.service
 
 fail() { echo "leeward: $1" >&2; echo "  what to do: $2" >&2; exit 1; }
@@ -46,11 +47,12 @@ systemctl enable --quiet leeward-mobility.service
 
 if [ "$was_active" = yes ]; then
   systemctl restart leeward-mobility.service
-elif [ -e "$settings/assignment.json" ]; then
+elif [ -e "$settings/assignment.json" ] || [ -e "$enrolled" ]; then
   systemctl start leeward-mobility.service
 fi
 echo "leeward: mobility service $(cat "$here/VERSION") is installed in $target"
-if [ ! -e "$settings/assignment.json" ]; then
-  echo "  next: put assignment.json and its certificates into $settings,"
+if [ ! -e "$settings/assignment.json" ] && [ ! -e "$enrolled" ]; then
+  echo "  next: $target/bin/leeward-mobility-service enrol --configuration-server HOST --key-file FILE"
+  echo "        (or put assignment.json and its certificates into $settings),"
   echo "        then: systemctl start leeward-mobility"
 fi

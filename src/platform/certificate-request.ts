@@ -9,9 +9,17 @@
  *
  * The private key never leaves the folder in which it was made.
  */
-import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  X509Certificate,
+} from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasCode, LeewardError } from './errors.ts';
@@ -31,16 +39,54 @@ export async function makeRequest(folder: string): Promise<string> {
   // A request whose answer was lost is asked again with the same key, so that the answerer sees that it is the same.
   const before = await textOf(requestPath);
   if (before?.includes('END CERTIFICATE REQUEST') && (await textOf(keyDraft)) !== undefined) return before;
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   await rm(keyDraft, { force: true });
-  await writeFile(keyDraft, '', { mode: 0o600, flag: 'wx' });
-  await chmod(keyDraft, 0o600);
-  const draft = `${requestPath}.draft`;
-  await openssl([
-    ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-sha256'],
-    ...['-subj', '/CN=request', '-keyout', keyDraft, '-out', draft],
-  ]);
-  await rename(draft, requestPath);
-  return readFile(requestPath, 'utf8');
+  await writeFile(keyDraft, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' });
+  const request = encodeRequest(publicKey, privateKey);
+  await writeFile(`${requestPath}.draft`, request);
+  await rename(`${requestPath}.draft`, requestPath);
+  return request;
+}
+
+/**
+ * PKCS #10, as little of it as there is: written here, since protected machines need not have openssl.
+ *
+ *     request = SEQUENCE { info, algorithm, BIT STRING { signature of info } }
+ *     info    = SEQUENCE { 0, name CN=request, public key, [0] {} }
+ */
+function encodeRequest(publicKey: KeyObject, privateKey: KeyObject): string {
+  const commonName = der(0x30, oid.commonName, der(0x0c, Buffer.from('request')));
+  const info = der(
+    0x30,
+    der(0x02, Buffer.of(0)),
+    der(0x30, der(0x31, commonName)),
+    publicKey.export({ type: 'spki', format: 'der' }),
+    der(0xa0),
+  );
+  const signature = sign('sha256', info, privateKey);
+  const request = der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, Buffer.of(0), signature));
+  const lines = request.toString('base64').match(/.{1,64}/g)!;
+  return `-----BEGIN CERTIFICATE REQUEST-----\n${lines.join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
+}
+
+const oid = {
+  /** 2.5.4.3 */
+  commonName: Buffer.from('0603550403', 'hex'),
+  /** 1.2.840.10045.4.3.2 */
+  ecdsaWithSha256: Buffer.from('06082a8648ce3d040302', 'hex'),
+};
+
+/** Tag, length, content. Nothing here is longer than 255 bytes but the whole, which has two bytes of length. */
+function der(tag: number, ...content: readonly Buffer[]): Buffer {
+  const body = Buffer.concat(content);
+  const { byteLength } = body;
+  const length =
+    byteLength < 0x80
+      ? [byteLength]
+      : byteLength < 0x100
+        ? [0x81, byteLength]
+        : [0x82, byteLength >> 8, byteLength & 0xff];
+  return Buffer.concat([Buffer.of(tag, ...length), body]);
 }
 
 /** Puts the answer to `makeRequest` in place: `ca.pem`, `certificate.pem`, `key.pem`. Safe to repeat after a crash. */
