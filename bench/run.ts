@@ -19,6 +19,7 @@ import { dropCaches, endAll, keepCold, median, sha256Of, shell } from './measure
 import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
 import { type Result, type Row, renderTable, resultOf } from './report.ts';
+import { vaultApiPlan, vaultApiRow } from './vault-api.ts';
 
 const gibibytes = Number(process.env.BENCH_GIB ?? 2);
 const runs = Number(process.env.BENCH_RUNS ?? 3);
@@ -386,6 +387,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 try {
   await main();
+  await row(vaultApiPlan, vaultApiRow);
 } catch (error) {
   results.push(
     resultOf({
