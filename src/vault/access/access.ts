@@ -234,9 +234,10 @@ export class Access implements AccessCheck {
       enabled: true,
       createdAt: new Date(clock.now()).toISOString(),
     };
+    const principal = await this.#principal(record, mapped);
     // Only who has a role here: an issuer may have many more people than this vault has to do with.
-    if (known === undefined && mapped.length > 0) await principals.add(record);
-    return this.#principal(record, mapped);
+    if (known === undefined && principal.roles.length > 0) await principals.add(record);
+    return principal;
   }
 
   async #principal(record: PrincipalRecord, mapped: Principal['roles']): Promise<Principal> {

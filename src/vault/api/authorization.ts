@@ -72,21 +72,24 @@ export function authorizationHandlers(parts: AuthorizationParts): Handlers {
     const body = AssignmentBody.safeParse(request.body);
     if (!body.success)
       throw errors.InvalidRequestContent(z.prettifyError(body.error).replaceAll('\n', ' '), 'properties');
-    const { roleDefinitionId, principalId, condition } = body.data.properties;
+    const { roleDefinitionId, principalId, principalType, condition } = body.data.properties;
     if (condition) throw errors.InvalidRequestContent('conditions are not supported', 'properties.condition');
     const definition = definitionOf(roleDefinitionId.split('/').at(-1)!);
     const scope = scopeOf(request, root);
     const principal = await principals.byObjectId(principalId);
-    if (principal === undefined) throw accessErrors.PrincipalNotFound(principalId);
+    // Somebody of another issuer has no row before a role; whoever says that it is a person is believed.
+    if (principal === undefined && principalType?.toLowerCase() !== 'user')
+      throw accessErrors.PrincipalNotFound(principalId);
+    const kind = principal?.kind ?? 'ForeignPrincipal';
     const assignment: RoleAssignment = {
       assignmentId: name,
       scope: scope.toLowerCase(),
       role: definition.role,
-      principalId: principal.objectId,
+      principalId: principalId.toLowerCase(),
       createdAt: new Date(clock.now()).toISOString(),
       createdBy: request.principal.objectId,
     };
-    const shown = (one: RoleAssignment) => renderAssignment(one, kindOf(principal.kind), root);
+    const shown = (one: RoleAssignment) => renderAssignment(one, kindOf(kind), root);
     if (!(await assignments.add(assignment))) {
       const there = await assignments.byId(name);
       const same =

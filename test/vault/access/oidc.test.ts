@@ -16,7 +16,6 @@ import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../supp
 const able = await hasMariadb();
 const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
 const audience = 'https://vault.test/api';
-const group = '/subscriptions/5a3c1f9e-0d7b-4c55-8f8e-3f1d5f3a2b10/resourceGroups/g';
 let mariadb: PrivateMariadb;
 let identity: HttpsIdentity;
 
@@ -173,15 +172,20 @@ test('somebody of a trusted issuer without a mapped claim has no role, until one
   t.is((await call(`/subscriptions/${subscriptionId}/resourceGroups/g`)).status, 403);
   const objectId = foreignObjectId(issuer.url, 'stranger');
   t.is(await world.principals.byObjectId(objectId), undefined, 'the world outside gets no rows');
-  await world.assignments.add({
-    assignmentId: '0a1b2c3d-0000-4000-8000-00000000000e',
-    scope: group.replace(group.split('/')[2]!, subscriptionId).toLowerCase(),
-    role: 'Site Recovery Reader',
+  const refused = await call(`/subscriptions/${subscriptionId}/resourceGroups/g`);
+  t.true(refused.body.error.message.includes(objectId), 'the refusal says whom to give a role');
+  const owner = world.as(await world.tokenOf(await world.withRole('Owner')));
+  const assignment = `/subscriptions/${subscriptionId}/resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/0a1b2c3d-0000-4000-8000-00000000000e`;
+  const properties = {
+    roleDefinitionId: 'dbaa88c4-0c30-4179-9fb3-46319faa6149',
     principalId: objectId,
-    createdAt: new Date(world.clock.now()).toISOString(),
-    createdBy: objectId,
-  });
+  };
+  t.is((await owner(assignment, 'PUT', { properties })).status, 404, 'nobody of that name');
+  const made = await owner(assignment, 'PUT', { properties: { ...properties, principalType: 'User' } });
+  t.is(made.status, 201);
+  t.is(made.body.properties.principalType, 'User');
   t.is((await call(`/subscriptions/${subscriptionId}/resourceGroups/g`)).status, 404, 'it may look now');
+  t.is((await world.principals.byObjectId(objectId))?.displayName, 'program stranger');
 });
 
 test('audience, issuer, time and signature of a foreign token are checked', async (t) => {
