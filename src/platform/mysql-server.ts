@@ -48,6 +48,9 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
       `the path ${socketPath} is longer than the ${socketPathMax} characters of a socket's`,
       'Choose a shorter folder.',
     );
+  // Its own: in a folder for all, another server or somebody who tidies up takes its files away.
+  const temporary = join(folder, 'tmp');
+  await mkdir(temporary, { recursive: true, mode: 0o700 });
   const program = await find();
   const isRoot = process.getuid?.() === 0;
   await stopLeftOver(folder, clock);
@@ -61,6 +64,7 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
       [
         '--no-defaults',
         `--datadir=${draft}`,
+        `--tmpdir=${temporary}`,
         '--auth-root-authentication-method=normal',
         '--skip-test-db',
         ...(isRoot ? ['--user=root'] : []),
@@ -77,6 +81,7 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
       '--no-defaults',
       `--datadir=${data}`,
       `--socket=${socketPath}`,
+      `--tmpdir=${temporary}`,
       `--pid-file=${join(folder, 'server.pid')}`,
       '--skip-networking',
       '--skip-log-bin',
