@@ -58,7 +58,11 @@ export function signIn(parts: SignInParts, publicUrl: string): Koa.Middleware {
     if (route === undefined) return next();
     try {
       const known = tenant.toLowerCase();
-      if (known !== tenantId.toLowerCase() && !(route !== 'token' && anyTenant.has(known)) && route !== 'instance')
+      if (
+        known !== tenantId.toLowerCase() &&
+        !(route !== 'token' && anyTenant.has(known)) &&
+        route !== 'instance'
+      )
         throw oauth(400, 'invalid_request', `AADSTS90002: Tenant '${tenant}' not found.`, 90002);
       if (route === 'token') {
         if (context.method !== 'POST')
