@@ -11,6 +11,8 @@ const registrationKeys =
 
 const vault = `${groups}/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}`;
 
+const vmwareSite = `${groups}/{resourceGroupName}/providers/Microsoft.OffAzure/vmwareSites/{siteName}`;
+
 const own = (
   id: string,
   method: Operation['method'],
@@ -64,6 +66,15 @@ export const ownOperations: readonly Operation[] = [
     paged: true,
     query: ['$filter', '$skipToken'],
   }),
+  // Where clients look for machines to protect: `src/vault/api/vmware-sites.ts`.
+  own('vmwareSites.get', 'GET', vmwareSite),
+  own('vmwareMachines.list', 'GET', `${vmwareSite}/machines`, {
+    paged: true,
+    query: ['$filter', '$top', 'continuationToken', 'totalRecordCount'],
+  }),
+  own('vmwareMachines.get', 'GET', `${vmwareSite}/machines/{machineName}`),
+  own('vmwareRunAsAccounts.list', 'GET', `${vmwareSite}/runAsAccounts`, { paged: true }),
+  own('vmwareRunAsAccounts.get', 'GET', `${vmwareSite}/runAsAccounts/{accountName}`),
   own('tenants.list', 'GET', '/tenants', { paged: true }),
   own('subscriptions.list', 'GET', '/subscriptions', { paged: true }),
   own('subscriptions.get', 'GET', '/subscriptions/{subscriptionId}'),

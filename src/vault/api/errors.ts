@@ -165,6 +165,8 @@ const statusByCode: Readonly<Record<string, number>> = {
   TooManyRequests: 429,
   ServerBusy: 503,
   InternalServerError: 500,
+  // The part of the vault that would do it is not set up: not the caller's path is wrong.
+  WorkflowUnknown: 400,
   TargetIsBusy: 409,
   PrincipalIsLastOwner: 409,
   ItemAlreadyProtected: 409,

@@ -388,17 +388,31 @@ function rcmDetails(item: ItemResource, around: ItemSurroundings): unknown {
             isDeleted: false,
           },
         }),
-    vmNics: (machine?.addresses ?? []).map((address, index) => ({
-      nicId: `nic-${index}`,
-      isPrimaryNic: truth(index === 0),
-      isSelectedForFailover: truth(index === 0),
-      sourceIPAddress: address,
-    })),
+    vmNics: Array.isArray(sent.vmNics)
+      ? (sent.vmNics as Record<string, unknown>[]).map(nicView)
+      : (machine?.addresses ?? []).map((address, index) => ({
+          nicId: `nic-${index}`,
+          isPrimaryNic: truth(index === 0),
+          isSelectedForFailover: truth(index === 0),
+          sourceIPAddress: address,
+        })),
     lastAgentUpgradeErrorDetails: [],
     agentUpgradeBlockingErrorDetails: [],
     isAgentRegistrationSuccessfulAfterFailover: chosen.length > 0,
   };
 }
+
+/** As it was sent, in the names of the answer: a client that reads it back must find no difference. */
+const nicView = (nic: Readonly<Record<string, unknown>>) =>
+  given({
+    nicId: nic.nicId,
+    isPrimaryNic: nic.isPrimaryNic,
+    isSelectedForFailover: nic.isSelectedForFailover,
+    targetSubnetName: nic.targetSubnetName,
+    targetIPAddress: nic.targetStaticIPAddress,
+    testSubnetName: nic.testSubnetName,
+    testIPAddress: nic.testStaticIPAddress,
+  });
 
 /** What `disksToInclude`, `disksDefault` or the settings of the whole machine say of a disk. */
 function ofDisk(sent: Readonly<Record<string, unknown>>, path: string, field: string): string | undefined {
@@ -408,7 +422,9 @@ function ofDisk(sent: Readonly<Record<string, unknown>>, path: string, field: st
   const value = own ?? general;
   return value === undefined || value === null ? undefined : String(value);
 }
-const diskTypeOf = (sent: Readonly<Record<string, unknown>>, path: string) => ofDisk(sent, path, 'diskType');
+/** Never missing: Terraform ends where a disk has no type. There is one kind of replica disk, so the plainest name. */
+const diskTypeOf = (sent: Readonly<Record<string, unknown>>, path: string) =>
+  ofDisk(sent, path, 'diskType') ?? 'Standard_LRS';
 
 /** Without the fields that are not known. */
 function given<T extends Record<string, unknown>>(fields: T): Partial<T> {

@@ -14,6 +14,7 @@ import { recoveryPoints } from './recovery-points.ts';
 import { SiteReader } from './site-reader.ts';
 import { siteResources } from './site-resources.ts';
 import { vaultWide } from './vault-wide.ts';
+import { vmwareSites } from './vmware-sites.ts';
 
 export function nounsOfVault(parts: NounParts): Handlers[] {
   return [
@@ -28,6 +29,7 @@ export function nounsOfVault(parts: NounParts): Handlers[] {
     jobs(parts),
     events(parts),
     vaultWide(parts),
+    vmwareSites(parts),
   ];
 }
 

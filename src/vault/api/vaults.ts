@@ -117,7 +117,10 @@ export function vaultHandlers(parts: VaultParts): Handlers {
         ...(sent.tags === undefined ? {} : { tags: sent.tags }),
         ...(sent.sku === undefined ? {} : { sku: sent.sku }),
         ...(sent.identity === undefined ? {} : identityOf(sent.identity as Properties, known, parts)),
-        properties: kept(merged(record.properties, (sent.properties as Properties | undefined) ?? {}), known),
+        properties: kept(
+          merged(record.properties ?? {}, (sent.properties as Properties | undefined) ?? {}),
+          known,
+        ),
         systemData: stamped(known, request.principal, parts.clock),
       };
     });
@@ -170,7 +173,7 @@ export function vaultHandlers(parts: VaultParts): Handlers {
           : { securitySettings: { softDeleteSettings: { softDeleteState: softDeleteFeatureState } } };
       return {
         ...record,
-        properties: kept(merged(record.properties, asked), known),
+        properties: kept(merged(record.properties ?? {}, asked), known),
         systemData: stamped(known, request.principal, parts.clock),
       };
     });
@@ -288,7 +291,7 @@ export function renderVault(
     sku: record.sku,
     ...(record.identity === undefined ? {} : { identity: record.identity }),
     systemData: record.systemData,
-    properties: merged(defaults, record.properties),
+    properties: merged(defaults, record.properties ?? {}),
   };
 }
 

@@ -19,6 +19,7 @@ import { refusedHandlers } from '../../../src/vault/api/refused.ts';
 import { JobEngine } from '../../../src/vault/jobs/engine.ts';
 import type { SomeWorkflow, Step, Workflow } from '../../../src/vault/jobs/workflow.ts';
 import { HealthReconciler } from '../../../src/vault/reconcilers/health.ts';
+import { itemRecords } from '../../../src/vault/store/item-records.ts';
 import * as dataPlane from '../../../src/vault/store/items.ts';
 import { MariaJobStore } from '../../../src/vault/store/jobs.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
@@ -28,6 +29,7 @@ import * as sites from '../../../src/vault/store/sites.ts';
 import { exportJobs } from '../../../src/vault/workflows/export-jobs.ts';
 import { EnableProtectionInput } from '../../../src/vault/workflows/inputs.ts';
 import { resourceChanges } from '../../../src/vault/workflows/resource-changes.ts';
+import { updateProtection } from '../../../src/vault/workflows/update-protection.ts';
 import { type ArmWorld, startArmWorld, subscriptionId } from '../../contract/arm-world.ts';
 import { type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
 
@@ -282,6 +284,7 @@ function standInItemWorkflows(database: Database): SomeWorkflow[] {
     }) as unknown as SomeWorkflow;
   return [
     enable as unknown as SomeWorkflow,
+    updateProtection({ items: itemRecords(database) }) as unknown as SomeWorkflow,
     other('disable-protection', 'DisableDr', 'DisableProtection'),
     other('test-failover', 'TestFailover', 'TestFailover'),
     other('test-failover-cleanup', 'TestFailoverCleanup', 'TestFailoverCleanup'),
