@@ -62,6 +62,9 @@ const readAdded = [
   `${vaults}/replication*/read`,
   'Microsoft.RecoveryServices/operations/read',
   'Microsoft.RecoveryServices/replicationEligibilityResults/read',
+  // Where clients look for the machines of a site.
+  'Microsoft.OffAzure/vmwareSites/read',
+  'Microsoft.OffAzure/vmwareSites/*/read',
   'Microsoft.Resources/subscriptions/resourceGroups/read',
   'Microsoft.Resources/subscriptions/resourceGroups/resources/read',
   'Microsoft.Resources/subscriptions/resources/read',
