@@ -14,9 +14,9 @@ import { parseFilter } from '../../protocol/arm/filter.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { MachineId } from '../../protocol/control/site-link.ts';
 import { errors as vaultErrors } from '../errors.ts';
-import { defaultRetention } from '../retention/plan.ts';
+import { retentionOf } from '../retention/from-policy.ts';
+import * as dataPlane from '../store/items.ts';
 import * as items from '../store/protected-items.ts';
-import type { RetentionPolicy } from '../store/vault-store.ts';
 import {
   type EnableProtectionInput,
   MachineShape,
@@ -58,15 +58,6 @@ const Leeward = z.strictObject({
   check: Readiness.optional(),
   timeoutSeconds: z.number().positive().max(3600).optional(),
 });
-
-/** Minutes of a policy as the rules that thin points: the reference's, cut at the age that is asked for. */
-export function retentionOf(minutes: number): RetentionPolicy {
-  // 0 is the reference's "latest only": the newest point is never dropped.
-  const untilSeconds = Math.max(1, minutes * 60);
-  const rules = defaultRetention.rules.filter((rule) => rule.untilSeconds < untilSeconds);
-  const next = defaultRetention.rules.find((rule) => rule.untilSeconds >= untilSeconds);
-  return { rules: [...rules, { untilSeconds, everySeconds: next?.everySeconds ?? 4 * 3600 }] };
-}
 
 export function protectedItems(parts: NounParts): Handlers {
   const { database, resources, clock } = parts;
@@ -117,6 +108,12 @@ export function protectedItems(parts: NounParts): Handlers {
   };
   const networkOf = (id: unknown): NetworkChoice =>
     id === undefined || id === '' ? { mode: 'isolated' } : { mode: 'existing', name: lastName(String(id)) };
+
+  /** The data plane's names are unique; two machines may be called alike in different domains. */
+  const freeName = async (name: string, machineId: string): Promise<string> =>
+    (await dataPlane.byName(database, name)) === undefined
+      ? name
+      : `${name.slice(0, 54)}-${machineId.slice(0, 8)}`;
 
   const enable = async (request: ArmRequest): Promise<ArmAnswer> => {
     const { fabricName, protectionContainerName, replicatedProtectedItemName: name } = request.parameters;
@@ -213,7 +210,7 @@ export function protectedItems(parts: NounParts): Handlers {
       policyId: policy.id,
       protectableItemId: sent.protectableItemId ?? protectableItemId(container, machine.machineId),
       settings: { ...settings },
-      name: plainName(machine.name, machine.machineId),
+      name: await freeName(plainName(machine.name, machine.machineId), machine.machineId),
       disks: [...new Set(chosen)].map((path) => ({ path })),
       replication: {
         crashConsistentSeconds: crashConsistentMinutes * 60,

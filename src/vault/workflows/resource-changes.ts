@@ -11,9 +11,12 @@
 import { z } from 'zod';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { idKey } from '../../protocol/arm/resource-id.ts';
+import { policyInput, policyTerms } from '../api/policies.ts';
 import { errors } from '../errors.ts';
 import type { Json, SomeWorkflow, Step, Wait, Workflow } from '../jobs/workflow.ts';
 import { healthMilliseconds } from '../limits.ts';
+import { retentionOf } from '../retention/from-policy.ts';
 import { raisedInVault } from '../store/conditions.ts';
 import type { Properties, Resources } from '../store/resources.ts';
 import * as sites from '../store/sites.ts';
@@ -80,6 +83,7 @@ export function resourceChanges(parts: ResourceChangeParts): SomeWorkflow[] {
           },
           undo: putBack(parts),
         },
+        ...(noun === 'policy' ? [applyPolicy(parts)] : []),
       ],
       cancelable: false,
     } satisfies Workflow<PutInput>);
@@ -128,12 +132,41 @@ const remember =
   };
 
 const putBack =
-  ({ resources }: ResourceChangeParts) =>
+  ({ resources }: Pick<ResourceChangeParts, 'resources'>) =>
   async ({ input, outputs }: Context): Promise<void> => {
     const rows = (outputs.Remember ?? []) as Remembered;
     if (rows.length === 0) await resources.deleteTree(input.id);
     for (const { id, properties } of rows) await resources.put(id, properties as Properties);
   };
+
+/** What is protected with the policy keeps its points as long as the policy says from now on. */
+function applyPolicy({ database, resources }: ResourceChangeParts): Step<PutInput> {
+  const apply = async (id: string): Promise<void> => {
+    const row = await resources.get(id);
+    if (row === undefined) return;
+    const { retentionMinutes } = policyTerms(policyInput(row));
+    await database.change(
+      'UPDATE protected_items SET retention = ? WHERE item_id IN (SELECT item_id FROM item_resources WHERE policy_key = ?)',
+      [JSON.stringify(retentionOf(retentionMinutes)), idKey(id)],
+    );
+  };
+  return {
+    name: 'ApplyRetention',
+    title: 'Telling what is protected with it',
+    where: 'database',
+    do: async ({ input }) => {
+      await apply(input.id);
+      return undefined;
+    },
+    // Undone before the row is put back, so it is put back here first.
+    undo: async (context) => {
+      const [before] = (context.outputs.Remember ?? []) as Remembered;
+      if (before === undefined) return;
+      await putBack({ resources })(context);
+      await apply(context.input.id);
+    },
+  };
+}
 
 function closeSite({ database, clock }: ResourceChangeParts): Step<DeleteInput> {
   return {

@@ -335,6 +335,18 @@ test('a machine is protected, watched, tested, failed over and committed through
   t.is(point.properties!.recoveryPointType, 'CrashConsistent');
   t.true((await all(sdk.targetComputeSizes.listByReplicationProtectedItems(...path))).length > 10);
 
+  await sdk.replicationPolicies.beginCreateAndWait(
+    ...at,
+    'rome',
+    policyOf({ ...rcmPolicy, recoveryPointHistoryInMinutes: 60 }),
+    quick,
+  );
+  const [kept] = await database.rows('SELECT retention FROM protected_items WHERE item_id = ?', [itemId]);
+  t.true(
+    JSON.stringify(kept!.retention).includes('3600'),
+    'a policy that is changed counts for what it protects',
+  );
+
   const tested = await items.beginTestFailoverAndWait(
     ...path,
     {
@@ -600,7 +612,7 @@ test('jobs are listed by the reference’s query, shown with their tasks, export
   const job = await sdk.replicationJobs.get(...at, policies[0]!.name!);
   t.deepEqual(
     job.properties!.tasks!.map(({ name }) => name),
-    ['Remember', 'Write'],
+    ['Remember', 'Write', 'ApplyRetention'],
   );
   t.is(job.properties!.customDetails!.instanceType, 'AsrJobDetails');
   const exported = await sdk.replicationJobs.beginExportAndWait(...at, { jobStatus: 'Succeeded' }, quick);
