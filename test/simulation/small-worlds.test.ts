@@ -10,7 +10,7 @@ import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../sr
 import { ItemSpool } from '../../src/process-server/spool/item-spool.ts';
 import { SpoolSpace } from '../../src/process-server/spool/space.ts';
 import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
-import { encodeFrame, FrameType, frame } from '../../src/protocol/replication/frame.ts';
+import { encodeFrame, FrameType, frame, protocolVersion } from '../../src/protocol/replication/frame.ts';
 import { Hello } from '../../src/protocol/replication/messages.ts';
 import { Receiver } from '../../src/protocol/replication/receiver.ts';
 import { Archive } from '../../src/vault/log-processor/archive.ts';
@@ -272,7 +272,7 @@ test('a spool keeps every frame that it acknowledged, through kills that are fol
           generation = next;
           sessions++;
           const hello = Hello.parse({
-            protocolVersions: [1],
+            protocolVersions: [protocolVersion],
             itemId,
             sessionId: random.uuid(),
             generation,

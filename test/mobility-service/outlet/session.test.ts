@@ -13,7 +13,7 @@ import { Session } from '../../../src/mobility-service/outlet/session.ts';
 import type { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { hasCode } from '../../../src/platform/errors.ts';
-import { FrameType, frame, jsonFrame } from '../../../src/protocol/replication/frame.ts';
+import { FrameType, frame, jsonFrame, protocolVersion } from '../../../src/protocol/replication/frame.ts';
 import type { Hello } from '../../../src/protocol/replication/messages.ts';
 import { dialLink } from '../../../src/protocol/replication/tls-link.ts';
 import { serveLinks } from '../../support/link-server.ts';
@@ -30,7 +30,7 @@ const sizeBytes = 8 << 20;
 const listener = { digests: () => {}, ordered: () => {}, acknowledged: () => {}, ignored: () => {} };
 
 const helloOf = (generation: number): Hello => ({
-  protocolVersions: [1],
+  protocolVersions: [protocolVersion],
   itemId,
   sessionId: crypto.randomUUID(),
   generation,
@@ -154,17 +154,19 @@ test('a session sends no faster than its own limit, the welcome and a later orde
   const arrived: number[] = [];
   const serve = async () => {
     for await (const one of pair.receiver.frames()) {
-      if (one.type === FrameType.hello)
+      if (one.type === FrameType.hello) {
+        const hello = JSON.parse(Buffer.from(one.payload).toString()) as Hello;
         await pair.receiver.send(
           jsonFrame(FrameType.welcome, {
-            protocolVersion: 1,
-            sessionId: (JSON.parse(Buffer.from(one.payload).toString()) as Hello).sessionId,
+            protocolVersion,
+            sessionId: hello.sessionId,
             generation: 1,
             windowBytes: 64 << 20,
             bytesPerSecondMax: 200_000,
             disks: [{ diskId, state: 'in-sync' }],
           }),
         );
+      }
       if (one.type !== FrameType.data) continue;
       arrived.push(timeline.nowMilliseconds);
       await pair.receiver.send(frame(FrameType.ack, { sequence: one.sequence, generation: 1 }));
