@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { systemClock, until } from '../../src/platform/clock.ts';
+import { type Clock, systemClock, until } from '../../src/platform/clock.ts';
 import { type Files, systemFiles } from '../../src/platform/files.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
@@ -22,6 +22,7 @@ export const MiB = 1 << 20;
 
 export interface StartParts {
   readonly files?: Files;
+  readonly clock?: Clock;
   readonly store?: CacheStore;
   readonly serverBytes?: number;
   readonly limits?: Partial<ProcessServerLimits>;
@@ -35,7 +36,7 @@ export interface ProcessServerWorld {
   connect(server: ProcessServer, sender: ScriptedSender, generation?: number): Promise<void>;
 }
 
-export async function world(t: ExecutionContext): Promise<ProcessServerWorld> {
+export async function world(t: ExecutionContext<unknown>): Promise<ProcessServerWorld> {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-ps-'));
   const store = new FolderStore({ files: systemFiles, random: systemRandom, folder: join(folder, 'cache') });
   await store.prepare();
@@ -50,7 +51,7 @@ export async function world(t: ExecutionContext): Promise<ProcessServerWorld> {
     start: (parts = {}) => {
       const server = new ProcessServer({
         files: parts.files ?? systemFiles,
-        clock: systemClock,
+        clock: parts.clock ?? systemClock,
         random: systemRandom,
         log: silentLog,
         store: parts.store ?? store,
