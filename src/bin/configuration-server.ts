@@ -21,7 +21,7 @@ import { readSettings } from '../platform/settings.ts';
 
 const usage = `usage:
   configuration-server init [--settings FILE] [--data FOLDER] --host NAME… [--listen ADDRESS] [--port PORT]
-  configuration-server register [--settings FILE] --key-file FILE
+  configuration-server register [--settings FILE] --key-file FILE [--anew]
   configuration-server enrolment-key [--settings FILE] --output FILE
   configuration-server run [--settings FILE]
 
@@ -29,7 +29,8 @@ const usage = `usage:
   --data FOLDER     keys, certificates, database (/var/lib/leeward/configuration-server)
   --host NAME       name or address under which the site's machines reach it; may be repeated
   --port PORT       (443)
-  --key-file FILE   a .VaultCredentials file, five days old at most`;
+  --key-file FILE   a .VaultCredentials file, five days old at most
+  --anew            let go of an earlier registration and of what was assigned by it; then restart the service`;
 
 try {
   const { positionals, values } = parseArgs({
@@ -42,6 +43,7 @@ try {
       port: { type: 'string', default: '443' },
       'key-file': { type: 'string' },
       output: { type: 'string' },
+      anew: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -75,6 +77,7 @@ try {
     if (keyFile === undefined) throw wrong('--key-file names the key that was downloaded from the vault');
     const key = await readWhole(systemFiles, keyFile, 1 << 20);
     if (key === undefined) throw wrong(`${keyFile} is not there`);
+    if (values.anew) await identity.forgetRegistration();
     const { fabricName, vaultId } = await identity.register(key.toString(), hostname());
     console.log(`registered as ${fabricName} with ${vaultId}`);
   } else if (verb === 'enrolment-key') {

@@ -15,7 +15,7 @@ export const errors = catalogue({
     summary: `this configuration server is registered as ${fabricName} with ${vaultId}`,
     possibleCauses: 'The key was given to the wrong machine, or registration was done before.',
     recommendedAction:
-      'Nothing if that is the right vault. Otherwise set up another configuration server for the other vault.',
+      'Nothing if that is the right vault. If its fabric was removed there, or this server is to belong to another vault: register with --anew; assignments of the earlier one are taken away.',
     context: { vaultId, fabricName },
   }),
   EnrolmentRefused: () => ({

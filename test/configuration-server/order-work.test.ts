@@ -14,6 +14,7 @@ import * as agents from '../../src/configuration-server/store/agents.ts';
 import * as items from '../../src/configuration-server/store/items.ts';
 import { migrate } from '../../src/configuration-server/store/migrate.ts';
 import * as orders from '../../src/configuration-server/store/orders.ts';
+import { adopt } from '../../src/configuration-server/store/registrations.ts';
 import { Bell } from '../../src/platform/bell.ts';
 import { type BoxKeys, makeBoxKeys, sealTo } from '../../src/platform/box.ts';
 import { type Clock, systemClock, until } from '../../src/platform/clock.ts';
@@ -400,6 +401,23 @@ test('a machine that replicates already is not protected a second time', async (
   await work.pass();
   t.like((await at.answer(again.orderId))?.outcome, { state: 'failed', error: { code: 'OrderExpired' } });
   t.is(await items.ofMachine(at.database, ids.machineId), undefined);
+});
+
+test('a new registration begins with no orders and no assignments, and the same one keeps them', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const siteId = systemRandom.uuid();
+  const now = new Date(systemClock.now()).toISOString();
+  t.true(await adopt(at.database, siteId, now));
+  await at.order(protect(at, ids));
+  await at.work().pass();
+  t.false(await adopt(at.database, siteId, now));
+  t.truthy(await items.ofMachine(at.database, ids.machineId));
+  t.true((await orders.lastSequence(at.database)) > 0);
+  t.true(await adopt(at.database, systemRandom.uuid(), now));
+  t.is(await items.ofMachine(at.database, ids.machineId), undefined);
+  t.is(await orders.lastSequence(at.database), 0, 'the new site’s first order is the first one wanted');
+  t.truthy(await agents.byId(at.database, ids.machineId), 'agents stay');
 });
 
 test('a bookmark is commanded until the machine answers, and only it may', async (t) => {

@@ -126,6 +126,12 @@ export class Identity {
     return registered;
   }
 
+  /** Lets go of an earlier registration, for a new one: its fabric was removed at the vault, or this is another vault's now. */
+  async forgetRegistration(): Promise<void> {
+    await this.#parts.files.remove(this.at('site.json'));
+    await this.#parts.files.removeTree(this.at('vault-tls'));
+  }
+
   /** A client that shows this site's certificate. */
   async vaultClient(registered: Registered): Promise<JsonClient> {
     const paths = certificateFiles(this.at('vault-tls'));

@@ -34,6 +34,7 @@ import { errors } from '../errors.ts';
 import { callMilliseconds, renewDays, reportGapMilliseconds, retryMillisecondsMax } from '../limits.ts';
 import type { Identity, Registered } from '../registration/identity.ts';
 import * as orders from '../store/orders.ts';
+import { adopt } from '../store/registrations.ts';
 
 export interface VaultLinkParts {
   readonly identity: Identity;
@@ -46,6 +47,7 @@ export interface VaultLinkParts {
   readonly reportBell: Bell;
   readonly answerBell: Bell;
   readonly workBell: Bell;
+  readonly wantedBell: Bell;
 }
 
 /** How often a server that is not registered looks whether it is. */
@@ -76,6 +78,8 @@ export class VaultLink {
       await pause(clock, registrationLookMilliseconds, signal);
     }
     if (!this.#registered) return;
+    const now = new Date(clock.now()).toISOString();
+    if (await adopt(this.#parts.database, this.#registered.siteId, now)) this.#parts.wantedBell.ring();
     log.info('registered', { fabricName: this.#registered.fabricName, vaultId: this.#registered.vaultId });
     this.#client = await identity.vaultClient(this.#registered);
     try {

@@ -49,8 +49,6 @@ export interface RegistrationParts {
   readonly tenantId: string;
   /** Whether the vault resource (lower-cased id) is there. */
   readonly vaultExists: (vaultId: string) => Promise<boolean>;
-  /** A site has registered: the nouns of the API may want to know at once. */
-  readonly onRegistered?: (site: { siteId: string; vaultId: string; fabricName: string }) => Promise<void>;
 }
 
 export interface IssueRequest {
@@ -177,7 +175,6 @@ export class Registration {
       await keys.markUsed(session, { keyId: key.keyId, at: now, keySha256, siteId: added.siteId });
       return added;
     });
-    await this.#parts.onRegistered?.(site);
     log.info('site-registered', { siteId: site.siteId, fabricName: site.fabricName, keyId: claims.keyId });
     return {
       siteId: site.siteId,

@@ -6,13 +6,12 @@ export const reportBytesMax = 16 << 20;
 export const siteRequestsMax = 3000;
 /** A vault process beside this one may have placed an order; then the database says so before anybody wakes us. */
 export const ordersPollMilliseconds = 1_000;
-/** How often a site reports: three are missed before it counts as silent. */
+/** How often a site reports. */
 export const reportSeconds = 30;
-/** Without a report for so long a site is not connected. */
-export const heartbeatMissedMilliseconds = 3 * reportSeconds * 1000;
 /** An answer may be under way when its order expires. */
 export const answerGraceMilliseconds = 60_000;
-/** Answered orders are looked at by their jobs for as long as jobs are kept; then only their numbers matter. */
-export const answeredOrdersKept = 10_000;
+/** Their jobs have long read the answers; after that they only take room. */
+export const answeredOrdersDays = 30;
+export const answeredOrdersTrimmedAtOnce = 1000;
 /** A site's certificate. Renewed in its last third. */
 export const siteCertificateDays = 90;

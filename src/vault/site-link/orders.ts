@@ -19,7 +19,12 @@ import {
 } from '../../protocol/control/site-link.ts';
 import * as orders from '../store/site-orders.ts';
 import { siteLinkErrors } from './errors.ts';
-import { answerGraceMilliseconds, ordersPollMilliseconds } from './limits.ts';
+import {
+  answeredOrdersDays,
+  answeredOrdersTrimmedAtOnce,
+  answerGraceMilliseconds,
+  ordersPollMilliseconds,
+} from './limits.ts';
 
 export type { OrderContent } from '../store/site-orders.ts';
 
@@ -108,6 +113,8 @@ export class OrdersDesk {
     const { database, clock } = this.#parts;
     const now = clock.now();
     const before = new Date(now - answerGraceMilliseconds).toISOString();
+    const longAgo = new Date(now - answeredOrdersDays * 86_400_000).toISOString();
+    await orders.trim(database, longAgo, answeredOrdersTrimmedAtOnce);
     for (const { orderId, siteId, expiresAt } of await orders.overdue(database, before, overdueMax)) {
       const at = new Date(now).toISOString();
       await this.keepAnswers(siteId, [

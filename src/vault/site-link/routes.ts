@@ -40,8 +40,6 @@ export interface SiteLinkParts {
   readonly authority: Authority;
   /** Where process servers reach the cache endpoint. */
   readonly cacheUrl: string;
-  /** A page of a report was kept. */
-  readonly onReport?: (siteId: string, isWhole: boolean) => void;
 }
 
 export function siteLinkHandler(parts: SiteLinkParts): JsonHandler {
@@ -68,7 +66,6 @@ export function siteLinkHandler(parts: SiteLinkParts): JsonHandler {
         const { siteId } = await siteOf(request);
         const report = parse(SiteReport, request.body, 'the report');
         await sites.keepReport(database, siteId, report, now());
-        parts.onReport?.(siteId, report.page.last);
         return { at: now() };
       },
 
