@@ -65,7 +65,7 @@ import { verifyItem } from './verify/verify.ts';
 import { itemWorkflows } from './workflows/all.ts';
 import { exportJobs } from './workflows/export-jobs.ts';
 import { planReader } from './workflows/plan-shape.ts';
-import { resourceChanges } from './workflows/resource-changes.ts';
+import { resourceChangeParts, resourceChanges } from './workflows/resource-changes.ts';
 import { scriptsIn } from './workflows/scripts.ts';
 
 export interface Surroundings {
@@ -272,7 +272,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   const jobs: JobEngine = new JobEngine({
     store: new MariaJobStore(database),
     workflows: [
-      ...resourceChanges({ database, resources, clock }),
+      ...resourceChanges(resourceChangeParts(database, resources, clock)),
       exportJobs(() => jobs),
       ...itemWorkflows({
         clock,

@@ -22,7 +22,7 @@ import { OrdersDesk } from '../../src/vault/site-link/orders.ts';
 import { MariaJobStore } from '../../src/vault/store/jobs.ts';
 import { migrate } from '../../src/vault/store/migrate.ts';
 import { MariaResources } from '../../src/vault/store/resources.ts';
-import { resourceChanges } from '../../src/vault/workflows/resource-changes.ts';
+import { resourceChangeParts, resourceChanges } from '../../src/vault/workflows/resource-changes.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../support/private-mariadb.ts';
 
 const able = await hasMariadb();
@@ -58,7 +58,7 @@ test('the owner of a new vault signs in with every public client and drives it',
   const resources = new MariaResources(database, clock);
   const engine = new JobEngine({
     store: new MariaJobStore(database),
-    workflows: resourceChanges({ database, resources, clock }),
+    workflows: resourceChanges(resourceChangeParts(database, resources, clock)),
     clock,
     random,
     log: silentLog,

@@ -20,6 +20,7 @@ import { retentionOf } from '../retention/from-policy.ts';
 import { raisedInVault } from '../store/conditions.ts';
 import type { Properties, Resources } from '../store/resources.ts';
 import * as sites from '../store/sites.ts';
+import type { RetentionPolicy } from '../store/vault-store.ts';
 
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -31,11 +32,48 @@ const RefreshInput = z.strictObject({ id: z.string().max(1500), askedAt: z.iso.d
 type RefreshInput = z.infer<typeof RefreshInput>;
 
 export interface ResourceChangeParts {
-  readonly database: Database;
   readonly resources: Resources;
   readonly clock: Clock;
+  readonly sites: {
+    /** Of the site of a fabric; undefined: there is none, or it never reported. */
+    lastReportAt(fabricId: string): Promise<string | undefined>;
+    /** From now on its certificate opens nothing. Silent when there is no site. */
+    close(fabricId: string): Promise<void>;
+  };
+  /** All that is protected with the policy. */
+  readonly applyRetention: (policyId: string, retention: RetentionPolicy) => Promise<void>;
+  /** How many conditions hold in a vault. */
+  readonly countConditions: (vaultId: string) => Promise<number>;
   /** How often the health reconciler looks at everything; tests say 0. */
   readonly healthMilliseconds?: number;
+}
+
+/** With everything in its tables. */
+export function resourceChangeParts(
+  database: Database,
+  resources: Resources,
+  clock: Clock,
+): ResourceChangeParts {
+  const siteOf = (fabricId: string) =>
+    sites.byName(database, fabricId.split('/').slice(0, 9).join('/').toLowerCase(), lastSegment(fabricId));
+  return {
+    resources,
+    clock,
+    sites: {
+      lastReportAt: async (fabricId) => (await siteOf(fabricId))?.lastReportAt,
+      close: async (fabricId) => {
+        const site = await siteOf(fabricId);
+        if (site) await sites.remove(database, site.siteId, new Date(clock.now()).toISOString());
+      },
+    },
+    applyRetention: async (policyId, retention) => {
+      await database.change(
+        'UPDATE protected_items SET retention = ? WHERE item_id IN (SELECT item_id FROM item_resources WHERE policy_key = ?)',
+        [JSON.stringify(retention), idKey(policyId)],
+      );
+    },
+    countConditions: async (vaultId) => (await raisedInVault(database, vaultId, conditionsMax)).length,
+  };
 }
 
 // ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,15 +178,12 @@ const putBack =
   };
 
 /** What is protected with the policy keeps its points as long as the policy says from now on. */
-function applyPolicy({ database, resources }: ResourceChangeParts): Step<PutInput> {
+function applyPolicy({ applyRetention, resources }: ResourceChangeParts): Step<PutInput> {
   const apply = async (id: string): Promise<void> => {
     const row = await resources.get(id);
     if (row === undefined) return;
     const { retentionMinutes } = policyTerms(policyInput(row));
-    await database.change(
-      'UPDATE protected_items SET retention = ? WHERE item_id IN (SELECT item_id FROM item_resources WHERE policy_key = ?)',
-      [JSON.stringify(retentionOf(retentionMinutes)), idKey(id)],
-    );
+    await applyRetention(id, retentionOf(retentionMinutes));
   };
   return {
     name: 'ApplyRetention',
@@ -168,14 +203,13 @@ function applyPolicy({ database, resources }: ResourceChangeParts): Step<PutInpu
   };
 }
 
-function closeSite({ database, clock }: ResourceChangeParts): Step<DeleteInput> {
+function closeSite(parts: ResourceChangeParts): Step<DeleteInput> {
   return {
     name: 'CloseSite',
     title: "Ending the site's access",
     where: 'site',
     do: async ({ input }) => {
-      const site = await sites.byName(database, vaultPart(input.id).toLowerCase(), lastSegment(input.id));
-      if (site) await sites.remove(database, site.siteId, new Date(clock.now()).toISOString());
+      await parts.sites.close(input.id);
       return undefined;
     },
   };
@@ -186,7 +220,7 @@ const refreshLimitMilliseconds = 180_000;
 const refreshLookMilliseconds = 2_000;
 
 /** Waits for a report of the site that is newer than the wish for it. */
-function refreshSite({ database, clock }: ResourceChangeParts): Workflow<RefreshInput> {
+function refreshSite({ clock, ...parts }: ResourceChangeParts): Workflow<RefreshInput> {
   return {
     name: 'refresh-site',
     scenarioName: 'RefreshProvider',
@@ -199,15 +233,10 @@ function refreshSite({ database, clock }: ResourceChangeParts): Workflow<Refresh
         where: 'site',
         do: async ({ input }): Promise<Json | Wait> => {
           const fabricId = input.id.split('/').slice(0, 11).join('/');
-          const site = await sites.byName(database, vaultPart(fabricId).toLowerCase(), lastSegment(fabricId));
-          if (site?.lastReportAt !== undefined && site.lastReportAt > input.askedAt)
-            return { reportedAt: site.lastReportAt };
+          const lastReportAt = await parts.sites.lastReportAt(fabricId);
+          if (lastReportAt !== undefined && lastReportAt > input.askedAt) return { reportedAt: lastReportAt };
           if (clock.now() - Date.parse(input.askedAt) > refreshLimitMilliseconds)
-            throw errors.SiteSilent(
-              lastSegment(fabricId),
-              refreshLimitMilliseconds / 1000,
-              site?.lastReportAt,
-            );
+            throw errors.SiteSilent(lastSegment(fabricId), refreshLimitMilliseconds / 1000, lastReportAt);
           return { wait: 'time', until: new Date(clock.now() + refreshLookMilliseconds).toISOString() };
         },
       },
@@ -221,7 +250,7 @@ function refreshSite({ database, clock }: ResourceChangeParts): Workflow<Refresh
  * more, and says how many conditions hold.
  */
 function refreshHealth({
-  database,
+  countConditions,
   clock,
   healthMilliseconds: interval = healthMilliseconds,
 }: ResourceChangeParts): Workflow<DeleteInput> {
@@ -238,7 +267,7 @@ function refreshHealth({
         do: async ({ input, startedAt }): Promise<Json | Wait> => {
           const until = Date.parse(startedAt) + interval;
           if (clock.now() < until) return { wait: 'time', until: new Date(until).toISOString() };
-          return { conditionCount: (await raisedInVault(database, input.id, conditionsMax)).length };
+          return { conditionCount: await countConditions(input.id) };
         },
       },
     ],
@@ -248,8 +277,5 @@ function refreshHealth({
 
 /** Beyond that the number says "very many". */
 const conditionsMax = 10_000;
-
-/** `/subscriptions/…/vaults/v` of anything in the vault. */
-const vaultPart = (id: string): string => id.split('/').slice(0, 9).join('/');
 
 const lastSegment = (id: string): string => id.split('/').at(-1) ?? '';

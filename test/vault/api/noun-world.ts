@@ -28,7 +28,7 @@ import { MariaResources, type Resources } from '../../../src/vault/store/resourc
 import * as sites from '../../../src/vault/store/sites.ts';
 import { exportJobs } from '../../../src/vault/workflows/export-jobs.ts';
 import { EnableProtectionInput } from '../../../src/vault/workflows/inputs.ts';
-import { resourceChanges } from '../../../src/vault/workflows/resource-changes.ts';
+import { resourceChangeParts, resourceChanges } from '../../../src/vault/workflows/resource-changes.ts';
 import { updateProtection } from '../../../src/vault/workflows/update-protection.ts';
 import { type ArmWorld, startArmWorld, subscriptionId } from '../../contract/arm-world.ts';
 import { type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
@@ -64,7 +64,7 @@ export async function startNounWorld(clock: Clock = systemClock): Promise<NounWo
   const engine: JobEngine = new JobEngine({
     store: new MariaJobStore(database),
     workflows: [
-      ...resourceChanges({ database, resources, clock, healthMilliseconds: 0 }),
+      ...resourceChanges({ ...resourceChangeParts(database, resources, clock), healthMilliseconds: 0 }),
       exportJobs(() => engine),
       ...standInItemWorkflows(database),
     ],
