@@ -4,6 +4,7 @@
  */
 import type { SiteRecoveryManagementClient } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest from 'ava';
+import fc from 'fast-check';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import { type Operation, operations } from '../../src/protocol/arm/description.ts';
@@ -439,4 +440,62 @@ test('one caller cannot keep the others out, and a write that cannot be audited 
   });
   t.is(write.status, 500);
   await held.dispose();
+});
+
+test('whatever path, query or body comes, it is answered and never a fault', async (t) => {
+  const words = [
+    'subscriptions',
+    subscriptionId,
+    'resourceGroups',
+    'group',
+    'providers',
+    'Microsoft.RecoveryServices',
+    'vaults',
+    'vault',
+    'replicationPolicies',
+    'replicationFabrics',
+    'operationresults',
+    'replicationOperationStatus',
+    'default',
+    '..',
+    '.',
+    '',
+    '%2e%2e',
+    '%2F',
+    '%00',
+    '%E2%82%AC',
+    '%ff',
+    '%',
+    '__proto__',
+    'constructor',
+    '$skipToken',
+    'x'.repeat(310),
+  ];
+  const path = fc.array(fc.constantFrom(...words), { maxLength: 14 }).map((parts) => `/${parts.join('/')}`);
+  const query = fc.constantFrom(
+    '',
+    '?api-version=',
+    '?api-version=x&$skipToken=MQ',
+    '?$filter=%27&$top=-1&api-version=1',
+    '?%=1',
+  );
+  const body = fc.option(fc.oneof(fc.json(), fc.string()), { nil: undefined });
+  await fc.assert(
+    fc.asyncProperty(
+      path,
+      query,
+      fc.constantFrom('GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'),
+      body,
+      async (p, q, method, b) => {
+        const answer = await world.request(method, p + q, {
+          apiVersion: '',
+          ...(b === undefined ? {} : { body: b }),
+        });
+        t.true(answer.status < 500, `${method} ${p}${q}: ${answer.status} ${JSON.stringify(answer.body)}`);
+        if (answer.status >= 400) t.truthy(answer.body?.error?.code, `${method} ${p}${q}`);
+      },
+    ),
+    { numRuns: 300 },
+  );
+  t.is(({} as Record<string, unknown>).polluted, undefined);
 });

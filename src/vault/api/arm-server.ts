@@ -31,6 +31,8 @@ import { readArmBody } from './body.ts';
 import { envelope, errors, shown, statusOf } from './errors.ts';
 import type { JobReader } from './job-reader.ts';
 import {
+  armConnectionsMax,
+  armHandshakeMilliseconds,
   armHeaderBytesMax,
   armNameMax,
   armRequestMilliseconds,
@@ -84,9 +86,10 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
   // Every error is answered and logged below.
   koa.silent = true;
   const server: Server = createServer(
-    { maxHeaderSize: armHeaderBytesMax, ...parts.tls },
+    { maxHeaderSize: armHeaderBytesMax, handshakeTimeout: armHandshakeMilliseconds, ...parts.tls },
     (incoming, outgoing) => callback(incoming, outgoing),
   );
+  server.maxConnections = armConnectionsMax;
   server.requestTimeout = armRequestMilliseconds;
   server.on('tlsClientError', (error: Error) => parts.log.debug('tls-refused', { reason: error.message }));
   await new Promise<void>((resolve, reject) => {

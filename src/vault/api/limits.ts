@@ -13,6 +13,10 @@ export const armHeaderBytesMax = 32 << 10;
 export const armRequestsMax = 256;
 /** Of one caller: a quarter, so that one script does not keep the others out. */
 export const armRequestsOfOneMax = 64;
+/** 1,000 sites with two connections each, 256 requests, and room; each idle one is some 50 KiB: 200 MiB at the worst. */
+export const armConnectionsMax = 4096;
+/** Whoever has not shown who they are by then holds a connection for nothing. */
+export const armHandshakeMilliseconds = 20_000;
 /** A body must have arrived after so long; nothing else keeps a connection busy without an answer. */
 export const armRequestMilliseconds = 60_000;
 /** Longest name in a path: the reference's names are below 260 characters, event names too. */
