@@ -1,10 +1,14 @@
 #!/usr/bin/env node
 /** `leeward`: the command line. Talks to a vault over its admin socket; prints one error chain and ends. */
+import { basename, relative } from 'node:path';
 import { commands } from '../cli/commands.ts';
+import { setCalledAs } from '../cli/output.ts';
 import { systemClock } from '../platform/clock.ts';
 import { renderError } from '../platform/errors.ts';
 import { runInherited } from '../platform/exec.ts';
 
+const script = process.argv[1]!;
+if (basename(script) !== 'leeward') setCalledAs(`node ${relative(process.cwd(), script)}`);
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 

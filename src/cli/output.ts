@@ -34,11 +34,18 @@ export function duration(seconds: number): string {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+/** How this command was called, so that what is said to do next can be typed as it stands. */
+let calledAs = 'leeward';
+export function setCalledAs(words: string): void {
+  calledAs = words;
+}
+
 export function print(form: OutputForm, value: unknown, table: () => string, next?: string): void {
   if (form === 'json') console.log(JSON.stringify(value, null, 2));
   else {
     console.log(table());
-    if (next !== undefined) console.log(`\nnext: ${next}`);
+    if (next !== undefined)
+      console.log(`\nnext: ${next.replaceAll(/\bleeward (?=[a-z-])/g, `${calledAs} `)}`);
   }
 }
 
