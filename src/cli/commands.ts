@@ -29,7 +29,16 @@ import { addRecoveryPlan } from './nouns/recovery-plan.ts';
 import { addSession } from './nouns/session.ts';
 import { addSimpleNouns } from './nouns/simple.ts';
 import { addApi, addVault } from './nouns/vault.ts';
-import { bytes, duration, endProgress, type OutputForm, print, renderTable, showProgress } from './output.ts';
+import {
+  bytes,
+  duration,
+  endProgress,
+  type OutputForm,
+  print,
+  printNext,
+  renderTable,
+  showProgress,
+} from './output.ts';
 import { currentSession, type Environment } from './session.ts';
 
 export interface CommandsOptions {
@@ -278,7 +287,7 @@ export function commands({ clock, signal, environment, runVault }: CommandsOptio
             `recovery point ${view.latestPoint.takenAt} ${view.latestPoint.type} (RPO ${duration(view.rpoSeconds ?? 0)})`,
           );
           if (!options.forever) {
-            console.log(`\nnext: ${fileOfVault(`test-failover ${view.name}`)}`);
+            printNext(fileOfVault(`test-failover ${view.name}`));
             return;
           }
         }

@@ -40,12 +40,16 @@ export function setCalledAs(words: string): void {
   calledAs = words;
 }
 
+/** A command ends with what to do next. */
+export function printNext(next: string): void {
+  console.log(`\nnext: ${next.replaceAll(/\bleeward (?=[a-z-])/g, `${calledAs} `)}`);
+}
+
 export function print(form: OutputForm, value: unknown, table: () => string, next?: string): void {
   if (form === 'json') console.log(JSON.stringify(value, null, 2));
   else {
     console.log(table());
-    if (next !== undefined)
-      console.log(`\nnext: ${next.replaceAll(/\bleeward (?=[a-z-])/g, `${calledAs} `)}`);
+    if (next !== undefined) printNext(next);
   }
 }
 

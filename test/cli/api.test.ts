@@ -134,7 +134,7 @@ test('a policy is a job that --wait follows as a tree, and changing it is anothe
   const policy = await json('policy', 'show', 'DAILY');
   t.is(policy.properties.providerSpecificDetails.recoveryPointThresholdInMinutes, 30);
   const started = await ok('policy', 'delete', 'daily');
-  const jobId = /leeward job watch (\S+)/.exec(started)![1]!;
+  const jobId = /leeward\.ts job watch (\S+)/.exec(started)![1]!;
   t.regex(await ok('job', 'watch', jobId), /Succeeded/);
   t.is((await json('job', 'list')).length, 3);
   t.is((await json('event', 'list')).length, 3);

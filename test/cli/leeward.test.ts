@@ -101,7 +101,7 @@ test('vault init makes a folder, refuses to make it twice, and run serves it', a
   t.is((await stat(join(data, 'admin.sock'))).mode & 0o077, 0, 'nobody else may ask');
   const items = await leeward('items');
   t.regex(items.stdout, /nothing is protected yet/);
-  t.regex(items.stdout, /next: leeward .*protect/);
+  t.regex(items.stdout, /next: node src\/bin\/leeward\.ts .*protect/);
   t.deepEqual(await json(z.array(ItemView), 'items'), []);
   t.regex((await leeward('process-server', 'list')).stdout, /process-server add/);
   t.regex((await leeward('events')).stdout, /nothing has happened/);

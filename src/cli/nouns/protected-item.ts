@@ -7,7 +7,7 @@ import { pause } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { Api, Resource } from '../api.ts';
-import { duration, endProgress, showProgress } from '../output.ts';
+import { duration, endProgress, printNext, showProgress } from '../output.ts';
 import {
   at,
   choose,
@@ -175,7 +175,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           console.log(
             `recovery point ${at(points[0], 'recoveryPointTime')} ${at(points[0], 'recoveryPointType')}${rpo === undefined ? '' : ` (RPO ${duration(rpo)})`}`,
           );
-          console.log(`\nnext: leeward protected-item test-failover ${item.name} --wait`);
+          printNext(`leeward protected-item test-failover ${item.name} --wait`);
           return;
         }
         const percent = Number(
