@@ -555,10 +555,16 @@ export class JobEngine implements Jobs {
     const { log, clock } = this.#options;
     const { lease } = running;
     const wasCancelled = hasCode(running.work.signal.reason, 'JobCancelled');
+    const kept = jobError(error, step.name, clock);
     if (!(error instanceof LeewardError))
       log.error('job-step-failed', { jobId: lease.jobId, step: step.name, error });
-    else log.warn('job-step-failed', { jobId: lease.jobId, step: step.name, error: error.message });
-    const kept = jobError(error, step.name, clock);
+    else
+      log.warn('job-step-failed', {
+        jobId: lease.jobId,
+        step: step.name,
+        code: kept.code,
+        why: kept.summary,
+      });
     const stands = running.isPast || (step.onFailure === 'suspend' && !wasCancelled);
     await this.#write(lease, {
       entries: [{ entry: 'Failed', at: this.#now(), step: step.name, error: kept }],

@@ -1,6 +1,6 @@
 /** What can go wrong with jobs as such, with cause and action; and how an error becomes a row. */
 import type { Clock } from '../../platform/clock.ts';
-import { catalogue, LeewardError } from '../../platform/errors.ts';
+import { catalogue, causesOf, LeewardError } from '../../platform/errors.ts';
 import type { JobError } from './jobs.ts';
 
 export const errors = catalogue({
@@ -83,9 +83,9 @@ export function jobError(error: unknown, step: string, clock: Clock): JobError {
   const known = error instanceof LeewardError ? error : errors.StepFailed(step, error);
   const context: Record<string, string | number | boolean> = {};
   for (const [key, value] of Object.entries(known.context)) if (value !== undefined) context[key] = value;
-  const because = known.cause instanceof Error ? known.cause.message : undefined;
-  const summary =
-    error instanceof LeewardError && because !== undefined ? `${known.summary} (${because})` : known.summary;
+  // A client sees nothing but this: what the hypervisor or the database said must be in it.
+  const because = error instanceof LeewardError ? causesOf(error) : [];
+  const summary = [known.summary, ...because].join(': ');
   return {
     code: known.code.slice(0, 80),
     severity: known.severity,
