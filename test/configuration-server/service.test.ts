@@ -12,15 +12,20 @@ import { startConfigurationServer } from '../../src/configuration-server/service
 import { ConfigurationServerSettings } from '../../src/configuration-server/settings.ts';
 import * as agents from '../../src/configuration-server/store/agents.ts';
 import { migrate } from '../../src/configuration-server/store/migrate.ts';
-import { makeRequest } from '../../src/platform/certificate-request.ts';
+import {
+  certificateEnds,
+  keepCertificate,
+  makeRequest,
+  signRequest,
+} from '../../src/platform/certificate-request.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { systemFiles } from '../../src/platform/files.ts';
 import { JsonClient } from '../../src/platform/https-json.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import { openDatabase } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
-import { issueAuthority, issueCertificate } from '../../src/platform/tls.ts';
-import { enrolAgent, readEnrolmentKey } from '../../src/protocol/control/agent-client.ts';
+import { type Authority, issueAuthority, issueCertificate } from '../../src/platform/tls.ts';
+import { AgentLink, enrolAgent, readEnrolmentKey } from '../../src/protocol/control/agent-client.ts';
 import {
   type AgentReport,
   agentLinkPaths,
@@ -316,4 +321,63 @@ test('only whom it enrolled is let in, and for its own things only', async (t) =
   });
   using stranger = await clientOf(url, unknown);
   t.like(await t.throwsAsync(wanted(stranger)), { code: 'AgentUnknown' });
+});
+
+test('certificates in their last third are renewed, with new keys, and go on opening doors', async (t) => {
+  const place = await makePlace(t);
+  const { siteId } = await place.identity.register(await vault.issueKey('renewed'), 'appliance');
+  const folder = place.identity.at('vault-tls');
+  const short = async (at: string, authority: Authority, commonName: string) => {
+    const certificatePem = await signRequest({
+      authority,
+      requestPem: await makeRequest(at),
+      commonName,
+      hosts: [],
+      days: 10,
+      usage: 'client',
+    });
+    await keepCertificate(at, certificatePem, await readFile(authority.caFile, 'utf8'));
+    return readFile(join(at, 'key.pem'), 'utf8');
+  };
+  const before = await short(folder, vault.authority, `site/${siteId}`);
+  await using server = await startConfigurationServer(place.settings, surroundings);
+  const isLong = async (at: string) => {
+    const ends = await certificateEnds(at);
+    return ends !== undefined && ends - systemClock.now() > 60 * 86_400_000 ? true : undefined;
+  };
+  await eventually('the site’s certificate is renewed', 60, () => isLong(folder));
+  t.not(await readFile(join(folder, 'key.pem'), 'utf8'), before);
+
+  const key = readEnrolmentKey(
+    await readFile(join(place.settings.dataFolder, 'enrolment.json'), 'utf8'),
+    'enrolment.json',
+  );
+  const own = join(place.folder, 'machine');
+  const agent = await enrolAgent(
+    { folder: own, role: 'mobility-service', name: 'machine', key, hosts: [] },
+    surroundings,
+  );
+  await short(join(own, 'tls'), await place.identity.authority(), `machine/${agent.agentId}`);
+  const stop = new AbortController();
+  let applied = 0;
+  const link = new AgentLink({
+    ...surroundings,
+    folder: own,
+    agent,
+    report: async () => saidBy(agent.agentId, 'machine'),
+    apply: async () => {
+      applied += 1;
+    },
+    command: async () => {},
+  });
+  const running = link.run(stop.signal);
+  await eventually('the agent’s certificate is renewed', 60, () => isLong(join(own, 'tls')));
+  const known = await eventually('the vault knows the machine', 60, async () =>
+    (await sites.listMachines(vault.database, siteId, { limit: 5 })).at(0),
+  );
+  t.is(known.machineId, agent.agentId as never);
+  t.is(applied, 1);
+  stop.abort();
+  await running;
+  t.true(server.port > 0);
 });

@@ -288,7 +288,11 @@ export class RealSite implements AsyncDisposable {
     return daemon;
   }
 
-  async startMachine(name: string): Promise<Daemon> {
+  /** `node`: flags of the Node that runs it; `main`: instead of this tree's. */
+  async startMachine(
+    name: string,
+    options: { readonly node?: readonly string[]; readonly main?: string } = {},
+  ): Promise<Daemon> {
     const folder = join(this.folder, name);
     await runMain([
       'src/bin/mobility-service.ts',
@@ -301,7 +305,8 @@ export class RealSite implements AsyncDisposable {
       await this.enrolmentKey(),
     ]);
     const daemon = new Daemon(name, this.folder, [
-      'src/bin/mobility-service.ts',
+      ...(options.node ?? []),
+      options.main ?? 'src/bin/mobility-service.ts',
       '--settings',
       join(folder, 'settings'),
       '--state',
