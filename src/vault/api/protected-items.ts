@@ -26,7 +26,16 @@ import {
 import { sizeOf } from './compute-sizes.ts';
 import { errors } from './errors.ts';
 import { ItemReader } from './item-reader.ts';
-import { checkName, lastName, type NounParts, propertiesOf, startJob, targetOf, vaultOf } from './noun.ts';
+import {
+  allInVault,
+  checkName,
+  lastName,
+  type NounParts,
+  propertiesOf,
+  startJob,
+  targetOf,
+  vaultOf,
+} from './noun.ts';
 import { nounErrors } from './noun-errors.ts';
 import type { ArmAnswer, ArmRequest, Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
@@ -143,6 +152,16 @@ export function protectedItems(parts: NounParts): Handlers {
           : { jobId: known.jobId };
       throw nounErrors.ResourceExists(id, 'with other properties');
     }
+
+    // Being enabled at this moment, and no row yet.
+    const holder = await parts.jobs.holder(id);
+    const asked = holder?.input as { settings?: unknown; machineId?: string } | undefined;
+    if (
+      holder?.workflow === 'enable-protection' &&
+      asked?.machineId?.toLowerCase() === machineName.toLowerCase() &&
+      isDeepStrictEqual(asked.settings, settings)
+    )
+      return { jobId: holder.jobId };
 
     const policy = await resources.get(sent.policyId);
     if (
@@ -273,7 +292,11 @@ export function protectedItems(parts: NounParts): Handlers {
       });
     },
     'replicationProtectedItems.delete': (request) =>
-      operate(request, 'DisableProtection', 'disable-protection', () => {
+      operate(request, 'DisableProtection', 'disable-protection', async (item) => {
+        // A plan that names a machine which is not there fails on the day it is needed.
+        const plans = await allInVault(resources, item.vaultId, 'replicationRecoveryPlans');
+        const plan = plans.find((one) => planItemIds(one).some((member) => idKey(member) === idKey(item.id)));
+        if (plan !== undefined) throw nounErrors.ResourceInUse(item.id, `the recovery plan ${plan.name}`);
         const { disableProtectionReason } = propertiesOf<{ disableProtectionReason?: string }>(request);
         return { reason: disableProtectionReason ?? '' };
       }),

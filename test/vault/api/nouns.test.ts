@@ -543,6 +543,20 @@ test('a plan is checked whole, kept as sent, and says what may be done with it',
     (await all(sdk.replicationProtectedItems.list(...at, { filter: "recoveryPlanName eq 'plan'" }))).length,
     2,
   );
+  t.is(
+    await code(
+      sdk.replicationProtectedItems.beginDeleteAndWait(
+        ...at,
+        'Oslo',
+        'Oslo-container',
+        'p2',
+        { properties: {} },
+        quick,
+      ),
+    ),
+    'ResourceInUse',
+    'a plan keeps its members',
+  );
   const updated = await sdk.replicationRecoveryPlans.beginUpdateAndWait(
     ...at,
     'plan',
