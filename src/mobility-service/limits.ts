@@ -31,15 +31,19 @@ export const frozenRestBytesMax = 16 << 20;
 export const frozenReadMillisecondsMax = 200;
 /** The thaw helper's hard deadline. */
 export const freezeDeadlineMilliseconds = 2_000;
-/** A freeze whose rest turned out too large is thawed and tried again this often in one attempt. */
-export const freezeAttemptsMax = 3;
+/** A freeze whose rest turned out too large is thawed at once, before anything is read: file systems stood still for some
+ * milliseconds. It is tried again this often in one attempt. */
+export const freezeAttemptsMax = 6;
 
 /** A quiet moment is looked for in this many passes before file systems are frozen. A pass over an idle machine's few
  * changes takes milliseconds; a machine that has no such gap in 8 passes has none in 80. */
 export const quietPassesMax = 8;
-/** Passes that shrink the rest before a freeze. Each one leaves what was written while it ran: a factor of 3 or more a
- * pass, or it will never be small. */
+/** Passes of writing back and draining before a freeze. Each one leaves what was written while it ran: a factor of 3 or
+ * more a pass, or it will never be small. */
 export const precopyPassesMax = 12;
+/** Where the last pass was this small, a freeze that leaves twice as much is still good. A larger one is made smaller
+ * first, while passes still shrink by a third. */
+export const settledRestBytesMax = frozenRestBytesMax / 2;
 
 /** Changes are drained about once a second: a block rewritten ten times a second travels once. */
 export const drainIntervalMilliseconds = 1_000;
@@ -50,10 +54,12 @@ export const idleMilliseconds = 100;
 /** Losses are looked for at least this often. */
 export const barrierIntervalMilliseconds = 2_000;
 
-/** A walk goes this far before changes get their turn: 64 MiB are 50 ms where nothing differs; or until so much differs:
- * 8 MiB are 80 ms at 100 MB/s. */
+/** A walk goes this far before changes get their turn: 64 MiB are 50 ms where nothing differs; or until so much differs and
+ * so much time has passed: each step's end empties the pipeline of `readAheadBytes`, 20 ms of 300 on a fast way, and on a
+ * slow one 8 MiB are long enough. */
 export const walkStepBytes = 64 << 20;
 export const walkStepDataBytes = 8 << 20;
+export const walkStepMillisecondsMin = 300;
 /** Progress goes out so often; the receiver may hold its digests back to `digestsAheadBytes` before it. */
 export const progressIntervalMilliseconds = 1_000;
 /** Digests held for walks, all disks together: 8 MiB are 32 GiB of disk. What comes beyond is forgotten, and its chunks
@@ -74,7 +80,8 @@ export const welcomeMillisecondsMax = 30_000;
 /** A stopping service drains and waits for acknowledgements at most this long; systemd kills after 90 s. */
 export const farewellMilliseconds = 10_000;
 
-/** After a bookmark that could not be had, the next try. */
+/** After a bookmark that could not be had, the next try; also of one with a freeze whose rest was too large, since load comes
+ * and goes. Where applications did not come to rest, they are left alone for longer. */
 export const bookmarkRetryMilliseconds = 10_000;
 
 /** Health events waiting for a session; the oldest goes when there are more (the newest tell what is wrong now). */

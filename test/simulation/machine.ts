@@ -12,6 +12,8 @@ import { SimulatedDrive } from '../support/simulated/files.ts';
 import type { SeededRandom } from '../support/simulated/random.ts';
 
 const blockBytes = 4096;
+/** Of the mobility service: all that is on a machine's system drive. */
+const stateFolder = '/leeward';
 /** In every sector that an application writes: what may never be seen in cache storage. */
 export const plainPattern = 'PLAIN-DATA-OF-';
 
@@ -69,6 +71,33 @@ export class Machine {
     this.bootId = this.#random.uuid();
     this.life = new Life(`${this.name}/kernel`);
     this.#startApplications();
+  }
+
+  /**
+   * What a hypervisor keeps of a machine with its memory: disks, the kernel's ring, the boot. No write is under way, no
+   * service runs. What is answered sets it back; every process of it must have ended.
+   */
+  snapshot(): () => void {
+    const contents = this.disks.map((disk) => {
+      const content = Buffer.alloc(disk.sizeBytes);
+      disk.readNow(content, 0);
+      return content;
+    });
+    const { bootId } = this;
+    const ring = this.ring.snapshot();
+    const drive = new SimulatedDrive(this.#timeline, this.#random.fork('snapshot'));
+    drive.copyFrom(this.drive);
+    return () => {
+      this.life.end();
+      for (const [index, disk] of this.disks.entries()) disk.revert(contents[index]!);
+      ring();
+      this.drive.destroy(stateFolder);
+      this.drive.copyFrom(drive);
+      this.bootId = bootId;
+      this.isFrozen = false;
+      this.life = new Life(`${this.name}/kernel`);
+      this.#startApplications();
+    };
   }
 
   /** The world ends its faults: applications write calmly from now on, with pauses. */
@@ -184,6 +213,10 @@ class SimulatedFreeze implements FreezeSession {
     this.#timeline = timeline;
     this.#random = random;
     this.#life = life;
+  }
+
+  async writeBack(): Promise<void> {
+    // Simulated disks are written straight.
   }
 
   async freeze(deadlineMilliseconds: number): Promise<void> {

@@ -3,9 +3,9 @@
  * so that what is read in that moment is one consistent state. `helper-freezer.ts` implements it with FIFREEZE and a
  * separate thaw helper that thaws by itself after a hard deadline; the simulation has its own.
  *
- *     prepare() ──▶ session ──[pre()]── freeze() ── (barrier, read the rest into memory) ── thaw() ──[post()]── close()
+ *     prepare() ──▶ session ──[pre()]── writeBack(), drain … freeze() ── (barrier, read the rest) ── thaw() ──[post()]── close()
  *
- * Everything that is slow, allocates, logs or opens files happens in `prepare`, `pre`, `post` and `close`. Between the
+ * Everything that is slow, allocates, logs or opens files happens in `prepare`, `writeBack`, `pre`, `post` and `close`. Between the
  * start of `freeze` and the end of `thaw` neither side writes to a file system: it may be the frozen one.
  */
 
@@ -20,6 +20,9 @@ export interface FrozenTime {
 export interface FreezeSession extends AsyncDisposable {
   /** For people: the mount points that will stand still, in the order of freezing (upper layers first). */
   readonly mountPoints: readonly string[];
+  /** What is dirty in memory goes to the disks now, as often as it is asked: what is still dirty at the freeze reaches them
+   * inside it, after the last drain, and must be read there. */
+  writeBack(): Promise<void>;
   /**
    * Stops all writes. When it resolves, everything written before is on the disks. Throws `FreezeBusy` (somebody else
    * has frozen one; transient) or `FreezeFailed`; then everything is thawed again already.

@@ -98,10 +98,6 @@ async function prepare(options: HelperFreezerOptions): Promise<FreezeSession> {
     if (answer?.word !== 'ready')
       throw errors.ThawHelperUnusable(options.helperPath, link.complaint() || describe(answer));
     await checkMounts(mounts, parseNumbers(answer.fields.ids));
-    // What is dirty in memory now would otherwise reach the disk inside the freeze, after the drain, and be read there. The
-    // helper writes back again right before it freezes; that is then what was dirtied since.
-    for (const mountPoint of mountPoints)
-      await run('sync', ['-f', mountPoint], { timeoutMilliseconds: writeBackMillisecondsMax });
     return new HelperSession(options, link, mountPoints);
   } catch (error) {
     link.hangUp();
@@ -126,6 +122,12 @@ class HelperSession implements FreezeSession {
     this.#options = options;
     this.#link = link;
     this.mountPoints = mountPoints;
+  }
+
+  /** The helper writes back again right before it freezes; that is then what was dirtied since. */
+  async writeBack(): Promise<void> {
+    for (const mountPoint of this.mountPoints)
+      await run('sync', ['-f', mountPoint], { timeoutMilliseconds: writeBackMillisecondsMax });
   }
 
   async freeze(deadlineMilliseconds: number): Promise<void> {
@@ -214,6 +216,7 @@ class HelperSession implements FreezeSession {
 /** All disks unmounted, or only raw data on them: reading them is consistent as it is, as far as file systems go. */
 const nothingToFreeze: FreezeSession = {
   mountPoints: [],
+  writeBack: async () => {},
   freeze: async () => {},
   thaw: async () => ({ frozenMilliseconds: 0 }),
   [Symbol.asyncDispose]: async () => {},

@@ -9,7 +9,7 @@
  * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
  *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
  *   for writes that had not completed, as after a power cut.
- * - freeze: drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, barrier,
+ * - freeze: write back and drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, barrier,
  *   thaw, send it from memory. Between freeze and thaw nothing is logged, written or started. If a write completed
  *   meanwhile, or the thaw says that somebody thawed before, what was read is thrown away and marked again.
  */
@@ -45,6 +45,7 @@ import {
   progressIntervalMilliseconds,
   quietPassesMax,
   readRetryMilliseconds,
+  settledRestBytesMax,
 } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import type { Walk } from '../resync/walk.ts';
@@ -107,7 +108,13 @@ export interface BookmarkDue {
 
 type Attempt =
   | { readonly taken: true }
-  | { readonly taken: false; readonly why: string; readonly cause?: unknown };
+  | {
+      readonly taken: false;
+      readonly why: string;
+      readonly cause?: unknown;
+      /** Too much was written for a short freeze; load comes and goes. */
+      readonly isTooMuch?: boolean;
+    };
 
 export class Stream {
   readonly #parts: StreamParts;
@@ -284,8 +291,8 @@ export class Stream {
       // What a person must mend now (a thaw that the kernel refuses) is told by its own name, too.
       if (cause instanceof LeewardError && cause.severity === 'critical') health.raise(cause);
       if (isApplication) {
-        this.#due.application =
-          after + Math.max(bookmarkRetryMilliseconds, policy.crashConsistentSeconds * 1000);
+        const longMilliseconds = attempt.isTooMuch ? 0 : policy.crashConsistentSeconds * 1000;
+        this.#due.application = after + Math.max(bookmarkRetryMilliseconds, longMilliseconds);
       } else this.#due.crash = after + bookmarkRetryMilliseconds;
     }
     return true;
@@ -335,7 +342,7 @@ export class Stream {
   }
 
   async #bookmarkFrozen(type: BookmarkType, freezer: Freezer, stop: AbortSignal): Promise<Attempt> {
-    let why: Attempt = { taken: false, why: 'the rest never became small enough for a short freeze' };
+    let why: Attempt = { taken: false, why: 'it was asked to stop' };
     let isQuiesced = false;
     try {
       for (let attempt = 0; attempt < freezeAttemptsMax && !stop.aborted; attempt++) {
@@ -347,7 +354,8 @@ export class Stream {
         }
         // One session serves one freeze.
         await using _ = session;
-        if (!(await this.#precopy())) return why;
+        const unready = await this.#precopy(session);
+        if (unready) return unready;
         if (type === 'ApplicationConsistent' && !isQuiesced) {
           isQuiesced = true;
           try {
@@ -356,10 +364,12 @@ export class Stream {
             return { taken: false, why: 'the applications did not come to rest', cause };
           }
           // Applications write out much when they come to rest.
-          if (!(await this.#precopy())) return why;
+          const stillUnready = await this.#precopy(session);
+          if (stillUnready) return stillUnready;
         }
         const frozen = await this.#frozenMoment(type, session);
         if (frozen.taken) return frozen;
+        this.#parts.log.debug('frozen-in-vain', { attempt, why: frozen.why });
         why = frozen;
       }
       return why;
@@ -368,17 +378,35 @@ export class Stream {
     }
   }
 
-  /** Drains until the rest is small. */
-  async #precopy(): Promise<boolean> {
+  /** Writes back and drains until a freeze would leave little; answers why it would not. What one pass writes back was
+   * dirtied during the pass before it, so the freeze leaves about as much as the last pass, file systems' own transactions
+   * included: a btrfs rewrites its trees whatever was drained before. */
+  async #precopy(freeze: FreezeSession): Promise<Attempt | undefined> {
+    const { capture, disks } = this.#parts;
+    let lastBytes = Number.POSITIVE_INFINITY;
+    let bytes = 0;
+    await this.#drainAll();
     for (let pass = 0; pass < precopyPassesMax; pass++) {
+      try {
+        await freeze.writeBack();
+      } catch (cause) {
+        return { taken: false, why: 'file systems could not be written back', cause };
+      }
+      if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
+      bytes = capture.pendingBytes();
+      this.#parts.log.debug('written-back', { pass, bytes });
       await this.#drainAll();
       // What was set aside belongs to the moment, too.
-      if (this.#parts.disks.some((disk) => disk.unreadable)) return false;
-      if (!(await this.#barrier())) return false;
-      if (this.#isSmall(this.#parts.capture.pendingBytes(), this.#parts.capture.pendingBytes() / 16_384))
-        return true;
+      if (disks.some((disk) => disk.unreadable)) return { taken: false, why: 'a disk could not be read' };
+      const isSettled = bytes <= settledRestBytesMax || bytes * 3 > lastBytes * 2;
+      if (isSettled && this.#isSmall(bytes, bytes / 16_384)) return undefined;
+      lastBytes = bytes;
     }
-    return false;
+    return {
+      taken: false,
+      why: `the rest never became small enough for a short freeze (${bytes} bytes after ${precopyPassesMax} passes)`,
+      isTooMuch: true,
+    };
   }
 
   #isSmall(bytes: number, extentCount: number): boolean {
@@ -392,7 +420,7 @@ export class Stream {
     const { arena, capture, clock, disks, onStill } = this.#parts;
     let maps: ChangeMap[] = [];
     const rest: Rest[] = [];
-    let failure: { why: string; cause?: unknown } | undefined;
+    let failure: { why: string; cause?: unknown; isTooMuch?: boolean } | undefined;
     let losses: readonly CaptureLoss[] = [];
     let takenAt = 0;
     let frozenMilliseconds = 0;
@@ -409,7 +437,8 @@ export class Stream {
         );
         const bytes = totalBytes(extents.map(({ extent }) => extent));
         if (losses.length > 0) failure = { why: 'changes were lost' };
-        else if (bytes > frozenRestBytesMax) failure = { why: `${bytes} bytes were left under the freeze` };
+        else if (bytes > frozenRestBytesMax)
+          failure = { why: `${bytes} bytes were left under the freeze`, isTooMuch: true };
         else {
           await readRest(arena, extents, rest);
           // Not everything stands still under a freeze: vfat knows none, and somebody may write past the file systems. What

@@ -37,7 +37,7 @@ import type { Extent } from '../capture/change-map.ts';
 import { type SendOptions, type Sent, sendExtents } from '../drain/drain.ts';
 import { pieces, without } from '../drain/extents.ts';
 import { type Run, zeroRuns } from '../drain/zero-runs.ts';
-import { heldDigestBytesMax, walkStepBytes, walkStepDataBytes } from '../limits.ts';
+import { heldDigestBytesMax, walkStepBytes, walkStepDataBytes, walkStepMillisecondsMin } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import { DigestShelf } from './digest-shelf.ts';
 
@@ -146,7 +146,10 @@ export class Walk {
     // Comparing is fast while nothing differs, so a step is long and ends early when there is much to send. That the high
     // water is ahead of the cursor then does no harm: marks in between are drained, and the walk comes by later.
     let reached = from;
-    const isOver = () => this.#stepDataBytes >= walkStepDataBytes;
+    const { clock } = options;
+    const startedAt = clock.monotonic();
+    const isOver = () =>
+      this.#stepDataBytes >= walkStepDataBytes && clock.monotonic() - startedAt >= walkStepMillisecondsMin;
     function* untilOver(): Generator<Extent> {
       for (const piece of pieces(from, end, extentBytesMax)) {
         if (isOver()) return;

@@ -22,7 +22,7 @@ import { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { run, tryRun } from '../../../src/platform/exec.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
-import { silentLog } from '../../../src/platform/log.ts';
+import type { Log } from '../../../src/platform/log.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { localThawHelper } from '../../../tools/agent/thaw-helper.ts';
 import { canLoop, canTrace, type FileSystemType, makeFileSystem } from '../../support/loop-device.ts';
@@ -49,6 +49,8 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     const folder = await mkdtemp(join(tmpdir(), 'leeward-frozen-bytes-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));
 
+    const said: string[] = [];
+    const log = keptIn(said);
     const whole = await inspectDisk(path);
     const rings = {
       tracefs: await findTracefs(),
@@ -62,7 +64,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
       makeRings: () => makeInstance({ ...rings, name: `frozen-${process.pid}-${type}` }),
       clock: systemClock,
       random: systemRandom,
-      log: silentLog,
+      log,
       bootId: 'test',
     });
     t.teardown(() => capture.remove());
@@ -72,7 +74,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     let freezes = 0;
     const helper = createHelperFreezer({
       clock: systemClock,
-      log: silentLog,
+      log,
       helperPath: localThawHelper(),
       notePath: join(folder, 'note'),
       mounts: () => mountsOf([whole]),
@@ -84,6 +86,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
         const session = await helper.prepare();
         return {
           mountPoints: session.mountPoints,
+          writeBack: () => session.writeBack(),
           freeze: (deadline) => session.freeze(deadline),
           thaw: async (): Promise<FrozenTime> => {
             const clone = join(volume.path, `freeze-${++freezes}.img`);
@@ -108,7 +111,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     const replication = new Replication({
       clock: systemClock,
       random: systemRandom,
-      log: silentLog,
+      log,
       state: await ServiceState.load(systemFiles, join(folder, 'state'), systemClock, 'test'),
       itemId: ProtectedItemId.parse(crypto.randomUUID()),
       hostName: 'test',
@@ -133,7 +136,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
       systemClock,
       60_000,
       () => (verdicts.length >= frozenPointsWanted || failure !== undefined ? true : undefined),
-      () => new Error(`${verdicts.length} points, ${freezes} freezes; ${JSON.stringify(receiver.health)}`),
+      () => new Error(`${verdicts.length} points, ${freezes} freezes; ${said.join('\n')}`),
     );
     await load.end();
     stop.abort();
@@ -141,7 +144,27 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     t.is(failure, undefined);
     t.true(verdicts.length >= frozenPointsWanted);
     for (const verdict of verdicts) t.is(verdict, 'equal');
+    t.log(`${freezes} freezes for ${verdicts.length} points`);
   });
+
+/** What the service logs, for the one who asks why no point came. */
+function keptIn(lines: string[]): Log {
+  const startedAt = systemClock.monotonic();
+  const keep =
+    (level: string) =>
+    (event: string, fields = {}) => {
+      const seconds = ((systemClock.monotonic() - startedAt) / 1000).toFixed(2);
+      lines.push(`${seconds} ${level} ${event} ${JSON.stringify(fields)}`);
+    };
+  const log: Log = {
+    debug: keep('debug'),
+    info: keep('info'),
+    warn: keep('warn'),
+    error: keep('error'),
+    with: () => log,
+  };
+  return log;
+}
 
 function firstDifference(truth: Buffer, image: Buffer): string {
   if (truth.equals(image)) return 'equal';
@@ -159,6 +182,8 @@ function startLoad(t: ExecutionContext<unknown>, mountPoint: string): { end(): P
       'fio',
       [
         '--name=load',
+        // Workers that are processes begin sessions of their own, and would outlive the test.
+        '--thread',
         `--directory=${mountPoint}`,
         ...['--rw=randwrite', '--bsrange=4k-64k', '--size=16m', '--numjobs=2', '--fsync=32'],
         ...['--time_based', '--runtime=120', '--rate=6m', '--minimal'],
@@ -176,7 +201,7 @@ function startLoad(t: ExecutionContext<unknown>, mountPoint: string): { end(): P
   ];
   const ended = children.map((child) => once(child, 'exit'));
   const end = async (): Promise<void> => {
-    // Groups of their own: fio has workers.
+    // Groups of their own: the shell has children.
     for (const child of children)
       if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL');
     await Promise.all(ended);

@@ -147,6 +147,7 @@ class Machine implements Capture {
       let hasServed = false;
       return {
         mountPoints: ['/'],
+        writeBack: async () => {},
         freeze: async () => {
           if (hasServed) throw new Error('a session serves one freeze');
           hasServed = true;
