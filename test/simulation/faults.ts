@@ -298,6 +298,15 @@ export const faults = {
       world.endClones();
     },
   },
+  'reverted-machine': {
+    weight: 0.5,
+    strike(world) {
+      world.revertMachine(anySite(world));
+    },
+    heal(world) {
+      world.endReverts();
+    },
+  },
 } satisfies Record<string, Fault>;
 
 export type FaultName = keyof typeof faults;

@@ -85,7 +85,24 @@ interface Clone {
   readonly site: Site;
 }
 
+interface Revert {
+  readonly site: Site;
+  /** The last generation of the future that was undone. */
+  readonly reached: number;
+}
+
+/** Of the real service and of the stand-in. */
+const statePaths = ['/leeward/state.json', '/leeward/generation'];
+
 const generationOf = (text: string) => Number(/\d+$|(?<="generation":)\d+/.exec(text)?.[0] ?? 0);
+
+function raiseGeneration({ drive }: Machine, generation: number): void {
+  for (const path of statePaths) {
+    const text = drive.peek(path)?.toString();
+    if (text && generation > generationOf(text))
+      drive.place(path, Buffer.from(text.replace(String(generationOf(text)), String(generation))));
+  }
+}
 
 export class World {
   readonly options: WorldOptions;
@@ -114,6 +131,7 @@ export class World {
   /** Folders of the process server that go when its spool's disk dies. */
   readonly spoolPaths = ['/process-server'];
   readonly #clones: Clone[] = [];
+  readonly #reverts: Revert[] = [];
   #dialled = 0;
   /** For the defect that takes every session for the newest. */
   renumbered = 0;
@@ -205,15 +223,9 @@ export class World {
     clone.house.kill();
     clone.machine.losePower();
     // The operator settles who is who: the original goes on above all that the copy has counted up to.
-    for (const path of ['/leeward/state.json', '/leeward/generation']) {
+    for (const path of statePaths) {
       const theirs = clone.machine.drive.peek(path)?.toString();
-      const original = (site ?? clone.site).machine.drive;
-      const ours = original.peek(path)?.toString();
-      if (theirs && ours && generationOf(theirs) > generationOf(ours))
-        original.place(
-          path,
-          Buffer.from(ours.replace(String(generationOf(ours)), String(generationOf(theirs)))),
-        );
+      if (theirs) raiseGeneration((site ?? clone.site).machine, generationOf(theirs));
     }
     if (!site) return;
     site.house.kill();
@@ -223,6 +235,50 @@ export class World {
   endClones(): void {
     for (const clone of this.#clones) this.#endClone(clone);
     if (this.#clones.length > 0) for (const site of this.sites) site.house.kill();
+  }
+
+  /**
+   * A snapshot of a machine with its memory, and some time later it is set back to it: maps, state and disks of the past,
+   * and a process server that has seen the future. A service's own memory cannot be copied here, so the snapshot is of a
+   * moment in which the service is down in good order and all it knows is in its files and in the kernel.
+   */
+  revertMachine(site: Site): void {
+    const { house, machine } = site;
+    if (!house.isUp || !house.stop) return;
+    house.stop();
+    const kernel = machine.life;
+    this.timeline.after(this.random.range(1000, 15_000), () => {
+      house.kill();
+      void machine.untilQuiet(kernel).then(() => {
+        const goBack = machine.snapshot();
+        this.log.add('world', `snapshot of ${machine.name}`);
+        house.startSoon(10, 2000);
+        this.timeline.after(this.random.range(3000, 60_000), () => {
+          if (this.isQuiet) return;
+          for (const connection of this.connections) if (this.random.chance(0.5)) connection.mute();
+          house.kill();
+          const reached = generationOf(machine.drive.peek('/leeward/state.json')?.toString() ?? '');
+          goBack();
+          this.log.add('world', `${machine.name} is set back`);
+          house.startSoon(10, 2000);
+          const revert = { site, reached };
+          this.#reverts.push(revert);
+          this.timeline.after(this.random.range(30_000, 90_000), () => this.#endRevert(revert));
+        });
+      });
+    });
+  }
+
+  /** A service that was refused as a copy stands still; somebody says that it is the machine to protect. */
+  #endRevert({ site, reached }: Revert): void {
+    const { house, machine } = site;
+    if (house.isUp) return;
+    raiseGeneration(machine, reached);
+    house.startSoon();
+  }
+
+  endReverts(): void {
+    for (const revert of this.#reverts) this.#endRevert(revert);
   }
 
   wait(life: Life, low: number, high: number): Promise<void> {

@@ -65,6 +65,18 @@ export class SimulatedRing {
     this.writtenBytes = 0;
   }
 
+  /** As it is now; what is answered brings it back. */
+  snapshot(): () => void {
+    const events = [...this.#events];
+    const losses = [...this.#losses];
+    const { dropNext, isSilent, writtenBytes } = this;
+    return () => {
+      this.#events = [...events];
+      this.#losses = [...losses];
+      Object.assign(this, { dropNext, isSilent, writtenBytes });
+    };
+  }
+
   takeEvents(): TraceEvent[] {
     const events = this.#events;
     this.#events = [];

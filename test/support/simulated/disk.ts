@@ -144,6 +144,24 @@ export class SimulatedDisk {
     this.#underWay.clear();
   }
 
+  /** All of it comes to be as it was once, as a hypervisor sets a machine back. Writes under way end nowhere. */
+  revert(content: Buffer): void {
+    assert.equal(content.byteLength, this.sizeBytes);
+    this.losePower();
+    for (const [sector, history] of this.#history.entries()) {
+      const before = content.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
+      const newest = history.at(-1)!;
+      if (newest.content.equals(before)) continue;
+      newest.toMoment = this.#timeline.moment;
+      history.push({
+        content: before,
+        fromMoment: this.#timeline.moment,
+        toMoment: Number.POSITIVE_INFINITY,
+      });
+    }
+    content.copy(this.#content);
+  }
+
   /** The disk as one process reads and writes it. */
   open(life: Life): Disk {
     return new OpenedDisk(this, this.#timeline, this.#random, life);
