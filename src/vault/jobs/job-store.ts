@@ -150,7 +150,10 @@ export interface JobStore {
   steer(jobId: string, decide: (row: JobRow, log: readonly LogEntry[]) => JobWrite): Promise<void>;
   /** Makes the jobs due that wait for this order; answers how many. */
   orderAnswered(orderId: string, nowIso: string): Promise<number>;
-  /** Removes up to `limit` jobs that ended before, with their logs; answers how many. */
+  /**
+   * Removes up to `limit` jobs that ended before, with their logs; answers how many. A child stays while its parent is
+   * under way: the parent would start it anew.
+   */
   removeEnded(beforeIso: string, limit: number): Promise<number>;
 }
 

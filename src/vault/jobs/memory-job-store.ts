@@ -125,6 +125,10 @@ export class MemoryJobStore implements JobStore {
   async removeEnded(beforeIso: string, limit: number): Promise<number> {
     const old = this.#sorted()
       .filter((row) => row.endedAt !== undefined && row.endedAt < beforeIso)
+      .filter(({ parentJobId }) => {
+        const parent = parentJobId === undefined ? undefined : this.#rows.get(parentJobId);
+        return parent === undefined || parent.endedAt !== undefined;
+      })
       .slice(0, limit);
     for (const { jobId } of old) {
       this.#rows.delete(jobId);

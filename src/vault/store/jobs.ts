@@ -197,7 +197,9 @@ export class MariaJobStore implements JobStore {
   removeEnded(beforeIso: string, limit: number): Promise<number> {
     return this.#database.transaction(async (session) => {
       const rows = await session.rows(
-        'SELECT job_id FROM jobs WHERE ended_at < ? ORDER BY ended_at LIMIT ? FOR UPDATE SKIP LOCKED',
+        `SELECT job_id FROM jobs WHERE ended_at < ? AND NOT EXISTS (
+           SELECT 1 FROM jobs AS parents WHERE parents.job_id = jobs.parent_job_id AND parents.ended_at IS NULL
+         ) ORDER BY ended_at LIMIT ? FOR UPDATE SKIP LOCKED`,
         [new Date(beforeIso), limit],
       );
       const ids = rows.map((row) => String(row.job_id));

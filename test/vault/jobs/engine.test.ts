@@ -520,6 +520,27 @@ for (const [name, run, make] of stores) {
     },
   );
 
+  run(`${name}: a child that ended is kept as long as its parent needs it`, async (t) => {
+    const store = await make();
+    await using w = await open(store, [
+      workflow([
+        step('start', async ({ startChild, child, resumeComments }) => {
+          const target = { id: '/child', name: 'x', type: 'T' };
+          const jobId = await startChild('x', 'child', {}, target);
+          if (!hasEnded((await child(jobId)).state)) return { wait: 'jobs', jobIds: [jobId] };
+          return resumeComments ?? { wait: 'resume', instructions: 'well?' };
+        }),
+      ]),
+      workflow([step('a', async () => 1)], { name: 'child' }),
+    ]);
+    const { jobId } = await w.settled(await w.engine.start(request()));
+    const later = () => new Date(systemClock.now() + 1000).toISOString();
+    t.is(await store.removeEnded(later(), 10), 0);
+    await w.engine.resume(jobId, 'yes', 'me');
+    t.is((await w.settled(jobId)).state, 'Succeeded');
+    t.is(await store.removeEnded(later(), 10), 2);
+  });
+
   run(`${name}: jobs are paged newest first, and old ones go with their logs`, async (t) => {
     const store = await make();
     await using w = await open(store, [workflow([step('a', async () => 1)])]);
