@@ -400,7 +400,7 @@ test('a machine that replicates already is not protected a second time', async (
   at.clockOffset = 61_000;
   await work.pass();
   t.like((await at.answer(again.orderId))?.outcome, { state: 'failed', error: { code: 'OrderExpired' } });
-  t.is(await items.ofMachine(at.database, ids.machineId), undefined);
+  t.truthy(await items.ofMachine(at.database, ids.machineId), 'it goes on with what it had taken');
 });
 
 test('a new registration begins with no orders and no assignments, and the same one keeps them', async (t) => {

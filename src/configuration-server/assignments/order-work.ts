@@ -56,6 +56,8 @@ type OrderOf<Kind extends SiteOrder['order']> = Extract<SiteOrder, { order: Kind
 
 /** From a machine's last word to being off. Its heartbeat comes every 10 s; a machine that shuts down may go on for a while. */
 const offMilliseconds = agentSilentMilliseconds;
+/** Noted when an order begins that changes an assignment instead of making one. */
+const assignedBefore = 'assigned-before';
 const longAgo = '1970-01-01T00:00:00.000Z';
 
 export class OrderWork {
@@ -140,7 +142,7 @@ export class OrderWork {
   ): Promise<Outcome | undefined> {
     switch (order.order) {
       case 'protect':
-        return this.#protect(order, isBegun);
+        return this.#protect(order, isBegun, concerns);
       case 'unprotect':
         return this.#unprotect(order, isBegun, concerns);
       case 'run-script':
@@ -152,7 +154,11 @@ export class OrderWork {
     }
   }
 
-  async #protect(order: OrderOf<'protect'>, isBegun: boolean): Promise<Outcome | undefined> {
+  async #protect(
+    order: OrderOf<'protect'>,
+    isBegun: boolean,
+    concerns: readonly string[],
+  ): Promise<Outcome | undefined> {
     const { database, masterKey, boxSecretKey, random, wantedBell, reportBell } = this.#parts;
     const { itemId, machineId, processServerId, name, disks, policy } = order;
     if (!isBegun) {
@@ -166,6 +172,7 @@ export class OrderWork {
       if (server?.role !== 'process-server') throw errors.ProcessServerUnknown(processServerId);
       const sealedKey = seal(masterKey, itemKey, random);
       await database.transaction(async (session) => {
+        const before = await items.byId(session, itemId);
         const other = await items.ofMachine(session, machineId);
         if (other && other.itemId !== itemId) throw errors.MachineProtectedAlready(machineId, other.itemId);
         await items.put(
@@ -173,11 +180,15 @@ export class OrderWork {
           { itemId, machineId, processServerId, name, disks, policy, sealedKey },
           this.#now(),
         );
-        await orders.begin(session, order.orderId, this.#now());
+        await orders.begin(session, order.orderId, this.#now(), before ? [assignedBefore] : []);
       });
       wantedBell.ring();
       reportBell.ring();
     }
+    // What was assigned before goes on with what it has taken; only a new assignment is taken back.
+    const takeBack = async () => {
+      if (!concerns.includes(assignedBefore)) await this.#withdraw(itemId);
+    };
     const item = await items.byId(database, itemId);
     // Somebody may have disabled protection meanwhile.
     if (!item) return this.#failed(errors.OrderWithdrawn(itemId));
@@ -185,7 +196,7 @@ export class OrderWork {
     for (const agentId of [processServerId, machineId]) {
       const taken = await this.#taken(agentId);
       if (taken.failed !== undefined) {
-        await this.#withdraw(itemId);
+        await takeBack();
         return { state: 'failed', error: taken.failed };
       }
       if (!taken.isTaken) waitsFor.push(taken.name);
@@ -198,7 +209,7 @@ export class OrderWork {
     }
     if (waitsFor.length === 0) return { state: 'done' };
     if (!this.#isExpired(order)) return undefined;
-    await this.#withdraw(itemId);
+    await takeBack();
     return this.#failed(errors.OrderExpired(order.expiresAt, `${waitsFor.join(' and ')} did not take it`));
   }
 
