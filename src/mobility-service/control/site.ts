@@ -20,7 +20,12 @@ import type { Log } from '../../platform/log.ts';
 import { type Random, systemRandom } from '../../platform/random.ts';
 import { parseJson } from '../../platform/settings.ts';
 import { AgentLink, readAgent } from '../../protocol/control/agent-client.ts';
-import type { AgentCommand, MachineWanted, WantedAnswer } from '../../protocol/control/agent-link.ts';
+import type {
+  AgentCommand,
+  MachineInventory,
+  MachineWanted,
+  WantedAnswer,
+} from '../../protocol/control/agent-link.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { errors } from '../errors.ts';
 import { inventory } from './inventory.ts';
@@ -54,6 +59,8 @@ export interface SiteParts {
 
 const assignmentBytesMax = 64 << 10;
 const powerOffMilliseconds = 30_000;
+/** Disks come and go seldom, and looking at all of them costs a protected machine time and memory. */
+const inventoryMilliseconds = 60_000;
 
 export const siteFolder = (state: string): string => join(state, 'site');
 export const siteAssignmentPath = (folder: string): string => join(folder, 'assignment.json');
@@ -64,6 +71,7 @@ export async function runSite(parts: SiteParts, signal: AbortSignal): Promise<vo
   const { folder, clock, log, runs } = parts;
   const agent = await readAgent(systemFiles, folder);
   if (!agent) return;
+  let said: { readonly at: number; readonly machine: MachineInventory } | undefined;
   const link: AgentLink = new AgentLink({
     folder,
     agent,
@@ -71,10 +79,14 @@ export async function runSite(parts: SiteParts, signal: AbortSignal): Promise<vo
     clock,
     random: parts.random ?? systemRandom,
     log,
-    report: async () => ({
-      role: 'mobility-service',
-      machine: await inventory(agent.agentId, parts.version, clock.now()),
-    }),
+    report: async () => {
+      if (said === undefined || clock.monotonic() - said.at >= inventoryMilliseconds)
+        said = {
+          at: clock.monotonic(),
+          machine: await inventory(agent.agentId, parts.version, clock.now()),
+        };
+      return { role: 'mobility-service', machine: said.machine };
+    },
     apply: (wanted) => apply(parts, link, wanted),
     command: async (command, stop) => {
       if (command.command === 'take-bookmark') await runs.takeBookmark(command.type, stop);
