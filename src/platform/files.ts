@@ -20,6 +20,9 @@ export type { WriteRange } from './scattered-writes.ts';
 export type OpenMode = 'read' | 'write' | 'create' | 'exclusive';
 
 export interface OpenFile extends AsyncDisposable {
+  /** The operating system's number of this file, for threads of ours that write it while it is open; undefined where there is
+   * none (simulation). */
+  readonly descriptor?: number;
   /** Fills `target` from `positionBytes`; answers how many bytes there were (fewer only at the end of the file). */
   read(target: Uint8Array, positionBytes: number): Promise<number>;
   /** Writes all of `source` at `positionBytes`. */
@@ -76,6 +79,9 @@ class SystemFile implements OpenFile {
   readonly #handle: FileHandle;
   constructor(handle: FileHandle) {
     this.#handle = handle;
+  }
+  get descriptor(): number {
+    return this.#handle.fd;
   }
   async read(target: Uint8Array, positionBytes: number): Promise<number> {
     let done = 0;

@@ -9,10 +9,8 @@ export const cacheRequestsMax = 200;
 /** A sender that moves no byte for this long is gone. */
 export const cacheStallMilliseconds = 60_000;
 
-/** Items applied at once: each holds at most `applyWindowBytes` of plain data; two cores keep two pipelines busy. */
+/** Items applied at once: two cores keep two pipelines busy, and more may wait for a disk. */
 export const itemsAtOnceMax = 4;
-/** Plain bytes between decompression and the replica disk, per item: 16 frames of 1 MiB. */
-export const applyWindowBytes = 16 << 20;
 /** How long an idle item waits before it looks for its next manifest; an upload wakes it at once. */
 export const pollMilliseconds = 1_000;
 /** How long a full or failing vault disk, or an unreachable store, is left alone before the same manifest is tried again. */

@@ -22,7 +22,6 @@ import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
 import { itemKeyBytes } from '../protocol/cache/keys.ts';
-import { readSegmentRuns } from '../protocol/cache/segment.ts';
 import { adminSocketName } from '../protocol/control/vault-admin.ts';
 import { AdminJobs } from './api/admin-jobs.ts';
 import { AdminOperations } from './api/admin-operations.ts';
@@ -36,12 +35,11 @@ import { cacheListMax, cacheReserveBytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
-import { OpenerPool } from './log-processor/opener-pool.ts';
 import { orderResync } from './log-processor/resync-order.ts';
 import { Retention } from './reconcilers/retention.ts';
-import type { Digester } from './replica/chunk-digests.ts';
 import { DigestPool } from './replica/digest-pool.ts';
-import { ReflinkStore } from './replica/reflink-store.ts';
+import { PlacerPool } from './replica/placer-pool.ts';
+import { ReflinkStore, type ReflinkStoreOptions } from './replica/reflink-store.ts';
 import {
   allocatedBytes,
   describeFolder,
@@ -161,7 +159,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     stack.defer(() => unmountVolume(settings.replica.folder));
   }
   const digester = stack.use(new DigestPool());
-  const replica = replicaStore(settings, files, digester);
+  const replica = replicaStore(settings, files, { digester, placer: stack.use(new PlacerPool()) });
   await replica.prepare();
   log.info('replica-store-ready', { on: await describeFolder(settings.replica.folder) });
 
@@ -197,7 +195,6 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     if (key === undefined) throw errors.SealBroken();
     return key;
   };
-  const opener = stack.use(new OpenerPool());
   const heldRooms: Buffer[] = [];
   const processor = new LogProcessor({
     store,
@@ -215,7 +212,6 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         random,
         log,
         heldRooms,
-        read: (source, key, expectations) => readSegmentRuns(source, key, expectations, opener),
       }),
   });
 
@@ -405,13 +401,17 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   return { cacheUrl, publicUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
-function replicaStore(settings: VaultSettings, files: Files, digester?: Digester): ReflinkStore {
+function replicaStore(
+  settings: VaultSettings,
+  files: Files,
+  threads: Pick<ReflinkStoreOptions, 'digester' | 'placer'> = {},
+): ReflinkStore {
   return new ReflinkStore({
     folder: settings.replica.folder,
     files,
     punch: punchHole,
     allocatedBytes,
-    ...(digester ? { digester } : {}),
+    ...threads,
     fileSystemName: describeFolder,
   });
 }

@@ -95,6 +95,21 @@ export interface FrameOpener {
   open(job: OpenJob): Promise<Uint8Array>;
 }
 
+/** Where a segment goes that nobody in between wants to see. */
+export interface SegmentTarget {
+  /** How many frames are worth having under way at once. */
+  readonly frameConcurrency: number;
+  /** Opens the frame and puts what it has into these ranges, one after the other. `job.sealed` stays as it is until then.
+   * Rejects with `FrameDamaged`, and has then put nothing anywhere. */
+  writeFrame(job: OpenJob, ranges: readonly DiskRange[]): Promise<void>;
+  zero(offsetBytes: number, lengthBytes: number): Promise<void>;
+}
+
+export interface DiskRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
 /** Why a frame is not what was sealed. Its reader knows which object it is and says so. */
 export class FrameDamaged extends Error {}
 
@@ -255,44 +270,10 @@ export async function* readSegmentRuns(
   expectations: SegmentExpectations,
   opener: FrameOpener = inlineOpener,
 ): AsyncGenerator<SegmentRun> {
-  const facts: ObjectFacts = { ...expectations.identity };
-  const input = new ObjectReader(source, facts, expectations.objectBytes, expectations.isVerified !== true);
+  const { input, facts } = readerOf(source, expectations);
   try {
-    const header = await input.header(Kind.segment);
-    const expected = Buffer.alloc(48);
-    idBytes(expectations.identity.itemId).copy(expected, 0);
-    idBytes(expectations.identity.diskId).copy(expected, 16);
-    expected.writeBigUInt64LE(BigInt(expectations.identity.chain), 32);
-    expected.writeBigUInt64LE(BigInt(expectations.identity.sequence), 40);
-    if (!header.subarray(48, 96).equals(expected))
-      throw corruptSegment('it belongs to another item, disk or place in the chain', facts);
-    const dataBytes = Number(header.readBigUInt64LE(96));
-    const extentCount = header.readUInt32LE(104);
-    const indexFrames = Math.max(1, Math.ceil((extentCount * indexEntryBytes) / framePlainBytes));
-    let framesLeft = input.frameCount - indexFrames;
-    if (
-      !Number.isSafeInteger(dataBytes) ||
-      indexFrames > indexFramesMax ||
-      framesLeft < Math.ceil(dataBytes / framePlainBytes) ||
-      framesLeft > dataBytes
-    )
-      throw corruptSegment('the counts in its header do not agree', facts);
-    const key = objectKey(itemKey, header.subarray(16, 48));
-    const extents: SegmentExtent[] = [];
-    for (let index = 0; index < indexFrames; index++) {
-      const count = Math.min(framePlainBytes / indexEntryBytes, extentCount - extents.length);
-      extents.push(...decodeIndex(await input.frame(key, count * indexEntryBytes), facts));
-    }
-    let previousEnd = 0;
-    for (const extent of extents) {
-      const end = extent.offsetBytes + extent.lengthBytes;
-      if (extent.offsetBytes < previousEnd || extent.lengthBytes <= 0 || !Number.isSafeInteger(end))
-        throw corruptSegment('its extents are not in order', facts);
-      if (end > (expectations.diskSizeBytes ?? Number.MAX_SAFE_INTEGER))
-        throw corruptSegment('it writes beyond the end of the disk', facts);
-      previousEnd = end;
-    }
-    if (sum(extents, 'data') !== dataBytes) throw corruptSegment('its index does not match its data', facts);
+    const { key, extents, dataBytes, frameCount } = await beginning(input, itemKey, expectations, facts);
+    let framesLeft = frameCount;
     let plain: Buffer = Buffer.alloc(0);
     let used = 0;
     let remaining = dataBytes;
@@ -341,6 +322,156 @@ export async function* readSegmentRuns(
   } finally {
     await input.close();
   }
+}
+
+/** Zero ranges and frames under way at once, together: a segment may be nothing but small zero ranges. */
+const placedAtOnceMax = 64;
+
+/**
+ * Puts a segment where it belongs: each frame is opened where `target` likes, in any order, so that plain bytes need not
+ * pass through this thread. Each is verified before any of it is put; all have come to rest when this ends, however it
+ * ends. Throws `CorruptSegment`.
+ */
+export async function placeSegment(
+  source: AsyncIterable<Uint8Array>,
+  itemKey: Uint8Array,
+  expectations: SegmentExpectations,
+  target: SegmentTarget,
+  signal: AbortSignal,
+): Promise<void> {
+  const { input, facts } = readerOf(source, expectations);
+  const underWay = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  let framesUnderWay = 0;
+  const begin = (work: Promise<void>, frames: number) => {
+    framesUnderWay += frames;
+    const watched = work
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => {
+        framesUnderWay -= frames;
+        underWay.delete(watched);
+      });
+    underWay.add(watched);
+  };
+  const room = async () => {
+    while (framesUnderWay >= target.frameConcurrency || underWay.size >= placedAtOnceMax)
+      await Promise.race(underWay);
+    signal.throwIfAborted();
+    if (failure !== undefined) throw failure.error;
+  };
+  try {
+    const { key, extents, dataBytes, frameCount } = await beginning(input, itemKey, expectations, facts);
+    let framesLeft = frameCount;
+    let remaining = dataBytes;
+    let job: OpenJob | undefined;
+    let ranges: DiskRange[] = [];
+    let filled = 0;
+    for (const { kind, offsetBytes, lengthBytes } of extents) {
+      if (kind === 'zero') {
+        await room();
+        begin(target.zero(offsetBytes, lengthBytes), 0);
+        continue;
+      }
+      for (let done = 0; done < lengthBytes; ) {
+        if (job === undefined) {
+          if (framesLeft-- === 0) throw corruptSegment('it has too few frames', facts);
+          job = await input.sealed(key, Math.min(framePlainBytes, remaining), false);
+          remaining -= job.plainBytes;
+        }
+        const count = Math.min(lengthBytes - done, job.plainBytes - filled);
+        ranges.push({ offsetBytes: offsetBytes + done, lengthBytes: count });
+        filled += count;
+        done += count;
+        if (filled < job.plainBytes) continue;
+        await room();
+        begin(placed(job, ranges, target, facts), 1);
+        job = undefined;
+        ranges = [];
+        filled = 0;
+      }
+    }
+    if (framesLeft !== 0) throw corruptSegment('it has too many frames', facts);
+    await input.end(expectations.sha256);
+  } finally {
+    await Promise.all(underWay);
+    await input.close();
+  }
+  if (failure !== undefined) throw failure.error;
+}
+
+async function placed(
+  job: OpenJob,
+  ranges: readonly DiskRange[],
+  target: SegmentTarget,
+  facts: ObjectFacts,
+): Promise<void> {
+  try {
+    await target.writeFrame(job, ranges);
+  } catch (cause) {
+    if (!(cause instanceof FrameDamaged)) throw cause;
+    throw corruptSegment(`frame ${job.frameNumber} ${cause.message}`, facts, cause);
+  }
+}
+
+function readerOf(
+  source: AsyncIterable<Uint8Array>,
+  expectations: SegmentExpectations,
+): { readonly input: ObjectReader; readonly facts: ObjectFacts } {
+  const facts: ObjectFacts = { ...expectations.identity };
+  const { objectBytes, isVerified } = expectations;
+  return { input: new ObjectReader(source, facts, objectBytes, isVerified !== true), facts };
+}
+
+/** Header and index, and whether they agree with each other and with what is expected. */
+async function beginning(
+  input: ObjectReader,
+  itemKey: Uint8Array,
+  expectations: SegmentExpectations,
+  facts: ObjectFacts,
+): Promise<{
+  readonly key: Buffer;
+  readonly extents: readonly SegmentExtent[];
+  readonly dataBytes: number;
+  readonly frameCount: number;
+}> {
+  const header = await input.header(Kind.segment);
+  const expected = Buffer.alloc(48);
+  idBytes(expectations.identity.itemId).copy(expected, 0);
+  idBytes(expectations.identity.diskId).copy(expected, 16);
+  expected.writeBigUInt64LE(BigInt(expectations.identity.chain), 32);
+  expected.writeBigUInt64LE(BigInt(expectations.identity.sequence), 40);
+  if (!header.subarray(48, 96).equals(expected))
+    throw corruptSegment('it belongs to another item, disk or place in the chain', facts);
+  const dataBytes = Number(header.readBigUInt64LE(96));
+  const extentCount = header.readUInt32LE(104);
+  const indexFrames = Math.max(1, Math.ceil((extentCount * indexEntryBytes) / framePlainBytes));
+  const frameCount = input.frameCount - indexFrames;
+  if (
+    !Number.isSafeInteger(dataBytes) ||
+    indexFrames > indexFramesMax ||
+    frameCount < Math.ceil(dataBytes / framePlainBytes) ||
+    frameCount > dataBytes
+  )
+    throw corruptSegment('the counts in its header do not agree', facts);
+  const key = objectKey(itemKey, header.subarray(16, 48));
+  const extents: SegmentExtent[] = [];
+  for (let index = 0; index < indexFrames; index++) {
+    const count = Math.min(framePlainBytes / indexEntryBytes, extentCount - extents.length);
+    extents.push(...decodeIndex(await input.frame(key, count * indexEntryBytes), facts));
+  }
+  let previousEnd = 0;
+  for (const extent of extents) {
+    const end = extent.offsetBytes + extent.lengthBytes;
+    if (extent.offsetBytes < previousEnd || extent.lengthBytes <= 0 || !Number.isSafeInteger(end))
+      throw corruptSegment('its extents are not in order', facts);
+    if (end > (expectations.diskSizeBytes ?? Number.MAX_SAFE_INTEGER))
+      throw corruptSegment('it writes beyond the end of the disk', facts);
+    previousEnd = end;
+  }
+  if (sum(extents, 'data') !== dataBytes) throw corruptSegment('its index does not match its data', facts);
+  return { key, extents, dataBytes, frameCount };
 }
 
 /**
@@ -696,14 +827,15 @@ class ObjectReader {
 
   async #take(count: number): Promise<Buffer> {
     if (this.#held.byteLength < count) {
-      const pieces = [this.#held];
+      const pieces = this.#held.byteLength === 0 ? [] : [this.#held];
       for (let have = this.#held.byteLength; have < count; ) {
         const chunk = await this.#next();
         if (!chunk) return this.#fail('it is cut off');
         pieces.push(chunk);
         have += chunk.byteLength;
       }
-      this.#held = Buffer.concat(pieces);
+      // What came in one piece is taken apart where it is.
+      this.#held = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
     }
     const taken = this.#held.subarray(0, count);
     this.#held = this.#held.subarray(count);

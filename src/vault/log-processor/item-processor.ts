@@ -33,10 +33,9 @@ import {
   type SegmentReference,
   segmentKey,
 } from '../../protocol/cache/manifest.ts';
-import { readSegmentRuns } from '../../protocol/cache/segment.ts';
+import { placeSegment } from '../../protocol/cache/segment.ts';
 import { errors } from '../errors.ts';
 import {
-  applyWindowBytes,
   cacheListMax,
   noticePollMilliseconds,
   reorderMilliseconds,
@@ -61,8 +60,6 @@ export interface ItemProcessorParts {
   readonly log: Log;
   /** Memory of `segmentHeldBytesMax` that no item uses just now; never more than items at once. */
   readonly heldRooms?: Buffer[];
-  /** Opens a segment; the daemon's does it in worker threads. Default: in this thread. */
-  readonly read?: typeof readSegmentRuns;
 }
 
 interface Found {
@@ -399,7 +396,8 @@ export class ItemProcessor implements AsyncDisposable {
   #room(heldBytes: number, sizeBytes: number): Buffer {
     const rooms = this.#parts.heldRooms;
     if (!rooms) return Buffer.allocUnsafeSlow(sizeBytes);
-    this.#held ??= rooms.pop() ?? Buffer.allocUnsafeSlow(segmentHeldBytesMax);
+    // Shared with the threads that open its frames, so that no frame is copied.
+    this.#held ??= rooms.pop() ?? Buffer.from(new SharedArrayBuffer(segmentHeldBytesMax));
     return this.#held.subarray(heldBytes, heldBytes + sizeBytes);
   }
 
@@ -413,49 +411,24 @@ export class ItemProcessor implements AsyncDisposable {
     const { item, itemKey, cache } = this.#parts;
     const source = content === undefined ? await cache.get(segment.key, signal) : chunksOf(content);
     if (source === undefined) throw errors.CacheObjectMissing(segment.key);
-    const runs = (this.#parts.read ?? readSegmentRuns)(source as AsyncIterable<Uint8Array>, itemKey, {
-      identity: {
-        itemId: item.itemId,
-        diskId: segment.diskId,
-        chain: manifest.chain,
-        sequence: manifest.sequence,
+    await placeSegment(
+      source as AsyncIterable<Uint8Array>,
+      itemKey,
+      {
+        identity: {
+          itemId: item.itemId,
+          diskId: segment.diskId,
+          chain: manifest.chain,
+          sequence: manifest.sequence,
+        },
+        sha256: segment.sha256,
+        isVerified: content !== undefined,
+        objectBytes: segment.objectBytes,
+        diskSizeBytes: head.sizeBytes,
       },
-      sha256: segment.sha256,
-      isVerified: content !== undefined,
-      objectBytes: segment.objectBytes,
-      diskSizeBytes: head.sizeBytes,
-    });
-    // Writes overlap with the opening of the next frames, up to a window of plain bytes.
-    const underWay = new Set<Promise<void>>();
-    let failure: { readonly error: unknown } | undefined;
-    let windowBytes = 0;
-    try {
-      for await (const { bytes, extents } of runs) {
-        signal.throwIfAborted();
-        if (failure !== undefined) break;
-        // Read now: the bytes are given away.
-        const weight = bytes.byteLength;
-        windowBytes += weight;
-        const [first] = extents;
-        const work = (
-          first?.kind === 'zero'
-            ? head.zero(first.offsetBytes, first.lengthBytes)
-            : head.writeRanges(bytes, extents)
-        )
-          .catch((error: unknown) => {
-            failure ??= { error };
-          })
-          .finally(() => {
-            windowBytes -= weight;
-            underWay.delete(work);
-          });
-        underWay.add(work);
-        while (windowBytes > applyWindowBytes || underWay.size >= 64) await Promise.race(underWay);
-      }
-    } finally {
-      await Promise.all(underWay);
-    }
-    if (failure !== undefined) throw failure.error;
+      head,
+      signal,
+    );
   }
 
   async #head(diskId: ProtectedDiskId, sizeBytes: number): Promise<ReplicaDisk> {

@@ -15,12 +15,14 @@ import { join } from 'node:path';
 import { blockBytes } from '../../disk/disk.ts';
 import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
 import { hasCode } from '../../platform/errors.ts';
-import type { Files, OpenFile } from '../../platform/files.ts';
+import type { Files, OpenFile, WriteRange } from '../../platform/files.ts';
+import { type DiskRange, type OpenJob, openFrame } from '../../protocol/cache/segment.ts';
 import { errors } from '../errors.ts';
 import { punchBytesMin } from '../limits.ts';
 import { type Digester, digestChunks, digestStretchBytes } from './chunk-digests.ts';
+import type { Placer } from './placer.ts';
 import type { ReadableDisk, ReplicaDisk, ReplicaStore } from './replica-store.ts';
-import { SumFile, sumBytes, sumOf } from './sums.ts';
+import { SumFile, sumBytes, sumsOf } from './sums.ts';
 
 export interface ReflinkStoreOptions {
   readonly folder: string;
@@ -31,6 +33,8 @@ export interface ReflinkStoreOptions {
   readonly allocatedBytes?: (path: string) => Promise<number>;
   /** Reads and digests heads in other threads; undefined: in this one, through `files`. */
   readonly digester?: Digester;
+  /** Opens frames and writes them in other threads; undefined: in this one, through `files`. */
+  readonly placer?: Placer;
   /** For the message when the folder cannot clone. */
   readonly fileSystemName?: (folder: string) => Promise<string>;
 }
@@ -331,26 +335,17 @@ class Head implements ReplicaDisk {
     try {
       await Promise.all([
         this.#data.write(source, offsetBytes),
-        this.#sums.set(offsetBytes / blockBytes, this.#sumsOf(source)),
+        this.#sums.set(offsetBytes / blockBytes, sumsOf(source)),
       ]);
     } catch (error) {
       throw this.#mapped(error);
     }
   }
 
-  async writeRanges(
-    source: Uint8Array,
-    ranges: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[],
-  ): Promise<void> {
-    const pieces: { positionBytes: number; lengthBytes: number }[] = [];
-    for (const { offsetBytes, lengthBytes } of ranges) {
-      this.#inside(offsetBytes, lengthBytes);
-      const last = pieces.at(-1);
-      if (last && last.positionBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
-      else pieces.push({ positionBytes: offsetBytes, lengthBytes });
-    }
+  async writeRanges(source: Uint8Array, ranges: readonly DiskRange[]): Promise<void> {
+    const pieces = this.#pieces(ranges);
     // Before the source is given away. A piece ends inside a block only at the disk's end, and is then the last one.
-    const sums = this.#sumsOf(source);
+    const sums = sumsOf(source);
     try {
       await Promise.all([this.#data.writeRanges(source, pieces), this.#setSums(pieces, sums)]);
     } catch (error) {
@@ -358,10 +353,36 @@ class Head implements ReplicaDisk {
     }
   }
 
-  async #setSums(
-    pieces: readonly { readonly positionBytes: number; readonly lengthBytes: number }[],
-    sums: Uint32Array,
-  ): Promise<void> {
+  get frameConcurrency(): number {
+    return this.#options.placer?.concurrency ?? 1;
+  }
+
+  async writeFrame(job: OpenJob, ranges: readonly DiskRange[]): Promise<void> {
+    const { placer } = this.#options;
+    const { descriptor } = this.#data;
+    if (placer === undefined || descriptor === undefined)
+      return await this.writeRanges(openFrame(job), ranges);
+    const pieces = this.#pieces(ranges);
+    try {
+      await this.#setSums(pieces, await placer.place(job, descriptor, pieces));
+    } catch (error) {
+      throw this.#mapped(error);
+    }
+  }
+
+  /** Where the ranges are in the file; neighbours are one. */
+  #pieces(ranges: readonly DiskRange[]): WriteRange[] {
+    const pieces: { positionBytes: number; lengthBytes: number }[] = [];
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      this.#inside(offsetBytes, lengthBytes);
+      const last = pieces.at(-1);
+      if (last && last.positionBytes + last.lengthBytes === offsetBytes) last.lengthBytes += lengthBytes;
+      else pieces.push({ positionBytes: offsetBytes, lengthBytes });
+    }
+    return pieces;
+  }
+
+  async #setSums(pieces: readonly WriteRange[], sums: Uint32Array): Promise<void> {
     let from = 0;
     for (const { positionBytes, lengthBytes } of pieces) {
       const count = Math.ceil(lengthBytes / blockBytes);
@@ -415,7 +436,7 @@ class Head implements ReplicaDisk {
     for (let done = 0; done < lengthBytes; done += buffer.byteLength) {
       const part = buffer.subarray(0, Math.min(buffer.byteLength, lengthBytes - done));
       await this.read(part, offsetBytes + done);
-      await this.#sums.set((offsetBytes + done) / blockBytes, this.#sumsOf(part));
+      await this.#sums.set((offsetBytes + done) / blockBytes, sumsOf(part));
     }
   }
 
@@ -454,13 +475,6 @@ class Head implements ReplicaDisk {
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #sumsOf(source: Uint8Array): Uint32Array {
-    const sums = new Uint32Array(Math.ceil(source.byteLength / blockBytes));
-    for (let i = 0; i < sums.length; i++)
-      sums[i] = sumOf(source.subarray(i * blockBytes, (i + 1) * blockBytes));
-    return sums;
   }
 
   #inside(offsetBytes: number, lengthBytes: number): void {

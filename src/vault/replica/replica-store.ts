@@ -7,8 +7,9 @@
  * one conformance suite in `test/support/`.
  */
 import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
+import type { DiskRange, OpenJob, SegmentTarget } from '../../protocol/cache/segment.ts';
 
-export interface ReplicaDisk extends AsyncDisposable {
+export interface ReplicaDisk extends SegmentTarget, AsyncDisposable {
   readonly sizeBytes: number;
   read(target: Uint8Array, offsetBytes: number): Promise<void>;
   write(source: Uint8Array, offsetBytes: number): Promise<void>;
@@ -17,6 +18,8 @@ export interface ReplicaDisk extends AsyncDisposable {
     source: Uint8Array,
     ranges: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[],
   ): Promise<void>;
+  /** As `writeRanges`, with what the frame has; opens it in another thread where there are some. */
+  writeFrame(job: OpenJob, ranges: readonly DiskRange[]): Promise<void>;
   /** Makes the range read as zeroes, giving back space where that is cheap. */
   zero(offsetBytes: number, lengthBytes: number): Promise<void>;
   /**

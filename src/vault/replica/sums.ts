@@ -35,6 +35,14 @@ export function sumOf(block: Uint8Array): number {
   return Buffer.compare(whole, zeroBlock) === 0 ? 0 : 1;
 }
 
+/** The sums of blocks that lie one after the other. */
+export function sumsOf(source: Uint8Array): Uint32Array<ArrayBuffer> {
+  const sums = new Uint32Array(Math.ceil(source.byteLength / blockBytes));
+  for (let i = 0; i < sums.length; i++)
+    sums[i] = sumOf(source.subarray(i * blockBytes, (i + 1) * blockBytes));
+  return sums;
+}
+
 /**
  * The sums of an open head: a bounded cache of pages. Writers may overlap in time; each change of a page is made in one
  * step, and a page that changes while it is written out stays marked.
