@@ -148,6 +148,8 @@ test('the main job through the public SDK alone', async (t) => {
     name,
     '--disk',
     loop.path,
+    '--size',
+    'cpu1-memory1',
     '--keep',
   );
   t.is(rehearsal.exitCode, 0, `${rehearsal.stdout}\n${rehearsal.stderr}`);

@@ -5,12 +5,14 @@
  *
  *     init (once) ─▶ vault run ─▶ ready ─▶ libvirtd in a network namespace ─▶ resource group, vault ─▶ vault.env ─▶ wait
  *
- * Options: --port PORT (default 8444), --data FOLDER, --volume-gib GIB (sparse).
+ * Options: --port PORT of the API (default 8444), --cache-port PORT for process servers (8443), --data FOLDER,
+ * --environment FILE, --volume-gib GIB (sparse).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { openSync } from 'node:fs';
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pause, systemClock, until } from '../../src/platform/clock.ts';
 import { LeewardError, renderError } from '../../src/platform/errors.ts';
@@ -27,19 +29,20 @@ const main = join(root, 'src/bin/vault.ts');
 const groupName = 'leeward';
 const vaultName = 'main';
 const readyMilliseconds = 120_000;
-/** The network namespace of the machines, and the folder of their daemon: sockets have short paths. */
-const siteName = 'leeward-vault';
-const libvirtFolder = '/run/leeward-vault';
-
 const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '8444' },
+    'cache-port': { type: 'string', default: '8443' },
+    environment: { type: 'string', default: join(root, '.run/vault.env') },
     data: { type: 'string', default: join(root, '.run/vault') },
     'volume-gib': { type: 'string', default: '64' },
   },
 });
 const data = resolve(values.data);
-const environmentFile = join(root, '.run/vault.env');
+/** The network namespace of the machines, and the folder of their daemon: sockets have short paths. */
+const siteName = `leeward-vault-${createHash('sha256').update(data).digest('hex').slice(0, 6)}`;
+const libvirtFolder = `/run/${siteName}`;
+const environmentFile = resolve(values.environment);
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => stopping.abort(new Error('stopped')));
@@ -70,7 +73,7 @@ async function serve(): Promise<void> {
       await mkdir(data, { recursive: true, mode: 0o700 });
       await runVault('init', [
         '--port',
-        '0',
+        values['cache-port'],
         '--api-port',
         values.port,
         '--make-volume',
@@ -102,7 +105,7 @@ async function serve(): Promise<void> {
   ${environmentFile} has all that a client needs
 
 next, in another shell:
-  node src/bin/leeward.ts sign-in --env .run/vault.env
+  node src/bin/leeward.ts sign-in --env ${relative(process.cwd(), environmentFile)}
   node src/bin/leeward.ts policy create daily --wait
   node src/bin/leeward.ts vault registration-key --out site.VaultCredentials
 or any client: docs/api/. Ctrl-C here ends the vault; its data stays in ${data}.`);

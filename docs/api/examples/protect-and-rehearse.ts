@@ -2,7 +2,7 @@
  * The main job, through the public SDK alone: a machine of a registered site is protected, gets a recovery point, is
  * rehearsed in an isolated network, and the rehearsal is cleaned up.
  *
- *     node docs/api/examples/protect-and-rehearse.ts <machine> [--keep]
+ *     node docs/api/examples/protect-and-rehearse.ts <machine> [--disk /dev/sda]… [--size SIZE] [--keep]
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,14 @@ import { all, lastName, resourceGroup, siteRecovery, vaultName } from './client.
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   // `--keep`: leave the rehearsal running, to look at it.
-  options: { keep: { type: 'boolean', default: false }, policy: { type: 'string', default: 'daily' } },
+  options: {
+    keep: { type: 'boolean', default: false },
+    /** Only these; default: every disk that can be protected. */
+    disk: { type: 'string', multiple: true },
+    /** Of the machine at the recovery site, e.g. `cpu2-memory4`; default: as large as the source. */
+    size: { type: 'string' },
+    policy: { type: 'string', default: 'daily' },
+  },
 });
 const [machineName] = positionals;
 if (machineName === undefined) throw new Error('which machine? `first-steps.ts` shows sites and machines');
@@ -83,7 +90,11 @@ await siteRecovery.replicationProtectedItems.beginCreateAndWait(vaultName, ...wh
   properties: {
     policyId: policy.id!,
     protectableItemId: machine.id!,
-    providerSpecificDetails: { instanceType: 'InMageAzureV2' },
+    providerSpecificDetails: {
+      instanceType: 'InMageAzureV2',
+      ...(values.size === undefined ? {} : { targetVmSize: values.size }),
+      ...(values.disk === undefined ? {} : { disksToInclude: values.disk.map((diskId) => ({ diskId })) }),
+    },
   },
 });
 console.log('protection is enabled');

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { describePng } from '../../../src/vault/failover/screen.ts';
 import type { Json } from '../../../src/vault/jobs/workflow.ts';
+import { itemWorkflows } from '../../../src/vault/workflows/all.ts';
 import { choosePoint } from '../../../src/vault/workflows/item-steps.ts';
 import type { PlanAction, PlanGroup } from '../../../src/vault/workflows/plan-shape.ts';
 import { type WorkflowCase, workflowSuite } from '../../support/workflow-suite.ts';
@@ -348,6 +349,19 @@ const cases: WorkflowCase[] = [
 ];
 
 workflowSuite(test, [...cases, ...plans]);
+
+test('every workflow is judged', async (t) => {
+  await using world = await openWorkflowWorld();
+  const judged = new Set([...cases, ...plans].map(({ workflow }) => workflow));
+  // Part of a plan's: judged with it.
+  judged.add('shut-down-source');
+  t.deepEqual(
+    itemWorkflows(world.parts)
+      .map(({ name }) => name)
+      .filter((name) => !judged.has(name)),
+    [],
+  );
+});
 
 test('a point is chosen by kind or id, and a missing one is named', async (t) => {
   await using world = await openWorkflowWorld();
