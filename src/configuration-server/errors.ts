@@ -114,8 +114,8 @@ export const errors = catalogue({
     recommendedAction: 'Mend what it names and resume or restart the job.',
     context: { name, exitCode },
   }),
-  ScriptTimedOut: (name: string, seconds: number) => ({
-    summary: `the script ${name} did not end within ${seconds} s and was stopped`,
+  ScriptTimedOut: (name: string, seconds: number, output: string) => ({
+    summary: `the script ${name} did not end within ${seconds} s and was stopped with all that it had started${output === '' ? '' : `: ${output}`}`,
     possibleCauses: 'It waits for something, or has more to do than was thought.',
     recommendedAction: 'Allow it more time or make it faster.',
     context: { name, seconds },

@@ -15,10 +15,11 @@ export const planOperations = [
 ] as const satisfies readonly ItemOperation[];
 export type PlanOperation = (typeof planOperations)[number];
 
-const needs: Readonly<Record<PlanOperation, 'every' | 'some'>> = {
+const needs: Readonly<Record<PlanOperation, 'every' | 'some' | 'rest'>> = {
   // A machine that was failed over by itself must not keep the others from being saved.
   UnplannedFailover: 'some',
-  PlannedFailover: 'every',
+  // One that stopped half-way is run again for those that still run at home.
+  PlannedFailover: 'rest',
   // A rehearsal that leaves machines out proves nothing about the plan.
   TestFailover: 'every',
   TestFailoverCleanup: 'some',
@@ -31,9 +32,15 @@ const needs: Readonly<Record<PlanOperation, 'every' | 'some'>> = {
 export function allowedPlanOperations(items: readonly ItemCondition[], isBusy: boolean): PlanOperation[] {
   if (isBusy || items.length === 0) return [];
   const allowed = items.map((item) => new Set(allowedOperations(item)));
-  return planOperations.filter((operation) =>
-    needs[operation] === 'every'
-      ? allowed.every((set) => set.has(operation))
-      : allowed.some((set) => set.has(operation)),
-  );
+  return planOperations.filter((operation) => {
+    const need = needs[operation];
+    return (
+      allowed.some((set) => set.has(operation)) &&
+      (need === 'some' ||
+        items.every(
+          ({ activeLocation }, index) =>
+            allowed[index]!.has(operation) || (need === 'rest' && activeLocation === 'Recovery'),
+        ))
+    );
+  });
 }

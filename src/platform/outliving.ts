@@ -7,10 +7,14 @@
  *
  * So whoever finds `not begun` may start it, however many did before; and `interrupted` means that the machine itself went
  * down, or somebody killed the program together with its shell.
+ *
+ * The shell leads a session of its own, `timeout` a process group in it. At the limit the group is told to end and, ten seconds
+ * later or when the program itself has gone, what is left of the group is killed: a child that ignores signals does not stay.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from './clock.ts';
 import { hasCode } from './errors.ts';
 
 export type OutlivingState =
@@ -24,14 +28,21 @@ export type OutlivingState =
       readonly output: string;
     };
 
+/** From asking to killing, when it is stopped. */
+const stopMilliseconds = 2_000;
+const stopLookMilliseconds = 50;
 /** What `timeout` of coreutils ends with. */
 const timedOutCode = 124;
 const killedCode = 137;
 
 const script = `folder=$1; seconds=$2; shift 2
 echo $$ > "$folder/begun.$$" && ln "$folder/begun.$$" "$folder/begun" 2>/dev/null || exit 0
-timeout -k 10 "$seconds" "$@" > "$folder/output" 2>&1 < /dev/null
-echo $? > "$folder/exit.draft" && sync "$folder/exit.draft" && mv "$folder/exit.draft" "$folder/exit"`;
+timeout -k 10 "$seconds" "$@" > "$folder/output" 2>&1 < /dev/null &
+group=$!
+wait $group
+code=$?
+case $code in ${timedOutCode} | ${killedCode}) kill -KILL -$group 2>/dev/null ;; esac
+echo $code > "$folder/exit.draft" && sync "$folder/exit.draft" && mv "$folder/exit.draft" "$folder/exit"`;
 
 /** Starts it unless it was begun before. The folder is its own; it is also what it is recognised by. */
 export async function startOutliving(
@@ -39,6 +50,7 @@ export async function startOutliving(
   program: string,
   args: readonly string[],
   timeoutSeconds: number,
+  surroundings: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const child = spawn(
@@ -48,8 +60,13 @@ export async function startOutliving(
       // A session of its own: signals for us are not for it.
       detached: true,
       stdio: 'ignore',
-      cwd: '/',
-      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
+      cwd: surroundings.cwd ?? '/',
+      // Not ours: what a service was given is not for every script.
+      env: {
+        PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        LANG: 'C.UTF-8',
+        ...surroundings.env,
+      },
     },
   );
   child.on('error', () => {}); // Found as `not-begun`.
@@ -60,16 +77,50 @@ export async function startOutliving(
 export async function lookAtOutliving(folder: string, outputBytesMax: number): Promise<OutlivingState> {
   const ended = await result(folder, outputBytesMax);
   if (ended) return ended;
-  const pid = Number.parseInt((await textOf(join(folder, 'begun'))) ?? '', 10);
-  if (!Number.isInteger(pid)) return { state: 'not-begun' };
-  const commandLine = (await textOf(`/proc/${pid}/cmdline`)) ?? '';
-  if (commandLine.split('\0').includes(folder)) return { state: 'running' };
+  const pid = await begunBy(folder);
+  if (pid === undefined) return { state: 'not-begun' };
+  if (await isShellOf(folder, pid)) return { state: 'running' };
   // It may have ended between the two looks.
   return (await result(folder, outputBytesMax)) ?? { state: 'interrupted' };
 }
 
+/** Ends it with all that it has started, as far as that has not made itself independent. Of one that has ended: nothing. */
+export async function stopOutliving(folder: string, clock: Clock): Promise<void> {
+  const shell = await begunBy(folder);
+  if (shell === undefined || !(await isShellOf(folder, shell))) return;
+  const deadline = clock.monotonic() + stopMilliseconds;
+  for (let name: NodeJS.Signals = 'SIGTERM'; ; await clock.sleep(stopLookMilliseconds)) {
+    const members = await sessionOf(shell);
+    if (members.length === 0) return;
+    if (clock.monotonic() > deadline) name = 'SIGKILL';
+    for (const pid of members)
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if (!hasCode(error, 'ESRCH')) throw error;
+      }
+    if (clock.monotonic() > deadline + stopMilliseconds) return;
+  }
+}
+
 export async function forgetOutliving(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
+}
+
+/** Of the runs whose folders lie in this one: those that ended before the moment. */
+export async function forgetEnded(runsFolder: string, before: number): Promise<void> {
+  await mkdir(runsFolder, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(runsFolder)) {
+    const folder = join(runsFolder, name);
+    const endedAt = await stat(join(folder, 'exit')).then(
+      ({ mtimeMs }) => mtimeMs,
+      (error: unknown) => {
+        if (hasCode(error, 'ENOENT')) return undefined;
+        throw error;
+      },
+    );
+    if (endedAt !== undefined && endedAt < before) await forgetOutliving(folder);
+  }
 }
 
 async function result(folder: string, outputBytesMax: number): Promise<OutlivingState | undefined> {
@@ -86,6 +137,28 @@ async function result(folder: string, outputBytesMax: number): Promise<Outliving
     isTimedOut: exitCode === timedOutCode || exitCode === killedCode,
     output: output.toString(),
   };
+}
+
+/** The shell's process id, while nobody else has it. */
+async function begunBy(folder: string): Promise<number | undefined> {
+  const pid = Number.parseInt((await textOf(join(folder, 'begun'))) ?? '', 10);
+  return Number.isInteger(pid) ? pid : undefined;
+}
+
+async function isShellOf(folder: string, pid: number): Promise<boolean> {
+  return ((await textOf(`/proc/${pid}/cmdline`)) ?? '').split('\0').includes(folder);
+}
+
+/** Processes of this session that are not dead. */
+async function sessionOf(leader: number): Promise<number[]> {
+  const members: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    // `pid (name) state ppid pgrp session …`; the name may have anything in it.
+    const facts = (await textOf(`/proc/${name}/stat`))?.replace(/^.*\)/s, '').trim().split(' ');
+    if (facts !== undefined && facts[0] !== 'Z' && Number(facts[3]) === leader) members.push(Number(name));
+  }
+  return members;
 }
 
 async function textOf(path: string): Promise<string | undefined> {

@@ -7,7 +7,7 @@
  *     <data>/database/        private MariaDB     <data>/cache/       objects waiting
  *     <data>/replica[.img]    replica disks       <data>/archive/     applied manifests
  *     <data>/machines/        consoles, displays  <data>/failovers/   proofs of test failovers
- *     <data>/scripts/         of recovery plans
+ *     <data>/scripts/         of recovery plans; script-runs/ is what came of them
  */
 import { join } from 'node:path';
 import type { ProtectedItemId } from '../model/ids.ts';
@@ -287,7 +287,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         testFailovers,
         failovers: failoverRecords(database),
         readPlan: planReader(resources),
-        runScript: scriptsIn(at('scripts'), files),
+        runScript: scriptsIn({ folder: at('scripts'), runsFolder: at('script-runs'), clock }),
         provider,
         proofsFolder: at('failovers'),
         newSealedKey: () => seal(masterKey, random.bytes(itemKeyBytes), random),

@@ -138,7 +138,15 @@ test('a plan is rehearsed only whole, but saves what it can', (t) => {
     'PlannedFailover',
     'TestFailover',
   ]);
-  t.deepEqual(allowedPlanOperations([ready, past], false), ['UnplannedFailover', 'Commit', 'CancelFailover']);
+  t.deepEqual(allowedPlanOperations([ready, past], false), [
+    'UnplannedFailover',
+    'PlannedFailover',
+    'Commit',
+    'CancelFailover',
+  ]);
+  t.deepEqual(allowedPlanOperations([ready, at('InitialReplicationInProgress')], false), [
+    'UnplannedFailover',
+  ]);
   t.deepEqual(allowedPlanOperations([ready], true), []);
   t.deepEqual(allowedPlanOperations([], false), []);
 });

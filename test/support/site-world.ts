@@ -288,23 +288,37 @@ export class RealSite implements AsyncDisposable {
     return daemon;
   }
 
-  /** `node`: flags of the Node that runs it; `main`: instead of this tree's. */
+  /**
+   * `node`: flags of the Node that runs it; `main`: instead of this tree's; `hostName`: for one machine of several on this one,
+   * with a name of its own in a UTS namespace of its own.
+   */
   async startMachine(
     name: string,
-    options: { readonly node?: readonly string[]; readonly main?: string } = {},
+    options: {
+      readonly node?: readonly string[];
+      readonly main?: string;
+      readonly hostName?: string;
+    } = {},
   ): Promise<Daemon> {
     const folder = join(this.folder, name);
-    await runMain([
-      'src/bin/mobility-service.ts',
-      'enrol',
-      '--state',
-      join(folder, 'state'),
-      '--configuration-server',
-      `127.0.0.1:${this.port}`,
-      '--key-file',
-      await this.enrolmentKey(),
-    ]);
-    const daemon = new Daemon(name, this.folder, [
+    const before =
+      options.hostName === undefined
+        ? []
+        : ['unshare', '--uts', 'sh', '-c', 'hostname "$0" && exec "$@"', options.hostName];
+    await runMain(
+      [
+        'src/bin/mobility-service.ts',
+        'enrol',
+        '--state',
+        join(folder, 'state'),
+        '--configuration-server',
+        `127.0.0.1:${this.port}`,
+        '--key-file',
+        await this.enrolmentKey(),
+      ],
+      before,
+    );
+    const args = [
       ...(options.node ?? []),
       options.main ?? 'src/bin/mobility-service.ts',
       '--settings',
@@ -317,7 +331,8 @@ export class RealSite implements AsyncDisposable {
       localThawHelper(),
       '--power-off',
       '/bin/true',
-    ]);
+    ];
+    const daemon = new Daemon(name, this.folder, args, before);
     this.daemons.push(daemon);
     daemon.start();
     return daemon;

@@ -61,14 +61,16 @@ export async function freePort(): Promise<number> {
 export class Daemon {
   readonly name: string;
   readonly logPath: string;
+  readonly #program: string;
   readonly #args: readonly string[];
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(name: string, folder: string, args: readonly string[]) {
+  /** `before`: a program that becomes Node, e.g. `unshare --uts`. */
+  constructor(name: string, folder: string, args: readonly string[], before: readonly string[] = []) {
     this.name = name;
     this.logPath = join(folder, `${name}.log`);
-    this.#args = args;
+    [this.#program, ...this.#args] = [...before, process.execPath, ...args] as [string, ...string[]];
   }
 
   get pid(): number | undefined {
@@ -82,7 +84,7 @@ export class Daemon {
   start(): void {
     if (this.isRunning) throw new Error(`${this.name} is running already`);
     const log = openSync(this.logPath, 'a');
-    const child = spawn(process.execPath, [...this.#args], {
+    const child = spawn(this.#program, [...this.#args], {
       cwd: root,
       stdio: ['ignore', log, log],
       env: { ...process.env, UV_THREADPOOL_SIZE: '8' },
@@ -312,8 +314,9 @@ export class Site implements AsyncDisposable {
   }
 }
 
-export async function runMain(args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+export async function runMain(args: readonly string[], before: readonly string[] = []): Promise<void> {
+  const [program, ...rest] = [...before, process.execPath, ...args] as [string, ...string[]];
+  const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString();

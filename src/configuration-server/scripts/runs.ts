@@ -1,13 +1,11 @@
 /**
  * Scripts that the vault's orders run here, from one folder and by name. A run is claimed once and outlives this process
  * (`platform/outliving.ts`), so an order runs its script exactly once even when we are killed while it runs.
- *
- * A leaf adapter: what may be run is decided by the file's owner and mode, so `node:fs` looks at the file itself.
  */
-import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../platform/clock.ts';
-import { hasCode, type LeewardError } from '../../platform/errors.ts';
+import type { LeewardError } from '../../platform/errors.ts';
+import { mayRun } from '../../platform/may-run.ts';
 import { forgetOutliving, lookAtOutliving, startOutliving } from '../../platform/outliving.ts';
 import { errors } from '../errors.ts';
 import { scriptOutputBytesMax, scriptsMax } from '../limits.ts';
@@ -64,7 +62,10 @@ export class ScriptRuns {
     }
     if (state.state === 'interrupted') return { state: 'failed', error: errors.ScriptInterrupted(run.name) };
     if (state.isTimedOut)
-      return { state: 'failed', error: errors.ScriptTimedOut(run.name, run.timeoutSeconds) };
+      return {
+        state: 'failed',
+        error: errors.ScriptTimedOut(run.name, run.timeoutSeconds, state.output.trim().slice(-1000)),
+      };
     if (state.exitCode !== 0)
       return {
         state: 'failed',
@@ -77,21 +78,5 @@ export class ScriptRuns {
   async forget(runId: string): Promise<void> {
     this.#startedAt.delete(runId);
     await forgetOutliving(join(this.#runsFolder, runId));
-  }
-}
-
-/** A plain file, executable, ours or root's, and writable by nobody else: whoever can write it is root on the appliance. */
-async function mayRun(path: string): Promise<boolean> {
-  try {
-    const facts = await lstat(path);
-    return (
-      facts.isFile() &&
-      (facts.uid === 0 || facts.uid === process.getuid?.()) &&
-      (facts.mode & 0o022) === 0 &&
-      (facts.mode & 0o100) !== 0
-    );
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false;
-    throw error;
   }
 }

@@ -84,10 +84,19 @@ export const errors = catalogue({
     context: { failed, total },
   }),
   ScriptUnknown: (name: string, folder: string) => ({
-    summary: `there is no script ${name} in ${folder}`,
-    possibleCauses: 'It was not put there, or has another name.',
-    recommendedAction: 'Put an executable file of that name there, owned by the vault’s user.',
+    summary: `there is no script ${name} that may be run in ${folder}`,
+    possibleCauses:
+      'It was not put there, has another name, is not executable, or others than the vault’s user may write it.',
+    recommendedAction: 'Put it there, owned by the vault’s user, mode 0700.',
     context: { name },
+  }),
+  ScriptTimedOut: (name: string, seconds: number, output: string) => ({
+    summary: `the script ${name} did not end within ${seconds} s and was stopped with all that it had started${
+      output === '' ? '' : `: ${output}`
+    }`,
+    possibleCauses: 'It waits for something, or has more to do than was thought.',
+    recommendedAction: 'Give the action a longer time limit, or make the script faster.',
+    context: { name, seconds },
   }),
   ScriptFailed: (name: string, exitCode: number, output: string) => ({
     summary: `the script ${name} ended with ${exitCode}${output === '' ? '' : `: ${output}`}`,

@@ -10,6 +10,7 @@
  */
 import type { HealthEvent } from '../../model/health.ts';
 import { allowedOperations, type ItemOperation } from '../../model/protection-state.ts';
+import { derivedId } from '../jobs/derived-id.ts';
 import { hasEnded } from '../jobs/jobs.ts';
 import type { Json, Step, StepContext, Wait } from '../jobs/workflow.ts';
 import type { ItemResource } from '../store/protected-items.ts';
@@ -35,8 +36,8 @@ export interface PlanTask<Input extends PlanInput> {
   readonly inputOf: (item: ItemResource, context: StepContext<Input>) => { readonly [key: string]: Json };
   /** Whether a failed action or group ends the plan. */
   readonly stopsAtFailure: boolean;
-  /** Items in a state that does not allow the operation are left out instead of failing. */
-  readonly skipsOthers: boolean;
+  /** Which items in a state that does not allow the operation are left out instead of failing. */
+  readonly leavesOut: 'others' | 'failed-over' | 'none';
   /** Actions belong to failovers, not to cleaning up after them. */
   readonly hasActions: boolean;
   /** Every source is shut down before the first group. */
@@ -85,7 +86,12 @@ export function concludePlan({ clock }: Pick<WorkflowParts, 'clock'>) {
   ): { readonly stateDescription: string; readonly failed?: HealthEvent } => {
     const results = Object.values(outputs).flatMap(resultsIn);
     const failed = results.filter(({ outcome }) => outcome === 'failed');
-    if (failed.length === 0) return { stateDescription: 'Completed' };
+    if (failed.length === 0)
+      return {
+        stateDescription: results.some(({ outcome }) => outcome === 'skipped')
+          ? 'CompletedWithInformation'
+          : 'Completed',
+      };
     const done = results.filter(({ outcome }) => outcome === 'done').length;
     const error = errors.PlanPartlyFailed(
       failed.map(({ name, why }) => `${name}: ${why ?? 'failed'}`).slice(0, 10),
@@ -177,7 +183,7 @@ function shutdownStep<Input extends PlanInput>(parts: PlanParts, plan: PlanShape
           operation: 'UnplannedFailover',
           workflow: 'shut-down-source',
           inputOf: ({ id }) => ({ id }),
-          skipsOthers: true,
+          leavesOut: 'others',
           stopsAtFailure: false,
         },
       ),
@@ -189,7 +195,7 @@ async function eachItem<Input extends PlanInput>(
   parts: PlanParts,
   members: readonly { readonly id: string }[],
   context: StepContext<Input>,
-  task: Pick<PlanTask<Input>, 'operation' | 'workflow' | 'inputOf' | 'skipsOthers' | 'stopsAtFailure'>,
+  task: Pick<PlanTask<Input>, 'operation' | 'workflow' | 'inputOf' | 'leavesOut' | 'stopsAtFailure'>,
 ): Promise<Json | Wait> {
   const results: Result[] = [];
   const unfinished: string[] = [];
@@ -203,8 +209,12 @@ async function eachItem<Input extends PlanInput>(
         results.push({ name, outcome: 'failed', why: 'it is not protected any more' });
         continue;
       }
-      if (task.skipsOthers && !allowedOperations(item.condition).includes(task.operation)) {
-        results.push({ name, outcome: 'skipped', why: item.condition.protectionState });
+      const { condition } = item;
+      const mayBeLeft =
+        task.leavesOut === 'others' ||
+        (task.leavesOut === 'failed-over' && condition.activeLocation === 'Recovery');
+      if (mayBeLeft && !allowedOperations(condition).includes(task.operation)) {
+        results.push({ name, outcome: 'skipped', why: condition.protectionState });
         continue;
       }
       try {
@@ -283,6 +293,7 @@ function actionStep<Input extends PlanInput>(
         context.report(`running ${script}`);
         try {
           const { output } = await parts.runScript({
+            runId: derivedId(context.jobId, name),
             name: script,
             arguments: scriptArguments,
             environment: {

@@ -6,7 +6,7 @@
  *     test failover      test-failover            no                   no                  yes
  *     clean-up           test-failover-cleanup    no                   yes                 no
  *     unplanned          unplanned-failover       no                   yes                 yes, sources first
- *     planned            planned-failover         yes                  no                  yes
+ *     planned            planned-failover         yes                  failed over         yes
  *     commit             commit-failover          no                   yes                 yes
  *     cancel             cancel-failover          no                   yes                 no
  */
@@ -74,7 +74,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
             : input.network,
       }),
       stopsAtFailure: false,
-      skipsOthers: false,
+      leavesOut: 'none',
       hasActions: true,
     }),
     conclude,
@@ -90,7 +90,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
       workflow: 'test-failover-cleanup',
       inputOf: ({ id: itemId }, { input }) => ({ id: itemId, comments: input.comments }),
       stopsAtFailure: false,
-      skipsOthers: true,
+      leavesOut: 'others',
       hasActions: false,
     }),
     conclude,
@@ -113,7 +113,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
         network: input.network ?? networkFor(item),
       }),
       stopsAtFailure: false,
-      skipsOthers: true,
+      leavesOut: 'others',
       hasActions: true,
       shutsDown: (input) => input.shutDownSource,
     }),
@@ -130,7 +130,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
       workflow: 'planned-failover',
       inputOf: (item) => ({ id: item.id, ...machineFor(item), network: networkFor(item) }),
       stopsAtFailure: true,
-      skipsOthers: false,
+      leavesOut: 'failed-over',
       hasActions: true,
     }),
     plain('plan-commit-failover', 'CommitFailover', 'Commit of the recovery plan', {
@@ -138,7 +138,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
       workflow: 'commit-failover',
       inputOf: onlyId,
       stopsAtFailure: false,
-      skipsOthers: true,
+      leavesOut: 'others',
       hasActions: true,
     }),
     plain('plan-cancel-failover', 'CancelFailover', 'Cancel failover of the recovery plan', {
@@ -146,7 +146,7 @@ export function planWorkflows(parts: Parts): SomeWorkflow[] {
       workflow: 'cancel-failover',
       inputOf: onlyId,
       stopsAtFailure: false,
-      skipsOthers: true,
+      leavesOut: 'others',
       hasActions: false,
     }),
     shutDownAlone(parts),

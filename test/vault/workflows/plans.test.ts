@@ -2,14 +2,16 @@
  * Goal: a recovery plan saves what it can, waits for people where it should, runs scripts for real, and says what happened.
  * Method: the real engine and workflows over stand-ins that only remember; scripts are real programs in a real folder.
  */
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { until } from '../../../src/platform/clock.ts';
-import { systemFiles } from '../../../src/platform/files.ts';
+import { systemClock, until } from '../../../src/platform/clock.ts';
+import { tryRun } from '../../../src/platform/exec.ts';
 import { silentLog } from '../../../src/platform/log.ts';
+import { systemRandom } from '../../../src/platform/random.ts';
 import { JobEngine } from '../../../src/vault/jobs/engine.ts';
+import { errors as jobErrors } from '../../../src/vault/jobs/errors.ts';
 import { hasEnded, type Job } from '../../../src/vault/jobs/jobs.ts';
 import { MemoryJobStore } from '../../../src/vault/jobs/memory-job-store.ts';
 import type { Json } from '../../../src/vault/jobs/workflow.ts';
@@ -143,6 +145,15 @@ test('a planned failover of a plan stops at the first failure', async (t) => {
   t.is(job.state, 'Failed');
   t.is(job.errors[0]?.code, 'PlanStopped');
   t.is(shop.world.machines.size, 1);
+  // Once the script is mended it is run again, for the rest.
+  const { groups, ...plan } = shop.world.plans.get(planId)!;
+  shop.world.plans.set(planId, {
+    ...plan,
+    groups: groups.map((group) => ({ ...group, endGroupActions: [] })),
+  });
+  const again = await shop.run('plan-planned-failover');
+  t.deepEqual([again.state, again.stateDescription], ['Succeeded', 'CompletedWithInformation']);
+  t.is(shop.world.machines.size, 2);
 });
 
 test('a failed script does not stop an unplanned failover, and shows what it wrote', async (t) => {
@@ -227,34 +238,68 @@ test('a cancelled plan cancels what is on its way and keeps what came through', 
   t.is(shop.world.machines.size, 1);
 });
 
-test('a script of the vault runs with its surroundings, within its time, and only from its folder', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-scripts-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const put = async (name: string, text: string) => {
+test('a script of the vault runs with its surroundings, once, within its time, and only from its folder', async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'leeward-scripts-'));
+  t.teardown(() => rm(home, { recursive: true }));
+  const folder = join(home, 'scripts');
+  await mkdir(folder);
+  const put = async (name: string, text: string, mode = 0o700) => {
     await writeFile(join(folder, name), `#!/bin/sh\n${text}\n`);
-    await chmod(join(folder, name), 0o700);
+    await chmod(join(folder, name), mode);
   };
-  await put('good', 'echo "$1 $LEEWARD_PLAN"');
+  const mark = `8${process.pid}`;
+  await put('good', 'echo "$1 $LEEWARD_PLAN $SECRET_OF_THE_VAULT$(pwd)"; echo once >> ledger');
   await put('bad', 'echo "the database is not there" >&2; exit 3');
-  await put('slow', 'exec sleep 100');
-  const run = (name: string, timeoutSeconds = 30, signal = new AbortController().signal) =>
-    scriptsIn(
-      folder,
-      systemFiles,
-    )({
+  await put('slow', `echo begun; sleep ${mark} & sh -c 'trap "" TERM; sleep ${mark}; sleep ${mark}' & wait`);
+  await put('open', 'true', 0o777);
+  await put('text', 'true', 0o600);
+  process.env.SECRET_OF_THE_VAULT = 'known';
+  t.teardown(() => delete process.env.SECRET_OF_THE_VAULT);
+  const run = (
+    name: string,
+    timeoutSeconds = 30,
+    signal = new AbortController().signal,
+    runId: string = systemRandom.uuid(),
+  ) =>
+    scriptsIn({ folder, runsFolder: join(home, 'runs'), clock: systemClock })({
+      runId,
       name,
       arguments: ['TestFailover'],
       environment: { LEEWARD_PLAN: 'shop' },
       timeoutSeconds,
       signal,
     });
-  t.is((await run('good')).output, 'TestFailover shop');
+  const sleepers = async () =>
+    (await tryRun('pgrep', ['-f', `sleep ${mark}`], { timeoutMilliseconds: 10_000 })).stdout;
+  const runId = systemRandom.uuid();
+  for (const _ of ['first', 'after a crash before it was noted'])
+    t.is((await run('good', 30, undefined, runId)).output, `TestFailover shop ${folder}`);
+  t.is(await readFile(join(folder, 'ledger'), 'utf8'), 'once\n');
   await t.throwsAsync(run('bad'), { code: 'ScriptFailed', message: /the database is not there/ });
-  await t.throwsAsync(run('slow', 0.2), { code: 'CommandTimedOut' });
+  await t.throwsAsync(run('slow', 0.5), { code: 'ScriptTimedOut', message: /begun/ });
+  t.is(await sleepers(), '', 'at its limit all goes that it started');
+
+  // Whoever stops leaves it running; the next one finds it, and a cancellation ends it.
+  const begun = () =>
+    until(
+      systemClock,
+      20_000,
+      async () => ((await sleepers()) === '' ? undefined : true),
+      () => new Error('it does not begin'),
+    );
   const stop = new AbortController();
-  const slow = run('slow', 60, stop.signal);
-  stop.abort(new Error('enough'));
-  await t.throwsAsync(slow, { message: 'enough' });
-  for (const name of ['none', '..', '../good', 'a/b', ''])
+  const slow = run('slow', 60, stop.signal, runId.replace(/^./, 'f'));
+  await begun();
+  stop.abort(jobErrors.EngineStopping());
+  await t.throwsAsync(slow, { code: 'EngineStopping' });
+  const before = await sleepers();
+  t.not(before, '');
+  const cancel = new AbortController();
+  const again = run('slow', 60, cancel.signal, runId.replace(/^./, 'f'));
+  cancel.abort(jobErrors.JobCancelled('x'));
+  await t.throwsAsync(again, { code: 'JobCancelled' });
+  t.is(await sleepers(), '', 'nor does a cancelled one leave anything');
+
+  for (const name of ['none', '..', '../good', 'a/b', '', 'open', 'text'])
     await t.throwsAsync(run(name), { code: 'ScriptUnknown' }, name);
 });
