@@ -93,8 +93,9 @@ export function commands({ clock, signal, environment, runVault }: CommandsOptio
     clock,
     signal,
     follow: async (jobId, { wait }) => {
-      if (wait) await followJob(jobId, { api: await api(), clock, signal, output: shared().output });
-      else print(shared().output, { jobId }, () => `job ${jobId} has begun`, `leeward job watch ${jobId}`);
+      if (wait) return followJob(jobId, { api: await api(), clock, signal, output: shared().output });
+      print(shared().output, { jobId }, () => `job ${jobId} has begun`, `leeward job watch ${jobId}`);
+      return undefined;
     },
   };
   addSession(program, context, environment);

@@ -15,6 +15,10 @@
  * wants a comparison (`protocol/cache/request.ts`). The session ends and comes back, the chain is given up with all that
  * is not uploaded of it, every disk is `resync`. The request is removed only after that is durable; a crash in between
  * leaves a request for a chain that is no more, which is dropped.
+ *
+ * A request that names a disk ends no chain: the machine is told over its session, distrusts that disk and comes back to
+ * compare it. The request goes when the comparison has begun, since from then on the machine remembers; a crash before
+ * that has it told again.
  */
 import type { ResyncCause } from '../model/disk-state.ts';
 import type { HealthEvent } from '../model/health.ts';
@@ -44,6 +48,7 @@ import type { ProcessServerAssignment } from '../protocol/control/assignment.ts'
 import {
   type Hello,
   heartbeatMilliseconds,
+  type Order as SenderOrder,
   silenceMillisecondsMax,
 } from '../protocol/replication/messages.ts';
 import { isFromPast, type ReceivedDisk } from '../protocol/replication/receiver.ts';
@@ -88,6 +93,8 @@ export interface LiveSession {
    * itself: another one has taken over. After anything else it does as the error says.
    */
   fence(error: LeewardError): Promise<void>;
+  /** Asks the machine for something; nobody says whether it got there. */
+  order(order: SenderOrder): void;
 }
 
 export interface ItemStatus {
@@ -105,6 +112,14 @@ export interface ItemStatus {
 interface Order {
   readonly key: string;
   readonly request: ResyncRequest;
+}
+
+/** A disk that is to be compared in the chain that is. */
+interface WantedComparison {
+  readonly diskId: ReceivedDisk['diskId'];
+  /** The session that the machine was told in. */
+  readonly toldIn: LiveSession;
+  hasBegun: boolean;
 }
 
 export class ProtectedItem {
@@ -127,6 +142,8 @@ export class ProtectedItem {
   #halted: LeewardError | undefined;
   /** A chain that is to be given up: the refine loop does it, between two parts. */
   #order: Order | undefined;
+  /** By the keys of their requests. */
+  readonly #comparisons = new Map<string, WantedComparison>();
   /** What is left of this chain and those before it is not uploaded any more. */
   #abandonedThroughChain = 0;
   /** Ends the outlet's wait for the next try. */
@@ -243,6 +260,11 @@ export class ProtectedItem {
   journalled(bookmark: string | undefined): void {
     if (bookmark !== undefined) this.#lastBookmark = bookmark;
     this.#refineBell.wake();
+  }
+
+  /** The machine walks this disk from its beginning. */
+  comparisonBegan(diskId: ReceivedDisk['diskId']): void {
+    for (const wanted of this.#comparisons.values()) if (wanted.diskId === diskId) wanted.hasBegun = true;
   }
 
   raise(error: LeewardError): void {
@@ -386,12 +408,32 @@ export class ProtectedItem {
       const { chain } = this.spool.state;
       // No chain: it has been given up already, and the next session begins a new one whose disks are all untrusted.
       if (!request || request.itemId !== itemId || chain === null || request.chain < chain) {
+        this.#comparisons.delete(key);
         await store.delete(key, signal);
+        continue;
+      }
+      if (request.diskId !== undefined) {
+        await this.#haveCompared(key, request.diskId, signal);
         continue;
       }
       this.#order = { key, request };
       this.#refineBell.wake();
     }
+  }
+
+  async #haveCompared(key: string, diskId: ReceivedDisk['diskId'], signal: AbortSignal): Promise<void> {
+    const wanted = this.#comparisons.get(key);
+    if (wanted?.hasBegun) {
+      await this.#services.store.delete(key, signal);
+      this.#comparisons.delete(key);
+      return;
+    }
+    const session = this.#session;
+    // It ends its session when it is told, so that it hears of it in the next one or has begun.
+    if (session === undefined || wanted?.toldIn === session) return;
+    this.#comparisons.set(key, { diskId, toldIn: session, hasBegun: false });
+    this.#log.info('comparison-ordered', { diskId });
+    session.order({ order: 'resync', diskId });
   }
 
   /** Gives the chain up, as ordered. Throws what may pass; then the order stands. */

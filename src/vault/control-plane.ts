@@ -9,6 +9,7 @@
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import type { ProtectedItemId } from '../model/ids.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type Files, writeDurably } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
@@ -63,6 +64,8 @@ export interface ControlPlaneParts {
   readonly jobs: JobEngine;
   readonly orders: OrdersDesk;
   readonly storeFacts: () => Promise<StoreFacts>;
+  /** Of the replica store, by an item. */
+  readonly usedBytes: (itemId: ProtectedItemId) => Promise<number>;
   readonly masterKey: Uint8Array;
   readonly authority: Authority;
   readonly cacheUrl: string;
@@ -129,7 +132,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
   await makeOwner();
 
   // ── listener ───────────────────────────────────────────────────────────────────────────────────────────────────────
-  const nouns = { database, resources, jobs, clock, random };
+  const nouns = { database, resources, jobs, clock, random, usedBytes: parts.usedBytes };
   const vaultParts = {
     resources,
     subscriptionId,
@@ -256,7 +259,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
       const terms = policyTerms(row === undefined ? { instanceType: '' } : policyInput(row));
       return {
         rpoThresholdSeconds: terms.rpoThresholdMinutes * 60,
-        applicationConsistentSeconds: terms.applicationConsistentMinutes * 60,
+        applicationConsistentSeconds: terms.applicationConsistentSeconds,
       };
     },
     onChange: () => notifier.wake(),

@@ -300,13 +300,16 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
             if (page.length < cacheListMax) return;
           }
         },
-        orderResync: async (itemId, chain, cause) =>
+        orderResync: async (itemId, chain, cause, diskId) =>
           orderResync(
             { itemId, itemKey: await keyOf(await mustItem(itemId)), cache },
             chain,
             cause,
             stopping.signal,
+            diskId,
           ),
+        verifyItem: async (item, onProgress, signal) =>
+          verifyItem({ item, itemKey: await keyOf(item), store, replica, archive }, onProgress, signal),
       }),
     ],
     clock,
@@ -366,6 +369,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
         replicaFreePercent: await files.freePercent(settings.replica.folder),
         cacheFreePercent: await files.freePercent(at('cache')),
       }),
+      usedBytes: async (itemId) => (await replica.usage(itemId)).usedBytes,
       masterKey,
       authority,
       cacheUrl,

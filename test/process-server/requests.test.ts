@@ -95,6 +95,45 @@ test('an ordered resync ends the session for now, starts a new chain, and says s
   t.true(first.health.some(({ code }) => code === 'ResyncOrdered'));
 });
 
+test('a request that names a disk is told to the machine until its comparison has begun, and ends no chain', async (t) => {
+  const w = await world(t);
+  const { server, sender } = await inSync(w, [2 * MiB, MiB]);
+  const [, diskId] = sender.diskIds;
+  const ask = () =>
+    orderResync(
+      { itemId: sender.itemId, itemKey: sender.itemKey, cache: w.store },
+      1,
+      'Requested',
+      never,
+      diskId,
+    );
+  t.true(await ask());
+  await sender.until(() => sender.orders.length > 0);
+  t.deepEqual(sender.orders, [{ order: 'resync', diskId: diskId! }]);
+  t.true(await ask(), 'asking twice is asking once');
+  // It was told and its session broke before it did anything: it is told again.
+  await sender.disconnect();
+  await w.connect(server, sender);
+  await sender.until(() => sender.orders.length > 1);
+  t.is((await requestsLeft(w, sender)).length, 1);
+  await sender.compare(1, 'Requested');
+  await gone(w, sender);
+  sender.write(20);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  t.is(sender.orders.length, 2);
+  t.is(server.item(sender.itemId)?.status.chain, 1);
+  const replayed = await replay(sender, w.store);
+  t.is(replayed.bookmarks.length, 2);
+  t.deepEqual([...new Set(replayed.manifests.map(({ chain }) => chain))], [1]);
+  const untrusted = replayed.manifests
+    .slice(1)
+    .flatMap(({ disks }) => disks)
+    .filter((disk) => disk.cause === 'Requested');
+  t.deepEqual([...new Set(untrusted.map((disk) => disk.diskId))], [diskId!]);
+});
+
 test('a request for an older chain, or of nobody, is dropped and changes nothing', async (t) => {
   const w = await world(t);
   const { server, sender } = await inSync(w);

@@ -11,6 +11,7 @@ import type { Link } from '../../src/protocol/replication/link.ts';
 import {
   digestBytes,
   digestChunkBytes,
+  type Order,
   type ResyncBegin,
   type Welcome,
 } from '../../src/protocol/replication/messages.ts';
@@ -44,6 +45,11 @@ export class ReferenceReceiver {
   forgetAll(): void {
     this.images = [];
     this.#known = [];
+  }
+
+  /** Asks whoever is connected. */
+  async order(order: Order): Promise<void> {
+    await this.#live?.link.send(jsonFrame(FrameType.order, order));
   }
 
   async serve(link: Link): Promise<void> {

@@ -7,6 +7,7 @@ import { strict as assert } from 'node:assert';
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { zstdCompressSync } from 'node:zlib';
+import type { ResyncCause } from '../../src/model/disk-state.ts';
 import type { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
 import { manifestMacKey } from '../../src/protocol/cache/keys.ts';
@@ -19,7 +20,7 @@ import {
 import { readSegment } from '../../src/protocol/cache/segment.ts';
 import { type Frame, FrameType } from '../../src/protocol/replication/frame.ts';
 import type { Link } from '../../src/protocol/replication/link.ts';
-import type { Hello, Welcome } from '../../src/protocol/replication/messages.ts';
+import type { Hello, Order, Welcome } from '../../src/protocol/replication/messages.ts';
 import { Sender } from '../../src/protocol/replication/sender.ts';
 
 const never = new AbortController().signal;
@@ -41,6 +42,7 @@ export class ScriptedSender {
   welcome: Welcome | undefined;
   ended: Error | undefined;
   digests: Frame[] = [];
+  readonly orders: Order[] = [];
   #link: Link | undefined;
   #bell = Promise.withResolvers<void>();
   #receiving: Promise<void> = Promise.resolve();
@@ -84,20 +86,30 @@ export class ScriptedSender {
 
   /** First copy of disks that are not in sync, in one go. */
   async synchronize(): Promise<void> {
-    for (const [index, disk] of this.welcome!.disks.entries()) {
-      if (disk.state === 'in-sync') continue;
-      const kind =
-        disk.state === 'empty' || disk.state === 'initial' ? ('initial' as const) : ('resync' as const);
-      const resyncId = randomUUID();
-      const sizeBytes = this.images[index]!.byteLength;
-      const cause = disk.resyncCause ?? 'InitialReplication';
-      const begin = { resyncId, diskId: disk.diskId, kind, cause, fromBytes: 0, sizeBytes };
-      await this.#send(0, () => this.sender.json(FrameType.resyncBegin, begin, index));
-      for (let at = 0; at < sizeBytes; at += 1 << 20)
-        await this.#range(index, at, Math.min(1 << 20, sizeBytes - at));
-      const end = { resyncId, diskId: disk.diskId, comparedBytes: sizeBytes, sentBytes: sizeBytes };
-      await this.#send(0, () => this.sender.json(FrameType.resyncEnd, end, index));
-    }
+    for (const [index, disk] of this.welcome!.disks.entries())
+      if (disk.state !== 'in-sync')
+        await this.#walk(
+          index,
+          disk.state === 'empty' || disk.state === 'initial' ? 'initial' : 'resync',
+          disk.resyncCause ?? 'InitialReplication',
+        );
+  }
+
+  /** Walks a disk as after a comparison that found everything different. */
+  compare(index: number, cause: ResyncCause): Promise<void> {
+    return this.#walk(index, 'resync', cause);
+  }
+
+  async #walk(index: number, kind: 'initial' | 'resync', cause: ResyncCause): Promise<void> {
+    const { diskId } = this.welcome!.disks[index]!;
+    const resyncId = randomUUID();
+    const sizeBytes = this.images[index]!.byteLength;
+    const begin = { resyncId, diskId, kind, cause, fromBytes: 0, sizeBytes };
+    await this.#send(0, () => this.sender.json(FrameType.resyncBegin, begin, index));
+    for (let at = 0; at < sizeBytes; at += 1 << 20)
+      await this.#range(index, at, Math.min(1 << 20, sizeBytes - at));
+    const end = { resyncId, diskId, comparedBytes: sizeBytes, sentBytes: sizeBytes };
+    await this.#send(0, () => this.sender.json(FrameType.resyncEnd, end, index));
   }
 
   /** Writes blocks at random, noise, text or zeroes, and marks them. */
@@ -194,6 +206,7 @@ export class ScriptedSender {
           this.digests.push({ ...frame, payload: Buffer.from(frame.payload) });
         for (const event of this.sender.receive(frame)) {
           if (event.event === 'welcomed') this.welcome = event.welcome;
+          if (event.event === 'ordered') this.orders.push(event.order);
           if (event.event === 'ended') throw event.error;
         }
         this.#ring();

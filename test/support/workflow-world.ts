@@ -22,6 +22,7 @@ import type { ItemResource } from '../../src/vault/store/protected-items.ts';
 import type { OrderContent } from '../../src/vault/store/site-orders.ts';
 import type { TestFailoverRecord } from '../../src/vault/store/test-failovers.ts';
 import type { ProtectedItem, RecoveryPoint } from '../../src/vault/store/vault-store.ts';
+import type { Finding } from '../../src/vault/verify/verify.ts';
 import { errors as workflowErrors } from '../../src/vault/workflows/errors.ts';
 import type { ItemRecords, WorkflowParts } from '../../src/vault/workflows/parts.ts';
 import type { PlanShape } from '../../src/vault/workflows/plan-shape.ts';
@@ -163,6 +164,8 @@ export interface WorkflowWorld extends AsyncDisposable {
   readonly plans: Map<string, PlanShape>;
   /** What ran on the vault: name and arguments. A script named `broken` fails. */
   readonly scripts: string[];
+  /** What reading back finds, by item. */
+  readonly damage: Map<string, Finding[]>;
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
   namesLastPoint: boolean;
@@ -285,6 +288,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     machineId,
     plans: new Map(),
     scripts: [],
+    damage: new Map(),
     siteMood: 'well',
     namesLastPoint: false,
     addItem: async (name, condition = {}) => {
@@ -424,6 +428,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
         save: async (record) => void testFailovers.set(record.failoverId, record),
         byId: async (failoverId) => testFailovers.get(failoverId),
         list: async (limit) => [...testFailovers.values()].slice(0, limit),
+        allOfItem: async (itemId) => [...testFailovers.values()].filter((record) => record.itemId === itemId),
         ofItem: async (itemId) =>
           [...testFailovers.values()].find(
             (record) => record.itemId === itemId && !['failed', 'cleaned'].includes(record.state),
@@ -448,8 +453,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       newSealedKey: () => Buffer.alloc(8),
       releaseItem: async () => {},
       dropLeftovers: async (itemId) => void leftovers.delete(itemId),
-      orderResync: async (itemId, chain) => {
-        const key = `${itemId} ${chain}`;
+      verifyItem: async (item, onProgress) => {
+        onProgress({ doneBytes: 1, totalBytes: 2 });
+        return { manifests: 2, points: 2, bytesRead: 2, findings: world.damage.get(item.itemId) ?? [] };
+      },
+      orderResync: async (itemId, chain, _cause, diskId) => {
+        const key = `${itemId} ${chain}${diskId === undefined ? '' : ` ${diskId}`}`;
         const isNew = !chains.has(key);
         chains.add(key);
         return isNew;

@@ -8,7 +8,7 @@ import { LeewardError } from '../../platform/errors.ts';
 import type { Api } from '../api.ts';
 import { currentTask, isEnded, JobView, jobTree } from '../job-view.ts';
 import { endProgress, type OutputForm, print, showProgress } from '../output.ts';
-import { column, type NounContext, nameColumn, noun, printList } from './noun.ts';
+import { at, choose, column, type NounContext, nameColumn, noun, printList, printOne } from './noun.ts';
 
 const pollMilliseconds = 500;
 /** Exit codes of a job that was waited for; 1 is an error of the command itself. */
@@ -29,7 +29,7 @@ export async function readJob(api: Api, jobId: string): Promise<JobView> {
  * Shows the task that runs until the job has ended or waits for somebody, then the whole tree. Interrupting only ends the
  * watching; the job goes on.
  */
-export async function followJob(jobId: string, options: FollowOptions): Promise<void> {
+export async function followJob(jobId: string, options: FollowOptions): Promise<JobView> {
   const { api, clock, signal, output } = options;
   let job = await readJob(api, jobId);
   while (!isEnded(job) && job.properties.state !== 'Suspended' && !signal.aborted) {
@@ -53,6 +53,7 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
         : `leeward job watch ${jobId}`,
   );
   process.exitCode = exitCodes[state] ?? 0;
+  return job;
 }
 
 export function addJob(program: Command, context: NounContext): void {
@@ -94,7 +95,9 @@ export function addJob(program: Command, context: NounContext): void {
       'until it has ended; the exit code says how: 0 succeeded, 3 failed, 4 cancelled, 5 waits for you',
     )
     .argument('<job>', 'its id')
-    .action((jobId: string) => context.follow(jobId, { wait: true }));
+    .action(async (jobId: string) => {
+      await context.follow(jobId, { wait: true });
+    });
   for (const [verb, description] of [
     ['cancel', 'stop it and undo what it did'],
     ['restart', 'run a failed one again'],
@@ -128,10 +131,19 @@ export function addJob(program: Command, context: NounContext): void {
     .command('list')
     .description('newest first')
     .option('--filter <text>', "the API's $filter, e.g. severity eq 'Critical'")
+    .option('--item <item>', 'of this protected item: name or id')
     .option('--limit <count>', 'how many', Number, 20)
-    .action(async (options: { filter?: string; limit: number }) => {
+    .action(async (options: { filter?: string; item?: string; limit: number }) => {
       const api = await context.api();
-      const rows = await api.all('replicationEvents.list', {}, { $filter: options.filter }, options.limit);
+      const terms = options.filter === undefined ? [] : [options.filter];
+      if (options.item !== undefined) {
+        const item = choose(await api.all('replicationProtectedItems.list'), options.item, 'protected item');
+        // Events of the data plane have its id, those of conditions and jobs the resource's.
+        const ids = [at(item, 'eventCorrelationId'), item.id];
+        terms.push(`affectedObjectCorrelationId eq '${ids.join(',')}'`);
+      }
+      const $filter = terms.length === 0 ? undefined : terms.join(' and ');
+      const rows = await api.all('replicationEvents.list', {}, { $filter }, options.limit);
       printList(
         context,
         rows,
@@ -141,8 +153,20 @@ export function addJob(program: Command, context: NounContext): void {
           column('ABOUT', 'affectedObjectFriendlyName'),
           column('CODE', 'eventCode'),
           column('WHAT', 'description'),
+          { ...nameColumn, heading: 'ID' },
         ],
         'nothing has happened',
+        rows.length === 0 ? undefined : `leeward event show '${rows[0]!.name}'`,
       );
     });
+  event
+    .command('show')
+    .description('one event, with its possible causes and what to do')
+    .argument('<event>', 'its id')
+    .action(async (name: string) =>
+      printOne(
+        context,
+        (await (await context.api()).call('replicationEvents.get', { eventName: name })).body,
+      ),
+    );
 }

@@ -10,6 +10,7 @@ import { Command } from 'commander';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Api, Resource } from '../api.ts';
+import type { JobView } from '../job-view.ts';
 import { type OutputForm, print, renderTable } from '../output.ts';
 
 export interface NounContext {
@@ -18,8 +19,11 @@ export interface NounContext {
   readonly output: () => OutputForm;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Follows a job and sets the exit code: 0 succeeded, 3 failed, 4 cancelled, 5 waits for somebody. */
-  readonly follow: (jobId: string, options: { readonly wait: boolean }) => Promise<void>;
+  /**
+   * Follows a job and sets the exit code: 0 succeeded, 3 failed, 4 cancelled, 5 waits for somebody. Answers what it came to;
+   * undefined: nobody waited.
+   */
+  readonly follow: (jobId: string, options: { readonly wait: boolean }) => Promise<JobView | undefined>;
 }
 
 export interface Column {

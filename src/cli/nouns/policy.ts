@@ -7,6 +7,8 @@ interface PolicyOptions {
   readonly retention: number;
   readonly crashConsistent: number;
   readonly applicationConsistent: number;
+  readonly crashConsistentSeconds?: number;
+  readonly applicationConsistentSeconds?: number;
   readonly wait?: boolean;
 }
 
@@ -52,9 +54,16 @@ export function addPolicy(program: Command, context: NounContext): void {
       .option('--retention <minutes>', 'how long points are kept, up to 15 days', Number, 1440)
       .option('--crash-consistent <minutes>', 'how often', Number, 5)
       .option('--application-consistent <minutes>', 'how often; 0: never', Number, 60)
+      .option('--crash-consistent-seconds <seconds>', 'instead: more often than once a minute', Number)
+      .option(
+        '--application-consistent-seconds <seconds>',
+        'instead: more often than the reference does',
+        Number,
+      )
       .option('--wait', 'until the job has ended')
       .action(async (name: string, options: PolicyOptions) => {
         const api = await context.api();
+        const { crashConsistentSeconds, applicationConsistentSeconds } = options;
         const settings = {
           instanceType: 'InMageAzureV2',
           recoveryPointThresholdInMinutes: options.rpoThreshold,
@@ -62,6 +71,9 @@ export function addPolicy(program: Command, context: NounContext): void {
           crashConsistentFrequencyInMinutes: options.crashConsistent,
           appConsistentFrequencyInMinutes: options.applicationConsistent,
           multiVmSyncStatus: 'Enable',
+          ...(crashConsistentSeconds === undefined && applicationConsistentSeconds === undefined
+            ? {}
+            : { leeward: { crashConsistentSeconds, applicationConsistentSeconds } }),
         };
         const { jobId } = await api.put(`replicationPolicies.${verb}`, name, {
           properties:

@@ -2,12 +2,13 @@
  * `leeward protected-item`: enable replication, watch it, rehearse and carry out failovers. The verbs are the reference's
  * operations on `replicationProtectedItems`; each starts a job, which `--wait` follows as a tree.
  */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { pause } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { Api, Resource } from '../api.ts';
-import { duration, endProgress, printNext, showProgress } from '../output.ts';
+import { bytes, duration, endProgress, print, printNext, showProgress } from '../output.ts';
+import { detailsOf, progressOf, replicationText } from '../replication-view.ts';
 import {
   at,
   choose,
@@ -25,10 +26,59 @@ interface Wait {
   readonly wait?: boolean;
 }
 
+/** Of a `verify` that read everything and found damage; what the job's error is called. */
+const damagedExitCode = 2;
+const damagedCode = 'ReplicaDamaged';
 /** How often an item that is watched is asked for. */
 const watchMilliseconds = 1000;
 /** Recovery points shown unless asked for more. */
 const pointsShown = 50;
+
+/** Of the machine that a failover makes; what is left out comes from the source. */
+interface MachineOptions {
+  readonly waitForConsole?: string;
+  readonly waitForPort?: number;
+  readonly timeout?: number;
+  readonly cpus?: number;
+  readonly memory?: number;
+  readonly firmware?: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly commandLine?: string;
+}
+
+const machineOptions = (verb: Command) =>
+  verb
+    .option('--wait-for-console <text>', 'it counts as running when its console shows this')
+    .option('--wait-for-port <port>', '… when this port answers; default: when its power is on', Number)
+    .option('--timeout <seconds>', 'for the machine to answer', Number)
+    .option('--cpus <count>', 'processors; default: as many as the source has', Number)
+    .option('--memory <mebibytes>', "memory; default: the source's", Number)
+    .addOption(new Option('--firmware <kind>', "default: the source's").choices(['bios', 'efi']))
+    .option('--kernel <path>', "on the vault: boot this kernel instead of the disk's own loader")
+    .option('--initrd <path>', 'with --kernel')
+    .option('--command-line <text>', 'with --kernel');
+
+/** The API's `leeward` of a failover; nothing, where nothing was wished. */
+function machineWish(options: MachineOptions): { leeward?: unknown } {
+  const { waitForConsole, waitForPort, kernel, initrd, commandLine = '' } = options;
+  const machine = {
+    ...(options.cpus === undefined ? {} : { cpuCount: options.cpus }),
+    ...(options.memory === undefined ? {} : { memoryMebibytes: options.memory }),
+    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    ...(kernel === undefined || initrd === undefined ? {} : { directBoot: { kernel, initrd, commandLine } }),
+  };
+  const wish = {
+    ...(Object.keys(machine).length === 0 ? {} : { machine }),
+    ...(waitForPort !== undefined
+      ? { check: { type: 'port', port: waitForPort } }
+      : waitForConsole !== undefined
+        ? { check: { type: 'console', text: waitForConsole } }
+        : {}),
+    ...(options.timeout === undefined ? {} : { timeoutSeconds: options.timeout }),
+  };
+  return Object.keys(wish).length === 0 ? {} : { leeward: wish };
+}
 
 const isRcm = (item: Resource) => valueAt(item, 'providerSpecificDetails.instanceType') === 'InMageRcm';
 const rpoOf = (item: Resource) => {
@@ -97,7 +147,23 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     .argument('<item>', 'name or id')
     .action(async (wish: string) => {
       const item = await find(await context.api(), wish);
-      printOne(context, item, `leeward recovery-point list --item ${item.name}`);
+      printOne(context, item, `leeward protected-item replication ${item.name}`);
+    });
+
+  command
+    .command('replication')
+    .description('how the replication of an item is: disks, comparisons, points, space')
+    .argument('<item>', 'name or id')
+    .action(async (wish: string) => {
+      const api = await context.api();
+      const item = await find(api, wish);
+      const body = await detailsOf(api, item);
+      print(
+        context.output(),
+        body,
+        () => replicationText(item.name!, body.properties),
+        `leeward recovery-point list --item ${item.name}`,
+      );
     });
 
   command
@@ -178,15 +244,13 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           printNext(`leeward protected-item test-failover ${item.name} --wait`);
           return;
         }
-        const percent = Number(
-          valueAt(item, 'providerSpecificDetails.resyncProgressPercentage') ??
-            valueAt(item, 'providerSpecificDetails.initialReplicationProgressPercentage') ??
-            Number.NaN,
-        );
-        showProgress(
-          `${item.name}: ${at(item, 'protectionStateDescription')}`,
-          Number.isNaN(percent) ? undefined : percent / 100,
-        );
+        const { properties: details } = await detailsOf(api, item);
+        if (details.blocked) {
+          endProgress();
+          const { code, summary, possibleCauses, recommendedAction } = details.blocked;
+          throw new LeewardError({ code, summary, possibleCauses, recommendedAction });
+        }
+        showProgress(...progressOf(item.name!, details));
         if (signal.aborted) return endProgress();
         if (clock.monotonic() > deadline)
           throw new LeewardError({
@@ -194,7 +258,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
             summary: `${item.name} has no recovery point after ${duration(options.timeout)}`,
             possibleCauses:
               'The mobility service or the process server does not run or cannot reach the other side.',
-            recommendedAction: 'Look at `leeward event list` and at the services’ logs.',
+            recommendedAction: `Look at \`leeward event list --item ${item.name}\` and at the services’ logs.`,
           });
         await pause(clock, watchMilliseconds, signal);
       }
@@ -227,7 +291,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     'test-failover',
     'boot a recovery point in an isolated network; replication goes on',
     'replicationProtectedItems.testFailover',
-    (item, options: { point?: string; network?: string }) => ({
+    (item, options: MachineOptions & { point?: string; network?: string }) => ({
       properties: {
         failoverDirection: 'PrimaryToRecovery',
         networkType: options.network === undefined ? 'NoNetworkAttachAsInput' : 'VmNetworkAsInput',
@@ -235,12 +299,49 @@ export function addProtectedItem(program: Command, context: NounContext): void {
         providerSpecificDetails: {
           instanceType: isRcm(item) ? 'InMageRcm' : 'InMageAzureV2',
           ...pointId(item, options.point),
+          ...machineWish(options),
         },
       },
     }),
     (verb) =>
-      pointOption(verb).option('--network <id>', 'attach it to this network; default: one of its own'),
+      machineOptions(pointOption(verb)).option(
+        '--network <id>',
+        'attach it to this network; default: one of its own',
+      ),
   );
+  command
+    .command('rehearsals')
+    .description('the rehearsals of an item, newest first, with what they measured and their proof')
+    .argument('<item>', 'name or id')
+    .action(async (wish: string) => {
+      const api = await context.api();
+      const item = await find(api, wish);
+      const rows = await api.all('testFailovers.list', api.parametersOf(item, 'testFailovers.list'));
+      const seconds = (path: string) => (row: Resource) => {
+        const value = valueAt(row, path);
+        return typeof value === 'number' ? duration(value) : '-';
+      };
+      printList(
+        context,
+        rows,
+        [
+          column('STARTED', 'startedAt'),
+          column('STATE', 'state'),
+          column('POINT', 'pointTakenAt'),
+          { heading: 'POWER-ON', value: seconds('powerOnSeconds') },
+          { heading: 'ANSWERED', value: seconds('readySeconds') },
+          column('BY', 'accelerator'),
+          column('MACHINE', 'machineName'),
+          column('ADDRESS', 'address'),
+          column('SCREEN', 'screenshot'),
+          column('NOTES', 'notes'),
+        ],
+        'it was never rehearsed',
+        rows.some((row) => at(row, 'state') === 'running')
+          ? `leeward protected-item cleanup ${item.name} --notes 'what you saw' --wait`
+          : `leeward protected-item test-failover ${item.name} --wait`,
+      );
+    });
   operation(
     'cleanup',
     'end a test failover and remove everything it made',
@@ -308,10 +409,36 @@ export function addProtectedItem(program: Command, context: NounContext): void {
   );
   operation(
     'resync',
-    'compare all disks with their replica; only what differs is sent',
+    'compare disks with their replica; only what differs is sent',
     'replicationProtectedItems.repairReplication',
-    () => undefined,
+    (_item, options: { disk?: string[] }) =>
+      options.disk === undefined ? undefined : { properties: { disks: options.disk } },
+    (verb) => verb.option('--disk <disks...>', 'only these, by path or id; default: all'),
   );
+  command
+    .command('verify')
+    .description(
+      'read everything back and check chains and digests; with --wait the exit code is 2 when something is damaged',
+    )
+    .argument('[item]', 'name or id; default: all')
+    .option('--wait', 'until all is read, showing how far it is')
+    .action(async (wish: string | undefined, options: Wait) => {
+      const api = await context.api();
+      const items =
+        wish === undefined ? await api.all('replicationProtectedItems.list') : [await find(api, wish)];
+      let worst = 0;
+      for (const item of items) {
+        const { jobId } = await api.on(item, 'replicationProtectedItems.verify');
+        const job =
+          jobId === undefined ? undefined : await context.follow(jobId, { wait: options.wait === true });
+        const codes = (job?.properties.errors ?? []).map((error) => error.serviceErrorDetails?.code);
+        if (codes.includes(damagedCode)) process.exitCode = damagedExitCode;
+        // One that could not be read to its end says more than one that is damaged: nobody knows.
+        const code = Number(process.exitCode ?? 0);
+        if (code !== 0 && (worst === 0 || worst === damagedExitCode)) worst = code;
+      }
+      process.exitCode = worst;
+    });
 
   for (const [verb, operationId, description] of [
     ['disable', 'replicationProtectedItems.delete', 'end replication; replica and points are deleted'],
@@ -357,8 +484,8 @@ export function addProtectedItem(program: Command, context: NounContext): void {
       const api = await context.api();
       const item = await find(api, options.item);
       const rows = await api.all(
-        'recoveryPoints.listByReplicationProtectedItems',
-        api.parametersOf(item, 'recoveryPoints.listByReplicationProtectedItems'),
+        'recoveryPointDetails.list',
+        api.parametersOf(item, 'recoveryPointDetails.list'),
         {},
         options.limit,
       );
@@ -366,8 +493,18 @@ export function addProtectedItem(program: Command, context: NounContext): void {
         context,
         rows,
         [
-          column('TAKEN', 'recoveryPointTime'),
-          column('TYPE', 'recoveryPointType'),
+          column('TAKEN', 'takenAt'),
+          column('TYPE', 'type'),
+          column('METHOD', 'method'),
+          {
+            heading: 'FROZEN',
+            value: (row) => {
+              const frozen = Number(valueAt(row, 'frozenMilliseconds') ?? 0);
+              return frozen === 0 ? '-' : `${Math.round(frozen)} ms`;
+            },
+          },
+          { heading: 'CHANGED', value: (row) => bytes(Number(valueAt(row, 'changedBytes') ?? 0)) },
+          column('LOCKED UNTIL', 'lockedUntil'),
           { ...nameColumn, heading: 'ID' },
         ],
         'no recovery point yet',

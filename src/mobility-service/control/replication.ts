@@ -244,11 +244,15 @@ export class Replication {
           swapRanges: this.#options.swapRanges ?? noSwap,
           onStill: this.#options.onStill ?? (async () => {}),
           onLosses: (losses) => this.#distrust(losses, false),
-          onResyncOrdered: async (diskId) => {
-            const diskIndex = this.#disks.findIndex((disk) => disk.diskId === diskId);
-            if (diskIndex >= 0)
-              await this.#distrust([{ cause: 'Requested', detail: 'asked for', diskIndex }], false);
-          },
+          onResyncOrdered: (diskIds) =>
+            this.#distrust(
+              this.#disks.flatMap(({ diskId, index }) =>
+                diskIds.includes(diskId)
+                  ? [{ cause: 'Requested' as const, detail: 'asked for', diskIndex: index }]
+                  : [],
+              ),
+              false,
+            ),
           onBookmark: (bookmark, sequence) => {
             this.#lastError = undefined;
             this.#underWayBookmarks.push({ bookmark, sequence });
@@ -406,6 +410,8 @@ export class Replication {
    */
   async #distrust(losses: readonly CaptureLoss[], isStart: boolean): Promise<void> {
     if (losses.length === 0) return;
+    // A walk that is over explains nothing any more: what comes now has its own cause.
+    if (!isStart) await this.#settle();
     let told: LeewardError | undefined;
     for (const loss of losses)
       for (const disk of this.#disks) {

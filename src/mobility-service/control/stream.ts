@@ -88,7 +88,8 @@ export interface StreamParts {
   readonly swapRanges: () => Promise<readonly (readonly Extent[])[]>;
   /** Losses that make walks necessary; may end the session. */
   readonly onLosses: (losses: readonly CaptureLoss[]) => Promise<void>;
-  readonly onResyncOrdered: (diskId: ProtectedDiskId) => Promise<void>;
+  /** Ends the session: the next one compares them. */
+  readonly onResyncOrdered: (diskIds: readonly ProtectedDiskId[]) => Promise<void>;
   readonly onBookmark: (bookmark: Bookmark, sequence: number) => void;
   /** True between freeze and thaw: nobody writes files or logs. */
   readonly onStill: (isStill: boolean) => Promise<void>;
@@ -166,13 +167,16 @@ export class Stream {
   }
 
   async #obey(): Promise<void> {
+    const compared: ProtectedDiskId[] = [];
     for (const order of this.#orders.splice(0)) {
       this.#parts.log.info('ordered', { ...order });
       if (order.order === 'throttle') this.#session.throttle(order.bytesPerSecondMax);
-      else if (order.order === 'resync') await this.#parts.onResyncOrdered(order.diskId);
+      else if (order.order === 'resync') compared.push(order.diskId);
       else if (order.type === 'CrashConsistent') this.#due.crash = Number.NEGATIVE_INFINITY;
       else this.#due.application = Number.NEGATIVE_INFINITY;
     }
+    // Last and together, since it ends the session.
+    if (compared.length > 0) await this.#parts.onResyncOrdered(compared);
   }
 
   async #tell(now: number): Promise<void> {

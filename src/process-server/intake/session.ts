@@ -27,6 +27,7 @@ import {
   digestBytes,
   digestChunkBytes,
   type Hello,
+  type Order,
   type Refused,
   type Welcome,
 } from '../../protocol/replication/messages.ts';
@@ -180,6 +181,13 @@ class IntakeSession implements LiveSession {
     await this.#finished.promise;
   }
 
+  order(order: Order): void {
+    // A peer that does not read will be told again.
+    void this.#link
+      .send(jsonFrame(FrameType.order, order, { generation: this.generation }))
+      .catch((error: unknown) => this.#services.log.debug('order-not-sent', { error }));
+  }
+
   ended(): void {
     this.#over.abort(this.#over.signal.reason ?? linkBroken(this.#link.peerName, 'the session is over'));
     this.#finished.resolve();
@@ -225,8 +233,10 @@ class IntakeSession implements LiveSession {
       const arrived = next.value;
       const received = receiver.accept(arrived);
       if (received.kind === 'progress') this.#walkedBytes.set(arrived.diskIndex, received.progress.doneBytes);
-      else if (received.kind === 'resync-begin')
+      else if (received.kind === 'resync-begin') {
         this.#walkedBytes.set(received.diskIndex, received.begin.fromBytes);
+        if (received.begin.fromBytes === 0) this.#item.comparisonBegan(received.begin.diskId);
+      }
       const sizeBytes = headerBytes + arrived.payload.byteLength;
       await this.#waitForRoom(sizeBytes);
       let batch = this.#gathering;

@@ -1,6 +1,7 @@
 /**
  * Operations that clients of the reference use and that neither of its two descriptions has: subscriptions, resource groups,
- * roles, the activity log, registration keys, and the status of a long-running operation. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
+ * roles, the activity log, registration keys, and the status of a long-running operation; and what this product knows and does
+ * that the reference has no word for. `{…}/operationresults/{guid}` may follow any resource, so it is no row here.
  */
 import type { Operation } from './operation.ts';
 
@@ -12,6 +13,9 @@ const registrationKeys =
 const vault = `${groups}/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{vaultName}`;
 
 const vmwareSite = `${groups}/{resourceGroupName}/providers/Microsoft.OffAzure/vmwareSites/{siteName}`;
+
+const item =
+  '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{resourceName}/replicationFabrics/{fabricName}/replicationProtectionContainers/{protectionContainerName}/replicationProtectedItems/{replicatedProtectedItemName}';
 
 const own = (
   id: string,
@@ -55,6 +59,15 @@ export const ownOperations: readonly Operation[] = [
     'GET',
     '/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.RecoveryServices/vaults/{resourceName}/replicationOperationStatus/{operationId}',
   ),
+  // What is known of an item beyond the reference's fields: `src/vault/api/item-details.ts`.
+  own('replicationProtectedItems.verify', 'POST', `${item}/verify`, {
+    longRunning: true,
+    statuses: [202],
+    result: 'ReplicationProtectedItem',
+  }),
+  own('replicationDetails.get', 'GET', `${item}/replicationDetails`),
+  own('recoveryPointDetails.list', 'GET', `${item}/recoveryPointDetails`, { paged: true }),
+  own('testFailovers.list', 'GET', `${item}/testFailovers`, { paged: true }),
   own('registrationKeys.create', 'POST', registrationKeys, { statuses: [201] }),
   own('registrationKeys.list', 'GET', registrationKeys, { paged: true }),
   own('registrationKeys.delete', 'DELETE', `${registrationKeys}/{registrationKeyName}`, { statuses: [204] }),

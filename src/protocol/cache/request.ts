@@ -3,6 +3,7 @@
  * storage, since that is the only road between them: no port is open at the process server.
  *
  *     vault ──── items/<item>/requests/<chain>-resync.json ────▶ process server: give this chain up, begin the next one
+ *     vault ──── …/requests/<chain>-resync-<disk>.json ────────▶ process server: have this disk compared, in this chain
  *     vault ◀─── items/<item>/notices/<chain>-halted.json  ───── process server: I stand still, and this is why
  *
  * Both are signed like manifests, with a key of their own: whoever can write to cache storage can neither order a
@@ -14,7 +15,7 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { HealthEvent } from '../../model/health.ts';
-import { ProtectedItemId } from '../../model/ids.ts';
+import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { parseJson } from '../../platform/settings.ts';
 import type { CacheStore } from './cache-store.ts';
@@ -24,10 +25,12 @@ const chain = z.number().int().positive();
 export const ResyncRequest = z.strictObject({
   format: z.literal('leeward-resync-request/1'),
   itemId: ProtectedItemId,
-  /** The chain that is given up, with everything of it that is not applied. */
+  /** The chain that is given up, with everything of it that is not applied. With `diskId`: the one that goes on. */
   chain,
   /** `ReplicaInvalid`: the log processor cannot go on. `Requested`: somebody wants a comparison. */
   cause: z.enum(['ReplicaInvalid', 'Requested']),
+  /** Only this disk is compared; the others stay trusted. With `Requested` only. */
+  diskId: ProtectedDiskId.optional(),
 });
 export type ResyncRequest = z.infer<typeof ResyncRequest>;
 
@@ -41,8 +44,8 @@ export type HaltNotice = z.infer<typeof HaltNotice>;
 
 const pad = (count: number) => String(count).padStart(16, '0');
 export const requestPrefix = (itemId: ProtectedItemId) => `items/${itemId}/requests/`;
-export const resyncRequestKey = (itemId: ProtectedItemId, chain: number) =>
-  `${requestPrefix(itemId)}${pad(chain)}-resync.json`;
+export const resyncRequestKey = (itemId: ProtectedItemId, chain: number, diskId?: ProtectedDiskId) =>
+  `${requestPrefix(itemId)}${pad(chain)}-resync${diskId === undefined ? '' : `-${diskId}`}.json`;
 export const noticePrefix = (itemId: ProtectedItemId) => `items/${itemId}/notices/`;
 export const haltNoticeKey = (itemId: ProtectedItemId, chain: number) =>
   `${noticePrefix(itemId)}${pad(chain)}-halted.json`;

@@ -161,6 +161,8 @@ export const roleDefinitions: readonly RoleDefinition[] = [
       ...readAdded,
       // Who may fail over may take it back before it is committed.
       `${item}/failoverCancel/action`,
+      // It changes nothing.
+      `${item}/verify/action`,
       `${plan}/failoverCancel/action`,
       // A cluster's operations are those of its items.
       `${cluster}/applyRecoveryPoint/action`,

@@ -6,7 +6,8 @@ import { parseFilter } from '../../protocol/arm/filter.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { pageKey } from '../jobs/job-store.ts';
 import type { Job, JobError, JobTask } from '../jobs/jobs.ts';
-import { testFailoverRecords } from '../store/test-failovers.ts';
+import { type TestFailoverRecord, testFailoverRecords } from '../store/test-failovers.ts';
+import type { VerifyOutput } from '../workflows/verify-item.ts';
 import { errors } from './errors.ts';
 import { jobFilter, jobQueryFields } from './job-query.ts';
 import { type NounParts, notFound, propertiesOf, resourceView, startJob, targetOf, vaultOf } from './noun.ts';
@@ -37,7 +38,7 @@ export function jobs(parts: NounParts): Handlers {
     if (found !== undefined)
       return {
         instanceType: 'TestFailoverJobDetails',
-        affectedObjectDetails,
+        affectedObjectDetails: { ...affectedObjectDetails, ...measured(found) },
         testFailoverStatus: found.state,
         comments: found.notes ?? '',
         networkName: found.networkName,
@@ -84,6 +85,7 @@ export function jobs(parts: NounParts): Handlers {
           },
         ],
       };
+    if (job.workflow === 'verify-item') return verified(await engine.tasks(job.jobId), affectedObjectDetails);
     return { instanceType: 'AsrJobDetails', affectedObjectDetails };
   };
 
@@ -155,6 +157,37 @@ export function jobs(parts: NounParts): Handlers {
           query: asked,
         },
       );
+    },
+  };
+}
+
+/** What a rehearsal measured and kept as proof. */
+const measured = (record: TestFailoverRecord): Record<string, string> =>
+  Object.fromEntries(
+    (['powerOnSeconds', 'readySeconds', 'accelerator', 'address', 'screenshot'] as const).flatMap((name) =>
+      record[name] === undefined ? [] : [[name, String(record[name])]],
+    ),
+  );
+
+/** What was read back and what was wrong with it, as text: the one place that the reference has for it. */
+function verified(
+  tasks: readonly JobTask[],
+  affectedObjectDetails: Readonly<Record<string, string>>,
+): unknown {
+  const output = tasks.find(({ name }) => name === 'ReadBack')?.output as VerifyOutput | null | undefined;
+  return {
+    instanceType: 'AsrJobDetails',
+    affectedObjectDetails: {
+      ...affectedObjectDetails,
+      ...(output
+        ? {
+            manifests: String(output.manifestCount),
+            recoveryPoints: String(output.pointCount),
+            verifiedBytes: String(output.checkedBytes),
+            findings: String(output.findings.length),
+            ...Object.fromEntries(output.findings.map((finding, index) => [`finding${index + 1}`, finding])),
+          }
+        : {}),
     },
   };
 }

@@ -44,6 +44,12 @@ export const nounErrors = catalogue({
     recommendedAction: 'Take the ids from the diskDetails of the protectable item.',
     context: { diskId },
   }),
+  DiskNotProtected: (disk: string, item: string, disks: readonly string[]) => ({
+    summary: `${item} has no protected disk ${disk}`,
+    possibleCauses: 'It is misspelt, or that disk was left out when protection was enabled.',
+    recommendedAction: `Protected are: ${disks.join(', ')}.`,
+    context: { target: 'properties.disks' },
+  }),
   RecoveryPlanInvalid: (what: string, target: string) => ({
     summary: `the recovery plan is not valid: ${what}`,
     possibleCauses: 'A group, an item or an action does not fit the rules of plans.',

@@ -6,6 +6,7 @@
  *
  * Ids are always those of the rows (the case they were made in); what a request spells is only looked up.
  */
+import type { ProtectedItemId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/mysql.ts';
 import type { Random } from '../../platform/random.ts';
@@ -23,6 +24,8 @@ export interface NounParts {
   readonly jobs: Jobs;
   readonly clock: Clock;
   readonly random: Random;
+  /** Of the replica store, by an item. */
+  readonly usedBytes?: (itemId: ProtectedItemId) => Promise<number>;
 }
 
 /** Of a request under a vault; the router has seen to it that there is one. */
@@ -114,6 +117,8 @@ export async function startJob(
   workflow: string,
   target: JobTarget,
   input: unknown,
+  /** Default: the target's id. */
+  exclusiveKey?: string,
 ): Promise<{ jobId: string }> {
   const jobId = await jobs.start({
     workflow,
@@ -123,6 +128,7 @@ export async function startJob(
     vaultId: vaultOf(request),
     requestedBy: request.principal.objectId,
     clientRequestId: request.clientRequestId,
+    ...(exclusiveKey === undefined ? {} : { exclusiveKey }),
   });
   return { jobId };
 }

@@ -2,6 +2,7 @@
 import { containerMappings } from './container-mappings.ts';
 import { events } from './events.ts';
 import { fabrics } from './fabrics.ts';
+import { itemDetails } from './item-details.ts';
 import { jobs } from './jobs.ts';
 import type { NounParts } from './noun.ts';
 import { vaultOf } from './noun.ts';
@@ -25,6 +26,7 @@ export function nounsOfVault(parts: NounParts): Handlers[] {
     protectableItems(parts),
     protectedItems(parts),
     recoveryPoints(parts),
+    itemDetails(parts),
     recoveryPlans(parts),
     jobs(parts),
     events(parts),

@@ -1,7 +1,10 @@
 /**
  * Replication policies: how often points are taken, how long they are kept, from which RPO on somebody is told. What a client
- * sent is given back field by field; times are minutes, as in the reference.
+ * sent is given back field by field; times are minutes, as in the reference. Who wants points more often says so in seconds
+ * under `leeward` in the `providerSpecificInput`, which is kept and not given back.
  */
+import { z } from 'zod';
+import { parse } from '../../platform/settings.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import * as items from '../store/protected-items.ts';
 import type { Resource } from '../store/resources.ts';
@@ -31,24 +34,35 @@ export interface PolicyInput {
   readonly appConsistentFrequencyInMinutes?: number;
   readonly multiVmSyncStatus?: string;
   readonly enableMultiVmSync?: string;
+  /** `OwnTerms`. */
+  readonly leeward?: unknown;
 }
+
+/** In seconds, and below the reference's least. */
+const OwnTerms = z.strictObject({
+  crashConsistentSeconds: z.number().min(1).max(3600).optional(),
+  /** 0: none. */
+  applicationConsistentSeconds: z.number().min(0).max(43_200).optional(),
+});
 
 /** What the product makes of a policy, whatever kind it is. */
 export interface PolicyTerms {
   readonly retentionMinutes: number;
-  readonly crashConsistentMinutes: number;
+  readonly crashConsistentSeconds: number;
   /** 0: none. */
-  readonly applicationConsistentMinutes: number;
+  readonly applicationConsistentSeconds: number;
   /** From here on an event is raised. */
   readonly rpoThresholdMinutes: number;
 }
 
 /** The reference's defaults where a client leaves a field out. */
 export function policyTerms(input: PolicyInput): PolicyTerms {
+  const own = parse(OwnTerms, input.leeward ?? {}, 'providerSpecificInput.leeward');
   return {
     retentionMinutes: input.recoveryPointHistoryInMinutes ?? input.recoveryPointHistory ?? 1440,
-    crashConsistentMinutes: input.crashConsistentFrequencyInMinutes ?? 5,
-    applicationConsistentMinutes: input.appConsistentFrequencyInMinutes ?? 0,
+    crashConsistentSeconds: own.crashConsistentSeconds ?? (input.crashConsistentFrequencyInMinutes ?? 5) * 60,
+    applicationConsistentSeconds:
+      own.applicationConsistentSeconds ?? (input.appConsistentFrequencyInMinutes ?? 0) * 60,
     rpoThresholdMinutes: input.recoveryPointThresholdInMinutes ?? 15,
   };
 }
@@ -85,11 +99,11 @@ function checkPolicy(input: PolicyInput): void {
       'appConsistentFrequencyInMinutes',
       `is ${every} but must be 0 (none) or from ${applicationConsistentMinutesMin} to 720 minutes`,
     );
-  const { retentionMinutes, crashConsistentMinutes } = policyTerms(input);
-  if (retentionMinutes !== 0 && retentionMinutes < crashConsistentMinutes)
+  const { retentionMinutes, crashConsistentSeconds } = policyTerms(input);
+  if (retentionMinutes !== 0 && retentionMinutes * 60 < crashConsistentSeconds)
     throw wrong(
       'recoveryPointHistory',
-      `of ${retentionMinutes} minutes is shorter than the ${crashConsistentMinutes} minutes between two points`,
+      `of ${retentionMinutes} minutes is shorter than the ${crashConsistentSeconds / 60} minutes between two points`,
     );
   if (
     input.multiVmSyncStatus !== undefined &&

@@ -68,6 +68,9 @@ const Leeward = z.strictObject({
   timeoutSeconds: z.number().positive().max(3600).optional(),
 });
 
+/** The reference sends no body. */
+const RepairProperties = z.looseObject({ disks: z.array(z.string().max(500)).min(1).max(64).optional() });
+
 export function protectedItems(parts: NounParts): Handlers {
   const { database, resources, clock } = parts;
   const sites = new SiteReader(parts);
@@ -218,7 +221,7 @@ export function protectedItems(parts: NounParts): Handlers {
       );
 
     const groupName = settings.multiVmGroupName as string | undefined;
-    const { retentionMinutes, crashConsistentMinutes, applicationConsistentMinutes } = policyTerms(terms);
+    const { retentionMinutes, crashConsistentSeconds, applicationConsistentSeconds } = policyTerms(terms);
     const input: EnableProtectionInput = {
       id,
       friendlyName: machine.name,
@@ -231,10 +234,7 @@ export function protectedItems(parts: NounParts): Handlers {
       settings: { ...settings },
       name: await freeName(plainName(machine.name, machine.machineId), machine.machineId),
       disks: [...new Set(chosen)].map((path) => ({ path })),
-      replication: {
-        crashConsistentSeconds: crashConsistentMinutes * 60,
-        applicationConsistentSeconds: applicationConsistentMinutes * 60,
-      },
+      replication: { crashConsistentSeconds, applicationConsistentSeconds },
       retention: retentionOf(retentionMinutes),
     };
     return startJob(parts, request, 'enable-protection', targetOf(id, machine.name), input);
@@ -384,7 +384,22 @@ export function protectedItems(parts: NounParts): Handlers {
     'replicationProtectedItems.failoverCancel': (request) =>
       operate(request, 'CancelFailover', 'cancel-failover'),
     'replicationProtectedItems.repairReplication': (request) =>
-      operate(request, 'RepairReplication', 'repair-replication'),
+      operate(request, 'RepairReplication', 'repair-replication', async (item) => {
+        const { disks } = parse(RepairProperties, propertiesOf(request), 'properties');
+        if (disks === undefined || item.itemId === undefined) return {};
+        const known = (await dataPlane.byId(database, item.itemId))?.disks ?? [];
+        const diskIds = disks.map((wish) => {
+          const found = known.find(({ diskId, path }) => diskId === wish || path === wish);
+          if (found === undefined)
+            throw nounErrors.DiskNotProtected(
+              wish,
+              item.friendlyName,
+              known.map(({ path }) => path),
+            );
+          return found.diskId;
+        });
+        return { diskIds: [...new Set(diskIds)] };
+      }),
     'replicationProtectedItems.resolveHealthErrors': async (request) => {
       await reader.item(request);
       const { healthErrors } = propertiesOf<{ healthErrors?: { healthErrorId?: string }[] }>(request);

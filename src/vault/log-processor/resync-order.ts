@@ -3,7 +3,7 @@
  * and reads what a process server says that stands still.
  */
 import type { HealthEvent } from '../../model/health.ts';
-import type { ProtectedItemId } from '../../model/ids.ts';
+import type { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import type { CacheStore } from '../../protocol/cache/cache-store.ts';
 import { requestMacKey } from '../../protocol/cache/keys.ts';
 import {
@@ -24,15 +24,22 @@ export interface OrderParts {
   readonly cache: CacheStore;
 }
 
-/** Idempotent. Answers `false` when this chain was ordered to end already, for whatever cause. */
+/** Idempotent. Answers `false` when this chain was ordered to end already, for whatever cause. With `diskId` no chain ends. */
 export async function orderResync(
   { itemId, itemKey, cache }: OrderParts,
   chain: number,
   cause: ResyncRequest['cause'],
   signal: AbortSignal,
+  diskId?: ProtectedDiskId,
 ): Promise<boolean> {
-  const key = resyncRequestKey(itemId, chain);
-  const request: ResyncRequest = { format: 'leeward-resync-request/1', itemId, chain, cause };
+  const key = resyncRequestKey(itemId, chain, diskId);
+  const request: ResyncRequest = {
+    format: 'leeward-resync-request/1',
+    itemId,
+    chain,
+    cause,
+    ...(diskId === undefined ? {} : { diskId }),
+  };
   return await putSigned(
     cache,
     key,

@@ -42,6 +42,13 @@ export async function list(
   return rows.map(toPoint);
 }
 
+export async function count(session: Session, itemId: ProtectedItemId): Promise<number> {
+  const [row] = await session.rows('SELECT COUNT(*) AS count FROM recovery_points WHERE item_id = ?', [
+    itemId,
+  ]);
+  return Number(row!.count);
+}
+
 export async function byId(
   session: Session,
   itemId: ProtectedItemId,

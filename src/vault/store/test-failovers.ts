@@ -43,6 +43,8 @@ export interface TestFailoverRecords {
   byId(failoverId: string): Promise<TestFailoverRecord | undefined>;
   /** Newest first. */
   list(limit: number): Promise<TestFailoverRecord[]>;
+  /** The item's, newest first. */
+  allOfItem(itemId: ProtectedItemId, limit: number): Promise<TestFailoverRecord[]>;
   /** The item's that is not cleaned up; the newest. */
   ofItem(itemId: ProtectedItemId): Promise<TestFailoverRecord | undefined>;
   /** Those in `starting` or `cleaning`. */
@@ -65,6 +67,8 @@ export function testFailoverRecords(session: Session): TestFailoverRecords {
     },
     byId: async (failoverId) => (await read('WHERE failover_id = ?', [failoverId]))[0],
     list: (limit) => read('ORDER BY started_at DESC, failover_id LIMIT ?', [limit]),
+    allOfItem: (itemId, limit) =>
+      read('WHERE item_id = ? ORDER BY started_at DESC, failover_id LIMIT ?', [itemId, limit]),
     ofItem: async (itemId) =>
       (
         await read(

@@ -39,13 +39,14 @@ export async function verifyItem(
     readonly archive: Archive;
   },
   onProgress: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<VerifyResult> {
   const { item, store, replica } = parts;
   const findings: Finding[] = [];
   const add = (finding: Finding) => {
     if (findings.length < findingsMax) findings.push(finding);
   };
-  const manifests = await verifyArchive(parts, add);
+  const manifests = await verifyArchive(parts, add, signal);
   const points = await store.listPoints(item.itemId, { limit: pointsMax });
   const onDisk = new Set<string>(await replica.listPoints(item.itemId));
   for (const point of points)
@@ -70,8 +71,12 @@ export async function verifyItem(
   const totalBytes = whole.reduce((sum, point) => sum + point.sizeBytes, 0);
   let bytesRead = 0;
   for (const point of whole)
-    bytesRead += await verifyPoint(replica, point, add, (done) =>
-      onProgress({ doneBytes: bytesRead + done, totalBytes }),
+    bytesRead += await verifyPoint(
+      replica,
+      point,
+      add,
+      (done) => onProgress({ doneBytes: bytesRead + done, totalBytes }),
+      signal,
     );
   return { manifests, points: whole.length, bytesRead, findings };
 }
@@ -81,6 +86,7 @@ async function verifyPoint(
   point: RecoveryPoint,
   add: (finding: Finding) => void,
   onProgress: (doneBytes: number) => void,
+  signal: AbortSignal,
 ): Promise<number> {
   let done = 0;
   try {
@@ -116,9 +122,12 @@ async function verifyPoint(
             });
         done += part.byteLength;
         onProgress(done);
+        signal.throwIfAborted();
       }
     }
   } catch (error) {
+    // Whoever stopped the reading has found nothing.
+    signal.throwIfAborted();
     // Retention may drop a point while it is read: that is no finding.
     if (!hasCode(error, 'RecoveryPointGone'))
       add({
@@ -138,6 +147,7 @@ async function verifyArchive(
     readonly archive: Archive;
   },
   add: (finding: Finding) => void,
+  signal: AbortSignal,
 ): Promise<number> {
   const { item, store, archive } = parts;
   const { position } = await store.state(item.itemId);
@@ -163,6 +173,7 @@ async function verifyArchive(
     for await (const { sequence, object } of archive.manifests(item.itemId, chain)) {
       // Behind the position lies what a crash left half recorded.
       if (chain === position.chain && sequence > position.sequence) break;
+      signal.throwIfAborted();
       count++;
       if (isFirst && sequence > 1) {
         // Trimmed: what is there must still begin with what the oldest point needs.

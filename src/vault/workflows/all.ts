@@ -14,6 +14,7 @@ import { testFailover } from './test-failover.ts';
 import { testFailoverCleanup } from './test-failover-cleanup.ts';
 import { unplannedFailover } from './unplanned-failover.ts';
 import { updateProtection } from './update-protection.ts';
+import { verifyItemWorkflow } from './verify-item.ts';
 
 export function itemWorkflows(parts: WorkflowParts): SomeWorkflow[] {
   return [
@@ -22,6 +23,7 @@ export function itemWorkflows(parts: WorkflowParts): SomeWorkflow[] {
     disableProtection(parts),
     updateProtection(parts),
     repairReplication(parts),
+    verifyItemWorkflow(parts),
     testFailover(parts),
     testFailoverCleanup(parts),
     unplannedFailover(parts),

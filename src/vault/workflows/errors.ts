@@ -1,6 +1,9 @@
 /** What can go wrong in a workflow itself, with cause and action. */
 import { catalogue } from '../../platform/errors.ts';
 
+/** Of a damaged item, in one sentence; the job has them all. */
+const findingsNamed = 3;
+
 export const errors = catalogue({
   NoRecoveryPoint: (item: string, wish: string) => ({
     summary: `${item} has no recovery point for "${wish}"`,
@@ -103,6 +106,16 @@ export const errors = catalogue({
     possibleCauses: 'What it wrote says why.',
     recommendedAction: 'Mend the script or what it works on.',
     context: { name, exitCode },
+  }),
+  ReplicaDamaged: (item: string, findings: readonly string[]) => ({
+    summary: `what the vault holds of ${item} is damaged: ${findings.slice(0, findingsNamed).join('; ')}${
+      findings.length > findingsNamed ? `; and ${findings.length - findingsNamed} more` : ''
+    }`,
+    possibleCauses:
+      'The storage under the replica folder or the archive gave back other bytes than were written, or somebody wrote there.',
+    recommendedAction: `Use a recovery point that is not named. Look at the storage (dmesg, SMART), then: leeward protected-item resync ${item}.`,
+    severity: 'critical' as const,
+    context: { item, findings: findings.length },
   }),
   TestFailoverInterrupted: (machineName: string) => ({
     summary: `the vault stopped while it was starting ${machineName}; the test was undone`,

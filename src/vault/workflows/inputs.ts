@@ -99,9 +99,16 @@ export const ApplyRecoveryPointInput = z.strictObject({
 });
 export type ApplyRecoveryPointInput = z.infer<typeof ApplyRecoveryPointInput>;
 
-/** Commit, cancel failover, repair replication. */
+/** Commit, cancel failover, verify. */
 export const ItemInput = z.strictObject(itemRef);
 export type ItemInput = z.infer<typeof ItemInput>;
+
+/** `diskIds`: these only; left out: all. */
+export const RepairReplicationInput = z.strictObject({
+  ...itemRef,
+  diskIds: z.array(ProtectedDiskId).min(1).max(64).optional(),
+});
+export type RepairReplicationInput = z.infer<typeof RepairReplicationInput>;
 
 export const EnableProtectionInput = z.strictObject({
   /** Of the row that is made (`store/protected-items.ts`). */

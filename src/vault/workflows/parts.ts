@@ -2,7 +2,7 @@
  * What workflows are made of: the rooms whose work they order. Interfaces where a test has a stand-in of its own; each of
  * those is behind the same suite as the real thing.
  */
-import type { ProtectedItemId } from '../../model/ids.ts';
+import type { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import type { ItemOperation } from '../../model/protection-state.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Files } from '../../platform/files.ts';
@@ -15,7 +15,8 @@ import type { FailoverRecords } from '../store/failovers.ts';
 import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
 import type { OrderContent } from '../store/site-orders.ts';
 import type { TestFailoverRecords } from '../store/test-failovers.ts';
-import type { VaultStore } from '../store/vault-store.ts';
+import type { ProtectedItem, VaultStore } from '../store/vault-store.ts';
+import type { VerifyResult } from '../verify/verify.ts';
 import type { PlanShape } from './plan-shape.ts';
 import type { RunScript } from './scripts.ts';
 
@@ -85,10 +86,20 @@ export interface WorkflowParts {
   readonly releaseItem: (itemId: ProtectedItemId) => Promise<void>;
   /** What is left of an item in the archive and in cache storage. */
   readonly dropLeftovers: (itemId: ProtectedItemId) => Promise<void>;
-  /** Has every disk compared with its replica, in a new chain; false when that was asked for before. */
+  /**
+   * Has every disk compared with its replica, in a new chain; with `diskId` this one only, in the chain that is. False when
+   * that was asked for before.
+   */
   readonly orderResync: (
     itemId: ProtectedItemId,
     chain: number,
     cause: 'ReplicaInvalid' | 'Requested',
+    diskId?: ProtectedDiskId,
   ) => Promise<boolean>;
+  /** Reads back everything that the vault holds of the item. */
+  readonly verifyItem: (
+    item: ProtectedItem,
+    onProgress: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void,
+    signal: AbortSignal,
+  ) => Promise<VerifyResult>;
 }

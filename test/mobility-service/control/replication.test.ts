@@ -319,6 +319,34 @@ test.serial('losses told by capture are repaired by a resync with that cause, an
   await w.remove();
 });
 
+test.serial('a disk whose comparison is ordered is compared, and the others are not', async (t) => {
+  const w = await world(27);
+  const service = await w.start();
+  await w.points(2);
+  t.is(w.receiver.begins.length, 2);
+  const [, second] = w.receiver.begins;
+  w.receiver.images[1]![(1 << 16) + 5]! ^= 1;
+  await w.receiver.order({ order: 'resync', diskId: second!.diskId });
+  await until(
+    systemClock,
+    5_000,
+    () => (w.receiver.begins.length > 2 ? true : undefined),
+    () => new Error('nothing is compared'),
+    5,
+  );
+  const before = w.receiver.points.length;
+  await w.points(before + 3);
+  service.stop.abort();
+  await service.running;
+  t.deepEqual(
+    w.receiver.begins.slice(2).map(({ diskId, kind, cause }) => `${diskId} ${kind} ${cause}`),
+    [`${second!.diskId} resync Requested`],
+  );
+  t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
+  t.deepEqual(w.faults, []);
+  await w.remove();
+});
+
 test.serial('a machine that was set back with its maps and state is noticed, and compared', async (t) => {
   const w = await world(23);
   const stopped = async (count: number, doing: () => void) => {

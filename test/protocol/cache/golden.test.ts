@@ -170,6 +170,17 @@ test('requests and notices of version 1 are read, encoded to the same bytes, and
     () => decodeSigned(ResyncRequest, Buffer.alloc(0), macKey, requestKey),
   ])
     t.throws(wrong, { code: 'RequestTampered' } as never);
+  const ofDisk: ResyncRequest = { ...request, cause: 'Requested', diskId: manifest.disks[0]!.diskId };
+  const diskKey = resyncRequestKey(itemId, 7, ofDisk.diskId);
+  const diskObject = goldenFile(
+    'request/v1/resync-disk.json',
+    encodeSigned(ResyncRequest, ofDisk, macKey, diskKey),
+  );
+  t.true(encodeSigned(ResyncRequest, ofDisk, macKey, diskKey).equals(diskObject));
+  t.deepEqual(decodeSigned(ResyncRequest, diskObject, macKey, diskKey), ofDisk);
+  t.throws(() => decodeSigned(ResyncRequest, diskObject, macKey, requestKey), {
+    code: 'RequestTampered',
+  } as never);
   const notice: HaltNotice = {
     format: 'leeward-halt-notice/1',
     itemId,

@@ -220,6 +220,30 @@ const cases: WorkflowCase[] = [
     },
   },
   {
+    workflow: 'repair-replication',
+    title: 'repair replication of one disk',
+    prepare: async (world) => {
+      const { id, itemId } = await world.addItem('web');
+      return { id, diskIds: [(await world.parts.store.item(itemId))!.disks[1]!.diskId] };
+    },
+    done: async (t, world) => {
+      const { itemId } = row(world);
+      const { disks } = (await world.parts.store.item(itemId!))!;
+      t.like(await world.snapshot(), { chains: [`${itemId} 1 ${disks[1]!.diskId}`] });
+    },
+  },
+  {
+    workflow: 'verify-item',
+    title: 'verify',
+    prepare: async (world) => ({ id: (await world.addItem('web')).id }),
+    done: async (t, world, job) => {
+      t.is(job.stateDescription, 'Completed');
+      t.like(job.output, { manifestCount: 2, pointCount: 2, checkedBytes: 2, findings: [] });
+      // Nobody has to wait for it.
+      t.is(row(world).jobId, undefined);
+    },
+  },
+  {
     workflow: 'test-failover',
     title: 'test failover',
     prepare: async (world) => ({ id: (await world.addItem('web 1')).id }),

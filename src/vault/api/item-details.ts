@@ -1,0 +1,102 @@
+/**
+ * What this product knows of a protected item and the reference has no field for: each disk with its state and how far its
+ * comparison is, how a recovery point was taken, the rehearsals there were; and the order to read everything back. Operations of
+ * our own, so that the reference's answers stay what their models say.
+ */
+import type { ProtectedItemId } from '../../model/ids.ts';
+import { childId } from '../../protocol/arm/resource-id.ts';
+import { errors as vaultErrors } from '../errors.ts';
+import * as dataPlane from '../store/items.ts';
+import * as points from '../store/points.ts';
+import * as states from '../store/states.ts';
+import { testFailoverRecords } from '../store/test-failovers.ts';
+import { ItemReader } from './item-reader.ts';
+import { type NounParts, resourceView, startJob, targetOf } from './noun.ts';
+import type { Handlers } from './operation.ts';
+import { pageOf } from './paging.ts';
+
+export function itemDetails(parts: NounParts): Handlers {
+  const { database, clock } = parts;
+  const reader = new ItemReader(parts);
+  const rehearsals = testFailoverRecords(database);
+  const dataOf = async (itemId: ProtectedItemId) => {
+    const [known, state, newest] = await Promise.all([
+      dataPlane.byId(database, itemId),
+      states.read(database, itemId),
+      points.list(database, itemId, { limit: 1 }),
+    ]);
+    const [latest] = newest;
+    return {
+      itemId,
+      disks: (known?.disks ?? []).map(({ diskId, path }) => ({
+        sizeBytes: 0,
+        state: 'empty',
+        ...state.disks.find((disk) => disk.diskId === diskId),
+        diskId,
+        path,
+      })),
+      progress: state.progress,
+      recoveryPointCount: await points.count(database, itemId),
+      ...(latest === undefined
+        ? {}
+        : {
+            latestRecoveryPoint: { pointId: latest.pointId, type: latest.type, takenAt: latest.takenAt },
+            rpoSeconds: Math.max(0, (clock.now() - Date.parse(latest.takenAt)) / 1000),
+          }),
+      appliedSequence: state.position?.sequence ?? 0,
+      ...(state.blocked === undefined ? {} : { blocked: state.blocked.event }),
+      ...(parts.usedBytes === undefined ? {} : { usedBytes: await parts.usedBytes(itemId) }),
+    };
+  };
+  return {
+    'replicationProtectedItems.verify': async (request) => {
+      const item = await reader.item(request);
+      if (item.itemId === undefined) throw vaultErrors.ItemUnknown(item.friendlyName);
+      const target = targetOf(item.id, item.friendlyName);
+      // Not the item's own key: a failover must not wait until all is read.
+      return startJob(parts, request, 'verify-item', target, { id: item.id }, `${item.id}/verify`);
+    },
+    'replicationDetails.get': async (request) => {
+      const item = await reader.item(request);
+      const { itemId } = item;
+      const details =
+        itemId === undefined ? { disks: [], progress: [], recoveryPointCount: 0 } : await dataOf(itemId);
+      return {
+        body: resourceView(childId(item.id, 'replicationDetails', 'default'), {
+          friendlyName: item.friendlyName,
+          processServerId: item.processServerId,
+          ...details,
+        }),
+      };
+    },
+    'recoveryPointDetails.list': async (request) => {
+      const item = await reader.item(request);
+      if (item.itemId === undefined) return { page: [] };
+      const { limit, after } = pageOf(request);
+      const found = await points.list(database, item.itemId, {
+        limit: limit + 1,
+        ...(after === undefined ? {} : { before: after }),
+      });
+      return {
+        page: found
+          .slice(0, limit)
+          .map(({ itemId: _, pointId, ...point }) =>
+            resourceView(childId(item.id, 'recoveryPointDetails', pointId), point),
+          ),
+        next: found.length > limit ? found[limit - 1]!.takenAt : undefined,
+      };
+    },
+    'testFailovers.list': async (request) => {
+      const item = await reader.item(request);
+      const found = item.itemId === undefined ? [] : await rehearsals.allOfItem(item.itemId, rehearsalsMax);
+      return {
+        page: found.map(({ failoverId, itemId: _, ...record }) =>
+          resourceView(childId(item.id, 'testFailovers', failoverId), record),
+        ),
+      };
+    },
+  };
+}
+
+/** The newest; a monthly rehearsal takes sixteen years to get there. */
+const rehearsalsMax = 200;
