@@ -81,7 +81,7 @@ export class ServicePrincipals {
       hint: secret.slice(0, 3),
       hash: await this.#hashed(() => hashSecret(secret, random)),
       createdAt: new Date(now).toISOString(),
-      expiresAt: new Date(now + lifeDays * 86_400_000).toISOString(),
+      expiresAt: new Date(Math.round(now + lifeDays * 86_400_000)).toISOString(),
     };
     const added = await principals.addSecret(
       principal.objectId,

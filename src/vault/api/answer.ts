@@ -142,7 +142,7 @@ function nextLink(next: string, { operation, path, query, publicUrl }: AnswerTo)
   const url = new URL(publicUrl);
   url.pathname = path;
   const search = new URLSearchParams(query);
-  search.set(skipTokenName(operation), skipToken(next));
+  search.set(skipTokenName(operation), skipToken(operation, next));
   url.search = search.toString();
   return url.href;
 }

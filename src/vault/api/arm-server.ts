@@ -10,6 +10,7 @@
  */
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import Koa from 'koa';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
@@ -27,7 +28,7 @@ import type { Principal } from '../access/principal.ts';
 import type { Resources } from '../store/resources.ts';
 import type { AccessCheck, Audit } from './access-check.ts';
 import { jobFailure, notYet, operationStatus, type Rendered, render } from './answer.ts';
-import { readArmBody } from './body.ts';
+import { readArmBody, readRest } from './body.ts';
 import { envelope, errors, shown, statusOf } from './errors.ts';
 import type { JobReader } from './job-reader.ts';
 import {
@@ -86,9 +87,23 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
   // Every error is answered and logged below.
   koa.silent = true;
   const server: Server = createServer(
-    { maxHeaderSize: armHeaderBytesMax, handshakeTimeout: armHandshakeMilliseconds, ...parts.tls },
-    (incoming, outgoing) => callback(incoming, outgoing),
+    {
+      maxHeaderSize: armHeaderBytesMax,
+      handshakeTimeout: armHandshakeMilliseconds,
+      // Refused below, in the shape of all other refusals.
+      requireHostHeader: false,
+      ...parts.tls,
+    },
+    (incoming, outgoing) => answer(incoming, outgoing),
   );
+  // An expectation that is not known is no reason to refuse what comes with it.
+  server.on('checkExpectation', (incoming, outgoing) => answer(incoming, outgoing));
+  /** Sockets on which an answer is under way: another one must not be written into it. */
+  const answering = new WeakSet<Duplex>();
+  server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
+    if (error.code === 'ECONNRESET' || !socket.writable || answering.has(socket)) socket.destroy();
+    else socket.end(refusalOfUnread(error.code, parts.random));
+  });
   server.maxConnections = armConnectionsMax;
   server.requestTimeout = armRequestMilliseconds;
   server.on('tlsClientError', (error: Error) => parts.log.debug('tls-refused', { reason: error.message }));
@@ -107,6 +122,12 @@ export async function startArmServer(parts: ArmServerParts): Promise<ArmServer> 
   koa.use((context, next) => arm.openApi(context, next));
   koa.use((context) => arm.answer(context));
   const callback = koa.callback();
+  const answer: typeof callback = (incoming, outgoing) => {
+    const { socket } = incoming;
+    answering.add(socket);
+    outgoing.once('close', () => answering.delete(socket));
+    return callback(incoming, outgoing);
+  };
   const close = () =>
     new Promise<void>((resolve) => {
       server.close(() => resolve());
@@ -152,19 +173,22 @@ class ArmDoor {
       'strict-transport-security': 'max-age=31536000',
     });
     try {
+      if (context.req.httpVersion === '1.1' && context.req.headers.host === undefined)
+        throw errors.MalformedRequest('it has no Host header');
       await next();
     } catch (error) {
       this.#refuse(context, error, ids);
     } finally {
-      // What was not read would be taken for the next request: the connection ends with the answer.
+      const { headers, readableEnded } = context.req;
+      const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+      // What is not read would be taken for the next request: then the connection ends with the answer.
       if (
         !context.headerSent &&
-        !context.req.readableEnded &&
-        context.req.headers['content-length'] !== undefined
-      ) {
+        hasBody &&
+        !readableEnded &&
+        !(await readRest(context.req, this.#parts.clock))
+      )
         context.set('connection', 'close');
-        context.req.resume();
-      }
     }
   }
 
@@ -241,6 +265,7 @@ class ArmDoor {
     try {
       await this.#parts.access.authorize(principal, operation, request.resourceId);
       mustHaveVault(request, vaultIsThere);
+      await this.#mustFit(context, match!, request);
       const body = await readArmBody(context.req, operation);
       const answer = await this.#handlerOf(operation)({ ...request, body });
       if ('jobId' in answer) jobId = answer.jobId;
@@ -265,6 +290,48 @@ class ArmDoor {
     return rendered;
   }
 
+  /**
+   * `If-Match` and `If-None-Match` of a write, against what a GET of the same path answers. Vaults have etags; of everything else
+   * can be said only whether it is there (`*`).
+   */
+  async #mustFit(context: Koa.Context, { operation }: OperationMatch, request: ArmRequest): Promise<void> {
+    const tagsIn = (header: string) =>
+      context.get(header) === ''
+        ? undefined
+        : context
+            .get(header)
+            .split(',')
+            .map((tag) => tag.trim());
+    const wanted = tagsIn('if-match');
+    const unwanted = tagsIn('if-none-match');
+    if (!['PUT', 'PATCH', 'DELETE'].includes(operation.method) || (wanted ?? unwanted) === undefined) return;
+    const found = matchOperation('GET', context.path);
+    if (found === undefined) return;
+    let etag: string | undefined;
+    let isThere = true;
+    try {
+      const answer = await this.#handlerOf(found.operation)({ ...request, operation: found.operation });
+      etag = 'body' in answer ? (answer.body as { etag?: string } | undefined)?.etag : undefined;
+    } catch (error) {
+      if (!(error instanceof LeewardError) || statusOf(error) !== 404) throw error;
+      isThere = false;
+    }
+    const fits = (tags: readonly string[]) =>
+      isThere && (tags.includes('*') || (etag !== undefined && tags.includes(etag)));
+    const name = request.resourceId.split('/').at(-1)!;
+    if (wanted !== undefined && !fits(wanted))
+      throw errors.PreconditionFailed(
+        name,
+        !isThere
+          ? 'is not there'
+          : etag === undefined
+            ? 'has no etag to be compared with If-Match'
+            : undefined,
+      );
+    if (unwanted !== undefined && fits(unwanted))
+      throw errors.PreconditionFailed(name, 'is there already, and If-None-Match forbids that');
+  }
+
   /** Of a long-running operation: 202 until its job has ended, then what a GET of the resource answers. */
   async #result(
     resourcePath: string,
@@ -274,7 +341,7 @@ class ArmDoor {
     principal: Principal,
     ids: Ids,
   ): Promise<Rendered> {
-    const job = await this.#parts.jobs.get(jobId);
+    const job = await this.#parts.jobs.get(jobId.toLowerCase());
     // The export is a job that answers itself; the vault's health is asked without its `default`.
     const target = resourcePath
       .replace(/\/replicationJobs$/i, `/replicationJobs/${jobId}`)
@@ -313,7 +380,10 @@ class ArmDoor {
   ): Promise<{ readonly request: ArmRequest; readonly vaultIsThere: boolean }> {
     for (const value of Object.values(parameters))
       if (value.length > armNameMax || value.trim() === '' || hasControl(value))
-        throw errors.InvalidRequestPath();
+        throw errors.InvalidResourceName(
+          `${value.slice(0, 60).replaceAll(/\p{Cc}/gu, '?')}${value.length > 60 ? '…' : ''}`,
+          `a name in a path has 1 to ${armNameMax} characters, none of them a control character`,
+        );
     const { subscriptionId, resourceGroupName: group } = parameters;
     if (
       subscriptionId !== undefined &&
@@ -358,7 +428,7 @@ class ArmDoor {
   }
 
   async #status({ parameters, vaultId, resourceId }: ArmRequest) {
-    const job = await this.#parts.jobs.get(parameters.operationId!);
+    const job = await this.#parts.jobs.get(parameters.operationId!.toLowerCase());
     if (job === undefined || job.vaultId.toLowerCase() !== vaultId?.toLowerCase())
       throw errors.OperationNotFound(parameters.operationId!);
     return { body: operationStatus(job, resourceId) };
@@ -381,6 +451,33 @@ class ArmDoor {
     context.body = JSON.stringify(envelope(known, ids));
     context.type = 'application/json; charset=utf-8';
   }
+}
+
+/** What HTTP's parser could not read is refused like everything else, on the bare socket. `code`: the parser's. */
+function refusalOfUnread(code: string | undefined, random: Random): string {
+  const [status, reason, what] =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? [
+          431,
+          'Request Header Fields Too Large',
+          `its address and headers are longer than ${armHeaderBytesMax} bytes`,
+        ]
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout', 'it did not arrive in time']
+        : code === 'HPE_INVALID_METHOD'
+          ? [400, 'Bad Request', 'its method is none of HTTP’s, or not in capital letters']
+          : [400, 'Bad Request', 'it is not HTTP/1.1'];
+  const ids = { clientRequestId: random.uuid(), correlationId: random.uuid() };
+  const body = JSON.stringify(envelope(errors.MalformedRequest(what, status), ids));
+  return [
+    `HTTP/1.1 ${status} ${reason}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-ms-request-id: ${ids.correlationId}`,
+    'connection: close',
+    '',
+    body,
+  ].join('\r\n');
 }
 
 /** What lies in a vault that is not there: the reference names the vault, not what lies in it. */

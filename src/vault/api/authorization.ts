@@ -14,6 +14,7 @@ import { roleAssignmentsMax } from '../access/limits.ts';
 import { type RoleDefinition, roleDefinitions, scopeCovers } from '../access/roles.ts';
 import type { Principals } from '../store/principals.ts';
 import type { RoleAssignment, RoleAssignments } from '../store/role-assignments.ts';
+import { wrongBody } from './body.ts';
 import { errors } from './errors.ts';
 import type { ArmAnswer, ArmRequest, Handler, Handlers } from './operation.ts';
 
@@ -70,8 +71,7 @@ export function authorizationHandlers(parts: AuthorizationParts): Handlers {
     if (!z.guid().safeParse(name).success)
       throw errors.InvalidRequestContent('the name of a role assignment is a GUID', 'roleAssignmentName');
     const body = AssignmentBody.safeParse(request.body);
-    if (!body.success)
-      throw errors.InvalidRequestContent(z.prettifyError(body.error).replaceAll('\n', ' '), 'properties');
+    if (!body.success) throw wrongBody(body.error);
     const { roleDefinitionId, principalId, principalType, condition } = body.data.properties;
     if (condition) throw errors.InvalidRequestContent('conditions are not supported', 'properties.condition');
     const definition = definitionOf(roleDefinitionId.split('/').at(-1)!);

@@ -20,6 +20,7 @@ import type { Principal } from '../access/principal.ts';
 import type { MadeSecret, ServicePrincipals } from '../access/service-principals.ts';
 import type { PrincipalRecord, Principals, SecretRecord } from '../store/principals.ts';
 import type { Audit } from './access-check.ts';
+import { readText, wrongBody } from './body.ts';
 import { errors, statusOf } from './errors.ts';
 
 export interface DirectoryParts {
@@ -79,7 +80,15 @@ export function directory(parts: DirectoryParts, publicUrl: string): Koa.Middlew
     const [noun = '', id = '', verb = ''] = context.path.slice(root.length + 1).split('/');
     const name = `${noun}${id && noun.toLowerCase() === 'serviceprincipals' ? '/id' : id ? `/${id}` : ''}${verb ? `/${verb}` : ''}`;
     const route = routes[`${context.method} ${name.toLowerCase()}`];
-    if (route === undefined) throw errors.InvalidResourceType(context.path);
+    if (route === undefined) {
+      const allowed = Object.keys(routes).flatMap((known) => {
+        const [method, ...rest] = known.split(' ');
+        return rest.join(' ') === name.toLowerCase() ? [method!] : [];
+      });
+      throw allowed.length === 0
+        ? errors.InvalidResourceType(context.path)
+        : errors.MethodNotAllowed(context.method, allowed.join(', '));
+    }
     const asked = { context, id: id.toLowerCase() };
     const told =
       route.writes === undefined
@@ -285,21 +294,14 @@ const renderSecret = (displayName: string, made: MadeSecret) => ({
 });
 
 async function bodyOf<T extends z.ZodType>(context: Koa.Context, schema: T): Promise<z.infer<T>> {
-  const pieces: Buffer[] = [];
-  let total = 0;
-  for await (const piece of context.req) {
-    total += (piece as Buffer).byteLength;
-    if (total > signInBodyBytesMax) throw errors.RequestEntityTooLarge(signInBodyBytesMax);
-    pieces.push(piece as Buffer);
-  }
+  const text = await readText(context.req, signInBodyBytesMax);
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.concat(pieces).toString() || '{}');
+    value = JSON.parse(text.trim() === '' ? '{}' : text);
   } catch {
     throw errors.InvalidRequestContent('The body of the request is not JSON.');
   }
   const checked = schema.safeParse(value);
-  if (!checked.success)
-    throw errors.InvalidRequestContent(z.prettifyError(checked.error).replaceAll('\n', ' '));
+  if (!checked.success) throw wrongBody(checked.error);
   return checked.data;
 }

@@ -27,6 +27,18 @@ export const errors = catalogue({
     possibleCauses: 'A percent sign is not followed by two hexadecimal digits, or the bytes are not UTF-8.',
     recommendedAction: 'Percent-encode each name in the path as UTF-8.',
   }),
+  MalformedRequest: (what: string, status = 400) => ({
+    summary: `This is no request that can be answered: ${what}.`,
+    possibleCauses: 'A client written by hand, or a proxy that cuts requests off.',
+    recommendedAction: 'Send an HTTP/1.1 request with a usual client, e.g. curl or an SDK.',
+    context: { status },
+  }),
+  UnsupportedMediaType: (encoding: string) => ({
+    summary: `The body of the request is encoded as ${encoding}.`,
+    possibleCauses: 'The client compresses what it sends.',
+    recommendedAction: 'Send the body as it is, without Content-Encoding.',
+    context: { status: 415 },
+  }),
   InvalidRequestContent: (what: string, target?: string) => ({
     summary: what,
     possibleCauses: 'A property is missing, misspelt or of the wrong type.',
@@ -74,9 +86,9 @@ export const errors = catalogue({
     recommendedAction: `Use the location '${location}', or another name.`,
     context: { name, location, status: 409 },
   }),
-  PreconditionFailed: (name: string) => ({
-    summary: `The resource '${name}' was changed since the etag of the request was read.`,
-    possibleCauses: 'Somebody else changed it in between.',
+  PreconditionFailed: (name: string, what = 'was changed since the etag of the request was read') => ({
+    summary: `The resource '${name}' ${what}.`,
+    possibleCauses: 'Somebody else changed it in between, or the condition was written for another resource.',
     recommendedAction: 'Read it again, apply the change to what it is now, and send that.',
     context: { name },
   }),

@@ -7,6 +7,10 @@
 export const armPageMax = 100;
 /** A request's body, as the reference's resource manager limits it: 4 MiB. */
 export const armBodyBytesMax = 4 << 20;
+/** Of a body that is refused: read and thrown away, so that the refusal is seen. Eight times what is allowed. */
+export const armUnreadBytesMax = 32 << 20;
+/** And no longer than this: 32 MiB over a line of 50 Mbit/s. */
+export const armUnreadMilliseconds = 5000;
 /** A token of 12 KiB, an address of 8 KiB and some room; Node's own limit is 16 KiB. */
 export const armHeaderBytesMax = 32 << 10;
 /** Under way at once: each holds at most one body of 4 MiB, and most none; waiting sites have their own count. */

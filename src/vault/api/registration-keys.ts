@@ -79,7 +79,14 @@ export async function issueKey(
 }
 
 function fabricNameOf(body: unknown): string | undefined {
+  const isObject = (value: unknown) =>
+    value === undefined || value === null || (typeof value === 'object' && !Array.isArray(value));
   const { properties } = (body ?? {}) as { properties?: { fabricName?: unknown } };
+  if (!isObject(body) || !isObject(properties))
+    throw errors.InvalidRequestContent(
+      `${isObject(body) ? 'properties' : 'The body'}: an object is expected.`,
+      isObject(body) ? 'properties' : undefined,
+    );
   const name = properties?.fabricName;
   if (name === undefined || name === null) return undefined;
   if (typeof name !== 'string' || !fabricNamePattern.test(name))

@@ -21,6 +21,19 @@ export const groupIdOf = (subscriptionId: string, name: string): string =>
 /** `West Europe` and `westeurope` are one location. */
 export const plainLocation = (location: string): string => location.replaceAll(' ', '').toLowerCase();
 
+/** A location is a name of one's own; it becomes part of paths. */
+export function locationIn(sent: Properties): string {
+  if (typeof sent.location !== 'string' || sent.location.trim() === '')
+    throw errors.InvalidRequestContent('location: is required.', 'location');
+  const location = plainLocation(sent.location);
+  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(location))
+    throw errors.InvalidRequestContent(
+      'location: 1 to 64 letters, digits, hyphens and underscores are expected, a letter or digit first; spaces do not count.',
+      'location',
+    );
+  return location;
+}
+
 /** Groups are read whole where vaults are listed: a tenant has a handful, not thousands. */
 const groupsMax = 1000;
 
@@ -44,9 +57,7 @@ export function resourceGroupHandlers(parts: ResourceGroupParts): Handlers {
     'resourceGroups.createOrUpdate': async (request) => {
       const name = request.parameters.resourceGroupName!;
       const sent = objectIn(request.body);
-      if (typeof sent.location !== 'string' || sent.location.trim() === '')
-        throw errors.InvalidRequestContent('location: is required.', 'location');
-      const location = plainLocation(sent.location);
+      const location = locationIn(sent);
       mustBeName(name);
       const known = await resources.get(groupIdOf(subscriptionId, name));
       if (known !== undefined && known.properties.location !== location)
@@ -135,7 +146,13 @@ function objectIn(body: unknown): Properties {
   return body as Properties;
 }
 
-function tagsIn(sent: Properties): Properties {
+/** The reference's limits. */
+const tagsMax = 50;
+const tagNameMax = 512;
+const tagValueMax = 256;
+
+/** Texts by name; none where nothing is said of them. */
+export function tagsIn(sent: Properties): Properties {
   const tags = sent.tags ?? {};
   if (
     typeof tags !== 'object' ||
@@ -143,5 +160,14 @@ function tagsIn(sent: Properties): Properties {
     Object.values(tags).some((value) => typeof value !== 'string')
   )
     throw errors.InvalidRequestContent('tags: texts by name are expected.', 'tags');
+  const entries = Object.entries(tags as Record<string, string>);
+  if (
+    entries.length > tagsMax ||
+    entries.some(([name, value]) => name === '' || name.length > tagNameMax || value.length > tagValueMax)
+  )
+    throw errors.InvalidRequestContent(
+      `tags: at most ${tagsMax} are kept, with names of up to ${tagNameMax} and values of up to ${tagValueMax} characters.`,
+      'tags',
+    );
   return tags as Properties;
 }

@@ -27,6 +27,7 @@ import {
 } from '../access/limits.ts';
 import type { ServicePrincipals } from '../access/service-principals.ts';
 import { type SigningKeys, signingAlgorithm } from '../access/signing-keys.ts';
+import { readText } from './body.ts';
 
 export interface SignInParts {
   readonly tenantId: string;
@@ -230,15 +231,14 @@ async function readForm(clock: Clock, context: Koa.Context): Promise<URLSearchPa
       900144,
     );
   const read = async () => {
-    const pieces: Buffer[] = [];
-    let total = 0;
-    for await (const piece of context.req) {
-      total += (piece as Buffer).byteLength;
-      if (total > signInBodyBytesMax)
-        throw oauth(413, 'invalid_request', 'AADSTS90015: The request is too long.', 90015);
-      pieces.push(piece as Buffer);
+    try {
+      return new URLSearchParams(await readText(context.req, signInBodyBytesMax));
+    } catch (error) {
+      if (!(error instanceof LeewardError)) throw error;
+      throw error.code === 'RequestEntityTooLarge'
+        ? oauth(413, 'invalid_request', 'AADSTS90015: The request is too long.', 90015)
+        : oauth(400, 'invalid_request', `AADSTS900144: ${error.summary}`, 900144);
     }
-    return new URLSearchParams(Buffer.concat(pieces).toString());
   };
   return withDeadline(clock, signInBodyMilliseconds, read(), () =>
     oauth(408, 'invalid_request', 'AADSTS90033: The request did not arrive in time.', 90033),

@@ -18,7 +18,7 @@ import type { PageRequest, Properties, Resource, Resources } from '../store/reso
 import { errors } from './errors.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
-import { ensureGroup, groupIdOf, listGroups, plainLocation } from './resource-groups.ts';
+import { ensureGroup, groupIdOf, listGroups, locationIn, plainLocation, tagsIn } from './resource-groups.ts';
 
 export interface VaultParts {
   readonly resources: Resources;
@@ -42,11 +42,13 @@ interface VaultRecord extends Properties {
 
 /** Named in a refusal; the list itself is a click away. */
 const occupantsNamedMax = 5;
-/** As the reference's default. */
+/** As the reference's default, and its least. */
 const softDeleteDays = 14;
+const softDeleteDaysMax = 180;
 
 /** Soft delete that nobody can take away any more, as the reference gives it to every new vault. */
 const alwaysOn = 'AlwaysON';
+const softDeleteStates: readonly string[] = ['Enabled', 'Disabled', alwaysOn];
 
 /** What holds where a client says nothing. Monitoring is missing on purpose: the reference says of it only what was sent. */
 const defaults: Properties = {
@@ -83,7 +85,7 @@ export function vaultHandlers(parts: VaultParts): Handlers {
         name,
         'a vault’s name has 2 to 50 letters, digits and hyphens, and begins with a letter',
       );
-    const location = plainLocation(String(sent.location));
+    const location = locationIn(sent);
     const known = await resources.get(request.vaultId!);
     if (known !== undefined) {
       const { location: before } = known.properties as VaultRecord;
@@ -92,8 +94,8 @@ export function vaultHandlers(parts: VaultParts): Handlers {
     }
     const record: VaultRecord = {
       location,
-      tags: (sent.tags as Properties | undefined) ?? {},
-      sku: (sent.sku as Properties | undefined) ?? { name: 'RS0', tier: 'Standard' },
+      tags: tagsIn(sent),
+      sku: skuIn(sent) ?? { name: 'RS0', tier: 'Standard' },
       ...identityOf(sent.identity as Properties | undefined, known, parts),
       properties: kept(sent.properties as Properties | undefined, known),
       systemData: stamped(known, request.principal, parts.clock),
@@ -114,8 +116,8 @@ export function vaultHandlers(parts: VaultParts): Handlers {
       const record = before as VaultRecord;
       return {
         ...record,
-        ...(sent.tags === undefined ? {} : { tags: sent.tags }),
-        ...(sent.sku === undefined ? {} : { sku: sent.sku }),
+        ...(sent.tags === undefined ? {} : { tags: tagsIn(sent) }),
+        ...(sent.sku === undefined ? {} : { sku: skuIn(sent) }),
         ...(sent.identity === undefined ? {} : identityOf(sent.identity as Properties, known, parts)),
         properties: kept(
           merged(record.properties ?? {}, (sent.properties as Properties | undefined) ?? {}),
@@ -334,12 +336,34 @@ function unknownVault({ parameters }: ArmRequest) {
   );
 }
 
+/** The reference has two names for the one kind there is. */
+function skuIn({ sku }: Properties): Properties | undefined {
+  const name = (sku as Properties | undefined)?.name;
+  if (name !== undefined && name !== 'Standard' && name !== 'RS0')
+    throw errors.InvalidRequestContent(
+      `sku.name: '${String(name)}' is not known; known: Standard, RS0.`,
+      'sku.name',
+    );
+  return sku as Properties | undefined;
+}
+
 /** What is written down of what was sent: nothing that this product says itself, nothing that it cannot keep. */
 function kept(sent: Properties = {}, known?: Resource): Properties {
   const { provisioningState: _, ...rest } = sent;
   const before = known === undefined ? undefined : softDeleteOf(known).softDeleteState;
   const wanted = at(rest, 'securitySettings', 'softDeleteSettings')?.softDeleteState;
+  if (wanted !== undefined && !softDeleteStates.includes(String(wanted)))
+    throw errors.InvalidRequestContent(
+      `properties.securitySettings.softDeleteSettings.softDeleteState: '${String(wanted)}' is not known; known: ${softDeleteStates.join(', ')}.`,
+      'properties.securitySettings.softDeleteSettings.softDeleteState',
+    );
   if (before === alwaysOn && wanted === 'Disabled') throw errors.SoftDeleteAlwaysOn(known!.name);
+  const days = at(rest, 'securitySettings', 'softDeleteSettings')?.softDeleteRetentionPeriodInDays;
+  if (days !== undefined && (Number(days) < softDeleteDays || Number(days) > softDeleteDaysMax))
+    throw errors.InvalidRequestContent(
+      `properties.securitySettings.softDeleteSettings.softDeleteRetentionPeriodInDays: ${String(days)} is not from ${softDeleteDays} to ${softDeleteDaysMax}.`,
+      'properties.securitySettings.softDeleteSettings.softDeleteRetentionPeriodInDays',
+    );
   const refuse = (target: string, what: string, action: string): never => {
     throw errors.OperationNotSupported(
       `${target}: ${what}`,
