@@ -386,7 +386,7 @@ export class Stream {
    * dirtied during the pass before it, so the freeze leaves about as much as the last pass, file systems' own transactions
    * included: a btrfs rewrites its trees whatever was drained before. */
   async #precopy(freeze: FreezeSession): Promise<Attempt | undefined> {
-    const { capture, disks } = this.#parts;
+    const { capture, disks, policy } = this.#parts;
     let lastBytes = Number.POSITIVE_INFINITY;
     let bytes = 0;
     await this.#drainAll();
@@ -403,9 +403,12 @@ export class Stream {
       // What was set aside belongs to the moment, too.
       if (disks.some((disk) => disk.unreadable)) return { taken: false, why: 'a disk could not be read' };
       const isSettled = bytes <= settledRestBytesMax || bytes * 3 > lastBytes * 2;
-      if (isSettled && this.#isSmall(bytes, bytes / 16_384)) return undefined;
+      if (isSettled && this.#isSmall(bytes, frozenReadMillisecondsMax)) return undefined;
       lastBytes = bytes;
     }
+    // It was estimated by reads that competed with the load; under the freeze there is none. A point now is worth more than
+    // none, as long as the operator's limit holds.
+    if (this.#isSmall(bytes, policy.freezeMillisecondsMax)) return undefined;
     return {
       taken: false,
       why: `the rest never became small enough for a short freeze (${bytes} bytes after ${precopyPassesMax} passes)`,
@@ -413,11 +416,11 @@ export class Stream {
     };
   }
 
-  #isSmall(bytes: number, extentCount: number): boolean {
+  /** Whether a freeze that leaves this much, in extents of 16 KiB, would be over in time. */
+  #isSmall(bytes: number, millisecondsMax: number): boolean {
     const { disks, policy } = this.#parts;
-    const limit = Math.min(frozenReadMillisecondsMax, policy.freezeMillisecondsMax);
-    const slowest = Math.max(...disks.map((disk) => disk.pace.estimateMilliseconds(extentCount, bytes)));
-    return bytes <= frozenRestBytesMax && slowest <= limit;
+    const slowest = Math.max(...disks.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)));
+    return bytes <= frozenRestBytesMax && slowest <= Math.min(millisecondsMax, policy.freezeMillisecondsMax);
   }
 
   async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
