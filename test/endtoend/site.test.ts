@@ -235,7 +235,10 @@ test('over the API alone: a key, a site, a protected machine whose bytes are at 
   });
   t.truthy(point);
   t.is(await newestPointHash(join(data, 'replica')), await sha256Of(loop.path));
-  await done('DELETE', item);
+  // Not DELETE: that purges, and does not wait for the site.
+  await done('POST', `${item}/remove`, {
+    properties: { disableProtectionReason: 'NotSpecified', replicationProviderInput: {} },
+  });
   t.deepEqual(readdirSync(join(site.folder, 'machine', 'state', 'site', 'items')), []);
   t.deepEqual(readdirSync(join(site.folder, 'ps1', 'keys')), []);
 });

@@ -1,7 +1,7 @@
 /**
  * A libvirtd of one's own inside a site: its bridges, its dnsmasq and its machines live in that network namespace, and
  * its state in a folder of ours that a private mount namespace puts over the daemon's fixed paths. The machine's own
- * libvirtd, if there is one, notices nothing. `ip netns exec` brings the private mount namespace along.
+ * libvirtd, if there is one, notices nothing. `ip netns exec` brings the private mount namespace along, with the site's /sys.
  */
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
@@ -27,7 +27,9 @@ export const libvirtUri = (folder: string) =>
 export async function startLibvirt(site: Site, folder?: string): Promise<LibvirtDaemon> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'lw-')));
   await writeConfiguration(own);
+  // The copies of mounts that tests take away again: where mounts are private, these would keep them alive.
   const script = `set -e
+awk '$5 ~ "/leeward-mount-" { print $5 }' /proc/self/mountinfo | xargs -r umount
 for pair in run:/run/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt etc:/etc/libvirt; do
   mkdir -p "\${pair#*:}"
   mount --bind "$1/\${pair%%:*}" "\${pair#*:}"

@@ -8,6 +8,8 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { systemClock, until } from '../../src/platform/clock.ts';
+import { hasCode } from '../../src/platform/errors.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
 
 export interface LoopDevice {
@@ -105,7 +107,27 @@ export async function mountFileSystem(
     const result = await tryRun('umount', [mountPoint], { timeoutMilliseconds });
     // Busy: a process of the failed test still has a file open there. Detach it, so that nothing stays in the way.
     if (result.exitCode !== 0) await run('umount', ['--lazy', mountPoint], { timeoutMilliseconds });
+    // A copy of the mount in another mount namespace, of whatever else runs here, keeps it alive; its last writes come
+    // when that ends.
+    await until(
+      systemClock,
+      timeoutMilliseconds,
+      () => isUnused(device.path),
+      () => new Error(`${device.path} is unmounted, but somebody still holds its file system`),
+      50,
+    );
   };
   t.teardown(unmount);
   return { mountPoint, unmount };
+}
+
+/** Opened exclusively, a device is refused while any file system on it is alive. */
+async function isUnused(path: string): Promise<true | undefined> {
+  try {
+    await using _ = await open(path, constants.O_RDONLY | constants.O_EXCL);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EBUSY')) return undefined;
+    throw error;
+  }
 }

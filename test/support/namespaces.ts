@@ -8,9 +8,8 @@ import { run, tryRun } from '../../src/platform/exec.ts';
 
 export interface Site extends AsyncDisposable {
   readonly name: string;
-  /** Before a command that must run there; it gets a mount namespace of its own, with the site's /sys. */
-  readonly prefix: readonly string[];
-  /** The same for a command whose mounts others must see: it only changes the network. */
+  /** Before a command that must run there. It only changes the network: `ip netns exec` would copy all mounts as well, and
+   * where mounts are private a file system that is unmounted meanwhile lives on in the copy, and is written later. */
   readonly networkPrefix: readonly string[];
   run(program: string, args: readonly string[], timeoutMilliseconds?: number): Promise<string>;
   /** Ends what still runs there and deletes the namespace. Silent when it is gone. */
@@ -36,7 +35,7 @@ export async function makeSite(name: string): Promise<Site> {
 }
 
 export function siteNamed(name: string): Site {
-  const prefix = ['ip', 'netns', 'exec', name] as const;
+  const networkPrefix = ['nsenter', `--net=/run/netns/${name}`, '--'] as const;
   const remove = async () => {
     if (!(await listSites()).includes(name)) return;
     await endProcesses(name);
@@ -44,10 +43,9 @@ export function siteNamed(name: string): Site {
   };
   return {
     name,
-    prefix,
-    networkPrefix: ['nsenter', `--net=/run/netns/${name}`],
+    networkPrefix,
     run: (program, args, timeoutMilliseconds = 30_000) =>
-      run('ip', ['netns', 'exec', name, program, ...args], { timeoutMilliseconds }),
+      run(networkPrefix[0], [...networkPrefix.slice(1), program, ...args], { timeoutMilliseconds }),
     remove,
     [Symbol.asyncDispose]: remove,
   };

@@ -36,7 +36,7 @@ const provider = () =>
     {
       uri: daemon.uri,
       folder: join(daemon.folder, 'machines'),
-      commandPrefix: site.prefix,
+      commandPrefix: site.networkPrefix,
       accelerator: 'tcg',
     },
     systemClock,
@@ -90,11 +90,10 @@ failoverProviderSuite(test, 'libvirt', async () => ({ provider: provider(), mach
 
 test('an isolated machine reaches nothing of the vault, even with a route it gave itself', async (t) => {
   const name = 'leeward-test-isolated-1';
-  const listener = spawn(
-    'ip',
-    ['netns', 'exec', site.name, 'socat', 'TCP4-LISTEN:7000,fork,reuseaddr', 'SYSTEM:true'],
-    { stdio: 'ignore' },
-  );
+  const [command, ...rest] = site.networkPrefix;
+  const listener = spawn(command!, [...rest, 'socat', 'TCP4-LISTEN:7000,fork,reuseaddr', 'SYSTEM:true'], {
+    stdio: 'ignore',
+  });
   const subject = provider();
   try {
     await until(

@@ -48,7 +48,7 @@ export function background(
   name: string,
   program: string,
   args: readonly string[],
-  prefix = site.prefix,
+  prefix = site.networkPrefix,
 ): void {
   const log = openSync(join(state.folder, `${name}.log`), 'a', 0o600);
   const [first, ...rest] = [...prefix, program, ...args];
