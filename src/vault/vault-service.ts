@@ -309,7 +309,11 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
             diskId,
           ),
         verifyItem: async (item, onProgress, signal) =>
-          verifyItem({ item, itemKey: await keyOf(item), store, replica, archive }, onProgress, signal),
+          verifyItem(
+            { item, itemKey: await keyOf(item), store, replica, archive, clock },
+            onProgress,
+            signal,
+          ),
       }),
     ],
     clock,
@@ -341,7 +345,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     jobs: adminJobs,
     verifyItem: async (item, report) => {
       const result = await verifyItem(
-        { item, itemKey: await keyOf(item), store, replica, archive },
+        { item, itemKey: await keyOf(item), store, replica, archive, clock },
         ({ doneBytes, totalBytes }) =>
           report(`${item.name}: reading back`, doneBytes / Math.max(totalBytes, 1)),
       );

@@ -105,7 +105,8 @@ async function house(sizes: readonly number[]) {
     return wrong;
   };
   const objectPath = (key: string) => join(cacheFolder, `${key}=`);
-  const verify = () => verifyItem({ item, itemKey: writer.itemKey, store, replica, archive }, () => {});
+  const verify = () =>
+    verifyItem({ item, itemKey: writer.itemKey, store, replica, archive, clock: systemClock }, () => {});
   return { cache, replica, archive, store, writer, item, open, drain, wrongPoints, objectPath, verify };
 }
 
