@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `leeward`: the command line. Talks to a vault over its admin socket; prints one error chain and ends. */
+/** `leeward`: the command line. Drives a vault through its API; prints one error chain and ends. */
 import { basename, relative } from 'node:path';
 import { commands } from '../cli/commands.ts';
 import { setCalledAs } from '../cli/output.ts';
@@ -8,7 +8,10 @@ import { renderError } from '../platform/errors.ts';
 import { runInherited } from '../platform/exec.ts';
 
 const script = process.argv[1]!;
-if (basename(script) !== 'leeward') setCalledAs(`node ${relative(process.cwd(), script)}`);
+// Whoever wraps it (a script that enters a network namespace, say) says how it is called.
+const wrapper = process.env.LEEWARD_COMMAND;
+if (wrapper !== undefined && wrapper !== '') setCalledAs(wrapper);
+else if (basename(script) !== 'leeward') setCalledAs(`node ${relative(process.cwd(), script)}`);
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 

@@ -98,9 +98,11 @@ export function currentTask(job: JobView): string | undefined {
     return undefined;
   };
   const task = find(job.properties.tasks ?? []);
-  return task === undefined
-    ? undefined
-    : (task.stateDescription ?? task.friendlyName ?? task.name ?? undefined);
+  const title = task?.friendlyName ?? task?.name ?? undefined;
+  // A state by itself says nothing that is not seen.
+  return task?.stateDescription && task.stateDescription !== task.state
+    ? `${title ?? ''}: ${task.stateDescription}`
+    : title;
 }
 
 function taskLines(task: TaskView, depth: number, now: number): string[] {

@@ -57,16 +57,18 @@ let shownLast = '';
 
 /**
  * One line that is written over on a terminal; where there is none, a line whenever the text changes and for each tenth of
- * the way, so that a log stays readable.
+ * the way, so that a log stays readable. `detail` changes all the time, so it asks for no line of its own.
  */
-export function showProgress(text: string, fraction: number | undefined): void {
+export function showProgress(text: string, fraction: number | undefined, detail = ''): void {
   const { isTTY } = process.stderr;
   const percent = fraction === undefined ? undefined : Math.round(fraction * 100);
   const step = percent === undefined || isTTY ? percent : percent - (percent % 10);
   const shown = step === undefined ? text : `${text} ${step} %`;
-  if (shown === shownLast) return;
-  shownLast = shown;
-  process.stderr.write(isTTY ? `\r\x1b[K${shown}` : `${shown}\n`);
+  const line = detail === '' ? shown : `${shown}, ${detail}`;
+  const compared = isTTY ? line : shown;
+  if (compared === shownLast) return;
+  shownLast = compared;
+  process.stderr.write(isTTY ? `\r\x1b[K${line}` : `${line}\n`);
 }
 
 export function endProgress(): void {

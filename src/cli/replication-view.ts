@@ -37,19 +37,51 @@ export async function detailsOf(
   return { ...body, properties: ReplicationDetails.parse(body.properties) };
 }
 
-/** For one line of progress: what is going on, and how much of it is done. */
-export function progressOf(name: string, details: ReplicationDetails): [string, number | undefined] {
-  const { progress } = details;
-  if (progress.length === 0) return [`${name}: ${stateOf(details)}`, undefined];
-  const etaSeconds = Math.max(0, ...progress.map((one) => one.etaSeconds ?? 0));
-  const sentBytes = progress.reduce((sum, one) => sum + one.sentBytes, 0);
-  const totalBytes = progress.reduce((sum, one) => sum + one.totalBytes, 0);
-  const doneBytes = progress.reduce((sum, one) => sum + one.doneBytes, 0);
+export interface ComparisonFigures {
+  readonly totalBytes: number;
+  readonly doneBytes: number;
+  readonly sentBytes: number;
+  readonly etaSeconds: number;
+}
+
+/**
+ * Comparisons of all disks together, as long as somebody watches. A disk that is in sync has none any more; what was said of
+ * it last still counts, so that what is done never becomes less.
+ */
+export class Comparisons {
+  readonly #disks = new Map<string, ResyncProgress>();
+
+  /** Undefined: none has begun. */
+  update({ progress }: ReplicationDetails): ComparisonFigures | undefined {
+    for (const [diskId, one] of this.#disks)
+      if (!progress.some((other) => other.diskId === diskId))
+        this.#disks.set(diskId, { ...one, doneBytes: one.totalBytes, etaSeconds: 0 });
+    for (const one of progress) this.#disks.set(one.diskId, one);
+    const all = [...this.#disks.values()];
+    const sum = (key: 'totalBytes' | 'doneBytes' | 'sentBytes') =>
+      all.reduce((total, one) => total + one[key], 0);
+    if (all.length === 0) return undefined;
+    return {
+      totalBytes: sum('totalBytes'),
+      doneBytes: sum('doneBytes'),
+      sentBytes: sum('sentBytes'),
+      etaSeconds: Math.max(...all.map((one) => one.etaSeconds ?? 0)),
+    };
+  }
+}
+
+/** For one line of progress (`showProgress`): what is going on, how much of it is done, and figures that change all the time. */
+export function progressOf(
+  name: string,
+  details: ReplicationDetails,
+  figures: ComparisonFigures | undefined,
+): [text: string, fraction: number | undefined, detail?: string] {
+  if (figures === undefined) return [`${name}: ${stateOf(details)}`, undefined];
+  const { totalBytes, doneBytes, sentBytes, etaSeconds } = figures;
+  const sent = `${bytes(sentBytes)} of ${bytes(totalBytes)} sent`;
+  if (doneBytes >= totalBytes) return [`${name}: all is compared; waiting for the recovery point`, undefined];
   const eta = etaSeconds > 0 ? `, about ${duration(etaSeconds)} to go` : '';
-  return [
-    `${name}: ${stateOf(details)}, ${bytes(sentBytes)} sent${eta},`,
-    totalBytes === 0 ? undefined : doneBytes / totalBytes,
-  ];
+  return [`${name}: ${stateOf(details)}`, doneBytes / totalBytes, `${sent}${eta}`];
 }
 
 export function replicationText(name: string, details: ReplicationDetails): string {

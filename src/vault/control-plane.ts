@@ -132,7 +132,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
   await makeOwner();
 
   // ── listener ───────────────────────────────────────────────────────────────────────────────────────────────────────
-  const nouns = { database, resources, jobs, clock, random, usedBytes: parts.usedBytes };
+  const nouns = { database, resources, jobs, clock, random, files, usedBytes: parts.usedBytes };
   const vaultParts = {
     resources,
     subscriptionId,

@@ -49,12 +49,20 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
     state === 'Suspended'
       ? `leeward job resume ${jobId} --comments '…', or: leeward job cancel ${jobId}`
       : isEnded(job)
-        ? undefined
+        ? nextAfter(job)
         : `leeward job watch ${jobId}`,
   );
   process.exitCode = exitCodes[state] ?? 0;
   return job;
 }
+
+/** A machine that was made to be looked at. */
+const nextAfter = ({ properties }: JobView): string | undefined =>
+  properties.scenarioName === 'TestFailover' &&
+  properties.state === 'Succeeded' &&
+  properties.targetInstanceType === 'ProtectionEntity'
+    ? `leeward protected-item rehearsals ${properties.targetObjectName}`
+    : undefined;
 
 export function addJob(program: Command, context: NounContext): void {
   const command = noun(program, 'job', 'what the vault does and has done');

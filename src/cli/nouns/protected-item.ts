@@ -2,13 +2,14 @@
  * `leeward protected-item`: enable replication, watch it, rehearse and carry out failovers. The verbs are the reference's
  * operations on `replicationProtectedItems`; each starts a job, which `--wait` follows as a tree.
  */
+import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { pause } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { Api, Resource } from '../api.ts';
-import { bytes, duration, endProgress, print, printNext, showProgress } from '../output.ts';
-import { detailsOf, progressOf, replicationText } from '../replication-view.ts';
+import { bytes, duration, endProgress, print, showProgress } from '../output.ts';
+import { Comparisons, detailsOf, progressOf, replicationText } from '../replication-view.ts';
 import {
   at,
   choose,
@@ -228,29 +229,39 @@ export function addProtectedItem(program: Command, context: NounContext): void {
       const api = await context.api();
       const { clock, signal } = context;
       const deadline = clock.monotonic() + options.timeout * 1000;
+      const comparisons = new Comparisons();
       for (let item = await find(api, wish); ; item = (await api.plain('GET', item.id!)).body) {
-        const points = await api.all(
+        const [point] = await api.all(
           'recoveryPoints.listByReplicationProtectedItems',
           api.parametersOf(item, 'recoveryPoints.listByReplicationProtectedItems'),
           {},
           1,
         );
-        if (points[0] !== undefined) {
+        const { properties: details } = await detailsOf(api, item);
+        const figures = comparisons.update(details);
+        if (point !== undefined) {
           endProgress();
-          const rpo = rpoOf(item);
-          console.log(
-            `recovery point ${at(points[0], 'recoveryPointTime')} ${at(points[0], 'recoveryPointType')}${rpo === undefined ? '' : ` (RPO ${duration(rpo)})`}`,
+          const { rpoSeconds } = details;
+          const rpo = rpoSeconds === undefined ? '' : ` (RPO ${duration(rpoSeconds)})`;
+          const sent =
+            figures === undefined
+              ? ''
+              : `\n${bytes(figures.totalBytes)} compared, ${bytes(figures.sentBytes)} of it sent`;
+          print(
+            context.output(),
+            { recoveryPoint: point, rpoSeconds, ...figures },
+            () =>
+              `recovery point ${at(point, 'recoveryPointTime')} ${at(point, 'recoveryPointType')}${rpo}${sent}`,
+            `leeward protected-item test-failover ${item.name} --wait`,
           );
-          printNext(`leeward protected-item test-failover ${item.name} --wait`);
           return;
         }
-        const { properties: details } = await detailsOf(api, item);
         if (details.blocked) {
           endProgress();
           const { code, summary, possibleCauses, recommendedAction } = details.blocked;
           throw new LeewardError({ code, summary, possibleCauses, recommendedAction });
         }
-        showProgress(...progressOf(item.name!, details));
+        showProgress(...progressOf(item.name!, details, figures));
         if (signal.aborted) return endProgress();
         if (clock.monotonic() > deadline)
           throw new LeewardError({
@@ -342,6 +353,43 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           : `leeward protected-item test-failover ${item.name} --wait`,
       );
     });
+  command
+    .command('screenshot')
+    .description('the screen of a rehearsal’s machine when it had answered, as PNG')
+    .argument('<item>', 'name or id')
+    .requiredOption('--out <file>', 'where to write it')
+    .option('--rehearsal <id>', 'of which one; default: the newest that has one')
+    .action(async (wish: string, options: { out: string; rehearsal?: string }) => {
+      const api = await context.api();
+      const item = await find(api, wish);
+      const rows = await api.all('testFailovers.list', api.parametersOf(item, 'testFailovers.list'));
+      const shown = rows.filter((row) => valueAt(row, 'screenshot') !== undefined);
+      const rehearsal =
+        options.rehearsal === undefined ? shown[0] : choose(shown, options.rehearsal, 'rehearsal');
+      if (rehearsal === undefined)
+        throw new LeewardError({
+          code: 'NoScreenshot',
+          summary: `no rehearsal of ${item.name} has shown its screen`,
+          possibleCauses: 'It was never rehearsed, or its machine has not answered yet.',
+          recommendedAction: `Run \`leeward protected-item rehearsals ${item.name}\` to see how they are.`,
+        });
+      const { body } = await api.on(rehearsal, 'testFailovers.getScreenshot');
+      const content = Buffer.from(String(valueAt(body, 'content')), 'base64');
+      await writeFile(options.out, content).catch((cause: unknown) => {
+        throw new LeewardError({
+          code: 'FileNotWritten',
+          summary: `the screen could not be written to ${options.out}`,
+          possibleCauses: 'Its folder is not there, or it is not yours to write.',
+          recommendedAction: 'Name another file.',
+          cause,
+        });
+      });
+      print(
+        context.output(),
+        { rehearsal: rehearsal.name, file: options.out, bytes: content.byteLength },
+        () => `the screen of the rehearsal of ${at(rehearsal, 'startedAt')} is in ${options.out}`,
+      );
+    });
   operation(
     'cleanup',
     'end a test failover and remove everything it made',
@@ -373,15 +421,17 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     'planned-failover',
     'shut the source down, replicate the rest and move: nothing is lost',
     'replicationProtectedItems.plannedFailover',
-    (item) => ({
+    (item, options: MachineOptions) => ({
       properties: {
         failoverDirection: 'PrimaryToRecovery',
         providerSpecificDetails: {
           instanceType: valueAt(item, 'providerSpecificDetails.instanceType'),
           recoveryPointType: 'CrashConsistent',
+          ...machineWish(options),
         },
       },
     }),
+    machineOptions,
   );
   operation(
     'commit',

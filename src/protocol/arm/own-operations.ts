@@ -68,6 +68,7 @@ export const ownOperations: readonly Operation[] = [
   own('replicationDetails.get', 'GET', `${item}/replicationDetails`),
   own('recoveryPointDetails.list', 'GET', `${item}/recoveryPointDetails`, { paged: true }),
   own('testFailovers.list', 'GET', `${item}/testFailovers`, { paged: true }),
+  own('testFailovers.getScreenshot', 'GET', `${item}/testFailovers/{testFailoverName}/screenshot`),
   own('registrationKeys.create', 'POST', registrationKeys, { statuses: [201] }),
   own('registrationKeys.list', 'GET', registrationKeys, { paged: true }),
   own('registrationKeys.delete', 'DELETE', `${registrationKeys}/{registrationKeyName}`, { statuses: [204] }),

@@ -4,6 +4,7 @@
  * our own, so that the reference's answers stay what their models say.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
+import { readWhole } from '../../platform/files.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import { errors as vaultErrors } from '../errors.ts';
 import * as dataPlane from '../store/items.ts';
@@ -11,7 +12,8 @@ import * as points from '../store/points.ts';
 import * as states from '../store/states.ts';
 import { testFailoverRecords } from '../store/test-failovers.ts';
 import { ItemReader } from './item-reader.ts';
-import { type NounParts, resourceView, startJob, targetOf } from './noun.ts';
+import { screenshotAnswerBytesMax } from './limits.ts';
+import { type NounParts, notFound, resourceView, startJob, targetOf } from './noun.ts';
 import type { Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
 
@@ -93,6 +95,24 @@ export function itemDetails(parts: NounParts): Handlers {
         page: found.map(({ failoverId, itemId: _, ...record }) =>
           resourceView(childId(item.id, 'testFailovers', failoverId), record),
         ),
+      };
+    },
+    'testFailovers.getScreenshot': async (request) => {
+      const item = await reader.item(request);
+      const failoverId = request.parameters.testFailoverName!.toLowerCase();
+      const id = childId(item.id, 'testFailovers', failoverId);
+      const record = await rehearsals.byId(failoverId);
+      if (record === undefined || record.itemId !== item.itemId) throw notFound(id);
+      const image =
+        record.screenshot === undefined || parts.files === undefined
+          ? undefined
+          : await readWhole(parts.files, record.screenshot, screenshotAnswerBytesMax);
+      if (image === undefined) throw notFound(`${id}/screenshot/default`);
+      return {
+        body: resourceView(`${id}/screenshot/default`, {
+          contentType: 'image/png',
+          content: image.toString('base64'),
+        }),
       };
     },
   };

@@ -27,3 +27,5 @@ export const armRequestMilliseconds = 60_000;
 export const armNameMax = 300;
 /** Seconds between two looks of a client at a long-running operation: the vault is near and its database is its own. */
 export const retryAfterSeconds = 1;
+/** A test failover's screen as PNG: text is some 20 KiB, a photograph on 1920 × 1080 some 4 MiB; base64 adds a third. */
+export const screenshotAnswerBytesMax = 16 << 20;

@@ -8,6 +8,7 @@
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
+import type { Files } from '../../platform/files.ts';
 import type { Database } from '../../platform/mysql.ts';
 import type { Random } from '../../platform/random.ts';
 import { resourceType } from '../../protocol/arm/resource-id.ts';
@@ -25,6 +26,8 @@ export interface NounParts {
   readonly clock: Clock;
   readonly random: Random;
   /** Of the replica store, by an item. */
+  /** What rehearsals have kept as proof is in files. */
+  readonly files?: Files;
   readonly usedBytes?: (itemId: ProtectedItemId) => Promise<number>;
 }
 

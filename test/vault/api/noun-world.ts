@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { ProtectedDiskId, ProtectedItemId } from '../../../src/model/ids.ts';
 import type { ItemOperation } from '../../../src/model/protection-state.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
+import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { Metrics } from '../../../src/platform/metrics.ts';
 import type { Database } from '../../../src/platform/mysql.ts';
@@ -75,7 +76,7 @@ export async function startNounWorld(clock: Clock = systemClock): Promise<NounWo
     pollMilliseconds: 50,
   });
   const running = engine.run(stopping.signal);
-  const parts = { database, resources, jobs: engine, clock, random: systemRandom };
+  const parts = { database, resources, jobs: engine, clock, random: systemRandom, files: systemFiles };
   const arm = await startArmWorld({
     resources,
     withoutRefusals: true,

@@ -1,6 +1,11 @@
-import anyTest from 'ava';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest, { type ExecutionContext } from 'ava';
+import { ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId } from '../../../src/protocol/arm/resource-id.ts';
+import { testFailoverRecords } from '../../../src/vault/store/test-failovers.ts';
 import { hasMariadb } from '../../support/private-mariadb.ts';
 import { addPoint, aMachine, at, itemIdOf, type NounWorld, startNounWorld, vaultId } from './noun-world.ts';
 
@@ -370,6 +375,7 @@ test('a machine is protected, watched, tested, failed over and committed through
   t.is(input.point, old);
   t.deepEqual(input.machine, { cpuCount: 2, memoryMebibytes: 4096 });
   t.deepEqual(input.network, { mode: 'isolated' });
+  await screenIsGiven(t, made.id!, itemId, job.name!);
   t.is(
     await code(
       items.beginTestFailoverAndWait(
@@ -699,3 +705,50 @@ test('what a site does not have is an empty page or 404, and what is not done is
 test('every answer fits its model', (t) => {
   t.deepEqual(world.arm.misfits, []);
 });
+
+/** The evidence of a rehearsal: listed with its item, its screen as long as there is one. */
+async function screenIsGiven(
+  t: ExecutionContext,
+  id: string,
+  itemId: string,
+  failoverId: string,
+): Promise<void> {
+  const { arm, database } = world;
+  const path = `${id}/testFailovers/${failoverId}`;
+  t.is((await arm.request('GET', `${path}/screenshot`)).status, 404, 'no such rehearsal');
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-proof-'));
+  try {
+    const screenshot = join(folder, 'screen.png');
+    const record = {
+      failoverId,
+      itemId: ProtectedItemId.parse(itemId),
+      itemName: 'db',
+      pointId: RecoveryPointId.parse(systemRandom.uuid()),
+      pointTakenAt: '2026-11-21T12:00:00.000Z',
+      machineName: 'leeward-test-db',
+      networkName: 'leeward-test',
+      state: 'running' as const,
+      step: 'Prove',
+      startedAt: '2026-11-21T12:01:00.000Z',
+      powerOnSeconds: 1.5,
+    };
+    await testFailoverRecords(database).save(record);
+    t.is((await arm.request('GET', `${path}/screenshot`)).status, 404, 'no screen yet');
+    await writeFile(screenshot, 'a picture');
+    await testFailoverRecords(database).save({ ...record, screenshot });
+    const [listed] = (await arm.request('GET', `${id}/testFailovers`)).body.value;
+    t.is(listed.properties.powerOnSeconds, 1.5);
+    const { body } = await arm.request('GET', `${path.toUpperCase()}/screenshot`);
+    t.is(body.properties.contentType, 'image/png');
+    t.is(Buffer.from(body.properties.content, 'base64').toString(), 'a picture');
+    // Somebody else's.
+    await testFailoverRecords(database).save({
+      ...record,
+      itemId: ProtectedItemId.parse(systemRandom.uuid()),
+      screenshot,
+    });
+    t.is((await arm.request('GET', `${path}/screenshot`)).status, 404, "another item's");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
