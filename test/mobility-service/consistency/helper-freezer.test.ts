@@ -131,7 +131,7 @@ for (const signal of ['SIGKILL', 'SIGSTOP', 'SIGTERM'] as const) {
 test('the guard thaws when the helper is killed, and the moment is thrown away', async (t) => {
   const { mounted, mount } = await fileSystem(t, 'ext4');
   await using session = await freezer(t, [mount]).prepare();
-  const [helper] = await helperProcesses();
+  const [helper] = await bothProcesses();
   await session.freeze(2000);
   process.kill(helper!, 'SIGKILL');
   t.is(await startWriter(t, mounted).exitCode, 0);
@@ -141,7 +141,7 @@ test('the guard thaws when the helper is killed, and the moment is thrown away',
 test('the guard thaws when the helper is stopped over its deadline, and the moment is thrown away', async (t) => {
   const { mounted, mount } = await fileSystem(t, 'ext4');
   await using session = await freezer(t, [mount]).prepare();
-  const [helper] = await helperProcesses();
+  const [helper] = await bothProcesses();
   await session.freeze(200);
   process.kill(helper!, 'SIGSTOP');
   try {
@@ -155,7 +155,7 @@ test('the guard thaws when the helper is stopped over its deadline, and the mome
 test('the helper thaws when its guard is killed, and the moment is thrown away', async (t) => {
   const { mounted, mount } = await fileSystem(t, 'ext4');
   await using session = await freezer(t, [mount]).prepare();
-  const [, guard] = await helperProcesses();
+  const [, guard] = await bothProcesses();
   await session.freeze(2000);
   process.kill(guard!, 'SIGKILL');
   t.is(await startWriter(t, mounted).exitCode, 0);
@@ -166,7 +166,7 @@ test('what helper and guard left frozen when both were killed is let go through 
   const { mounted, mount } = await fileSystem(t, 'ext4');
   const notePath = join(await folder(t), 'note');
   const session = await freezer(t, [mount], notePath).prepare();
-  const [helper, guard] = await helperProcesses();
+  const [helper, guard] = await bothProcesses();
   await session.freeze(2000);
   process.kill(guard!, 'SIGSTOP');
   process.kill(helper!, 'SIGKILL');
@@ -368,6 +368,19 @@ function startWriter(t: ExecutionContext, at: Pick<MountedFileSystem, 'mountPoin
 }
 
 /** Our helper, which is this process's child, and its guard, which is the helper's. */
+/** A guard that was just made has its name a moment later. */
+async function bothProcesses(): Promise<number[]> {
+  return until(
+    systemClock,
+    limitMilliseconds,
+    async () => {
+      const found = await helperProcesses();
+      return found.length === 2 ? found : undefined;
+    },
+    () => new Error('helper and guard are not both there'),
+  );
+}
+
 async function helperProcesses(): Promise<number[]> {
   const found: number[] = [];
   for (let parent = process.pid; ; ) {
