@@ -2,7 +2,8 @@
  * Goal: with two vault processes over one database, of which one is killed again and again, no job is lost and none is done
  * by two at once.
  * Method: real processes, real MariaDB, SIGKILL. Whatever a step does is appended to a ledger; a step may stand there twice
- * only if whoever did it first was killed.
+ * only if whoever did it first was killed, and the second time only behind that moment: one that two do at once is found even
+ * when one of them is killed later.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -46,7 +47,9 @@ test('two vault processes, one of them killed again and again, lose no job and d
     return child;
   };
   const vaults = [await start(), await start()];
-  const killed = new Set<number>();
+  /** How long the ledger was when each was killed. */
+  const killedAt = new Map<number, number>();
+  const ledgerLength = async () => Number((await database.rows('SELECT COUNT(*) AS n FROM ledger'))[0]!.n);
   // Starts jobs, and never runs: a front door without an engine.
   const door = loadEngine(database, 0);
   const started: string[] = [];
@@ -61,18 +64,18 @@ test('two vault processes, one of them killed again and again, lose no job and d
           requestedBy: 'test',
         }),
       );
-    const seen = Number((await database.rows('SELECT COUNT(*) AS n FROM ledger'))[0]!.n);
+    const seen = await ledgerLength();
     // In the midst of work: something was done since the round began.
     await until(
       systemClock,
       limitMilliseconds,
-      async () =>
-        Number((await database.rows('SELECT COUNT(*) AS n FROM ledger'))[0]!.n) > seen + 3 ? true : undefined,
+      async () => ((await ledgerLength()) > seen + 3 ? true : undefined),
       () => new Error('nothing is done'),
       5,
     );
     const victim = vaults[round % 2]!;
-    killed.add(victim.pid!);
+    const [last] = await database.rows('SELECT MAX(place) AS place FROM ledger');
+    killedAt.set(victim.pid!, Number(last!.place));
     victim.kill('SIGKILL');
     await once(victim, 'exit');
     processes.delete(victim);
@@ -102,23 +105,36 @@ test('two vault processes, one of them killed again and again, lose no job and d
       ['first', 'children', 'pause', 'last'].flatMap((step) => [`Started ${step}`, `Succeeded ${step}`]),
     );
   }
-  const ledger = await database.rows('SELECT job_id, step, edge, process_id FROM ledger ORDER BY place');
-  const runs = new Map<string, { readonly processId: number; readonly edge: string }[]>();
-  for (const row of ledger) {
-    const key = `${row.job_id} ${row.step}`;
-    runs.set(key, [...(runs.get(key) ?? []), { processId: Number(row.process_id), edge: String(row.edge) }]);
+  const ledger = await database.rows(
+    'SELECT place, job_id, step, edge, process_id FROM ledger ORDER BY place',
+  );
+  interface Entry {
+    readonly place: number;
+    readonly processId: number;
+    readonly edge: string;
+  }
+  const runs = new Map<string, Entry[]>();
+  for (const { place, job_id, step, edge, process_id } of ledger) {
+    const key = `${job_id} ${step}`;
+    const entry = { place: Number(place), processId: Number(process_id), edge: String(edge) };
+    runs.set(key, [...(runs.get(key) ?? []), entry]);
   }
   t.is(runs.size, jobs.length * 2);
   let repeated = 0;
   for (const [key, entries] of runs) {
     const begins = entries.filter(({ edge }) => edge === 'begin');
-    // All but the last were broken off by a kill; the last one came through.
-    for (const { processId } of begins.slice(0, -1))
-      t.true(killed.has(processId), `${key}: ${JSON.stringify(entries)}`);
+    // All but the last were broken off by a kill, before the next one began; the last one came through.
+    for (const [index, { processId }] of begins.slice(0, -1).entries())
+      t.true(
+        (killedAt.get(processId) ?? Number.POSITIVE_INFINITY) < begins[index + 1]!.place,
+        `${key}: ${JSON.stringify(entries)}`,
+      );
+    // What one has done, the next one does again only if it died before it could say so.
+    t.true(entries.filter(({ edge }) => edge === 'end').length <= begins.length, key);
     t.is(entries.at(-1)?.edge, 'end', key);
     repeated += begins.length - 1;
   }
-  t.log(`${jobs.length} jobs, ${kills} kills, ${repeated} steps taken up again`);
+  t.log(`${jobs.length} jobs, ${kills} kills, ${ledger.length} effects, ${repeated} steps taken up again`);
   t.true(repeated > 0, 'the kills hit nothing');
   for (const child of vaults) {
     child.kill('SIGTERM');
