@@ -26,11 +26,23 @@ export class Metrics {
     };
   }
 
-  gauge(name: string, help: string): { set(value: number, labels?: Labels): void } {
+  /** `replace`: these are all there are; what is not among them is gone. */
+  gauge(
+    name: string,
+    help: string,
+  ): {
+    set(value: number, labels?: Labels): void;
+    replace(series: Iterable<readonly [Labels, number]>): void;
+  } {
     const family = this.#family(name, 'gauge', help);
+    const set = (value: number, labels?: Labels) => {
+      this.#at(family, labels).value = value;
+    };
     return {
-      set: (value, labels) => {
-        this.#at(family, labels).value = value;
+      set,
+      replace: (series) => {
+        family.series.clear();
+        for (const [labels, value] of series) set(value, labels);
       },
     };
   }

@@ -524,6 +524,48 @@ export function addProtectedItem(program: Command, context: NounContext): void {
         if (jobId !== undefined) await context.follow(jobId, { wait: options.wait === true });
       });
 
+  command
+    .command('history')
+    .description('RPO and churn over time')
+    .argument('<item>', 'name or id')
+    .option(
+      '--hours <count>',
+      'how far back; rows are of five minutes for a day, then of an hour',
+      Number,
+      24,
+    )
+    .action(async (wish: string, options: { hours: number }) => {
+      const api = await context.api();
+      const item = await find(api, wish);
+      const from = context.clock.now() - options.hours * 3600_000;
+      const rows = await api.all(
+        'replicationHistory.list',
+        api.parametersOf(item, 'replicationHistory.list'),
+        {
+          startTime: new Date(from).toISOString(),
+        },
+      );
+      printList(
+        context,
+        rows,
+        [
+          column('FROM', 'startTime'),
+          { heading: 'FOR', value: (row) => duration(Number(valueAt(row, 'seconds'))) },
+          {
+            heading: 'RPO',
+            value: (row) => {
+              const seconds = valueAt(row, 'rpoSeconds');
+              return typeof seconds === 'number' ? duration(seconds) : '-';
+            },
+          },
+          { heading: 'CHANGED', value: (row) => bytes(Number(valueAt(row, 'changedBytes') ?? 0)) },
+          column('POINTS', 'points'),
+        ],
+        'nothing is known of that time',
+        `leeward protected-item show ${item.name}`,
+      );
+    });
+
   const point = noun(program, 'recovery-point', 'moments that a machine can be started from');
   point
     .command('list')

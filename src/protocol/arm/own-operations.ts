@@ -67,6 +67,10 @@ export const ownOperations: readonly Operation[] = [
   }),
   own('replicationDetails.get', 'GET', `${item}/replicationDetails`),
   own('recoveryPointDetails.list', 'GET', `${item}/recoveryPointDetails`, { paged: true }),
+  own('replicationHistory.list', 'GET', `${item}/replicationHistory`, {
+    paged: true,
+    query: ['startTime', 'endTime'],
+  }),
   own('testFailovers.list', 'GET', `${item}/testFailovers`, { paged: true }),
   own('testFailovers.getScreenshot', 'GET', `${item}/testFailovers/{testFailoverName}/screenshot`),
   own('registrationKeys.create', 'POST', registrationKeys, { statuses: [201] }),

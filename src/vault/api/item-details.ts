@@ -1,17 +1,19 @@
 /**
  * What this product knows of a protected item and the reference has no field for: each disk with its state and how far its
- * comparison is, how a recovery point was taken, the rehearsals there were; and the order to read everything back. Operations of
+ * comparison is, how a recovery point was taken, its RPO and churn over time, the rehearsals there were; and the order to read everything back. Operations of
  * our own, so that the reference's answers stay what their models say.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
 import { readWhole } from '../../platform/files.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import { errors as vaultErrors } from '../errors.ts';
+import * as history from '../store/item-history.ts';
 import * as dataPlane from '../store/items.ts';
 import * as points from '../store/points.ts';
 import * as states from '../store/states.ts';
 import { testFailoverRecords } from '../store/test-failovers.ts';
 import { ItemReader } from './item-reader.ts';
+import { moment } from './job-query.ts';
 import { screenshotAnswerBytesMax } from './limits.ts';
 import { type NounParts, notFound, resourceView, startJob, targetOf } from './noun.ts';
 import type { Handlers } from './operation.ts';
@@ -88,6 +90,28 @@ export function itemDetails(parts: NounParts): Handlers {
         next: found.length > limit ? found[limit - 1]!.takenAt : undefined,
       };
     },
+    'replicationHistory.list': async (request) => {
+      const item = await reader.item(request);
+      if (item.itemId === undefined) return { page: [] };
+      const { limit, after } = pageOf(request);
+      const wish = (name: string) => moment(request.query.get(name) ?? undefined, name, name);
+      const to = wish('endTime') ?? new Date(clock.now()).toISOString();
+      const from = wish('startTime') ?? new Date(Date.parse(to) - historyMilliseconds).toISOString();
+      const found = await history.list(database, item.itemId, {
+        from: after ?? from,
+        to,
+        limit: limit + 1,
+      });
+      return {
+        page: found.slice(0, limit).map(({ at, ...sample }) =>
+          resourceView(childId(item.id, 'replicationHistory', at), {
+            startTime: at,
+            ...sample,
+          }),
+        ),
+        next: found[limit]?.at,
+      };
+    },
     'testFailovers.list': async (request) => {
       const item = await reader.item(request);
       const found = item.itemId === undefined ? [] : await rehearsals.allOfItem(item.itemId, rehearsalsMax);
@@ -118,5 +142,7 @@ export function itemDetails(parts: NounParts): Handlers {
   };
 }
 
+/** What is shown of the history when nobody says from when. */
+const historyMilliseconds = 24 * 3600_000;
 /** The newest; a monthly rehearsal takes sixteen years to get there. */
 const rehearsalsMax = 200;

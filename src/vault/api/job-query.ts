@@ -57,10 +57,10 @@ export function jobFilter(
 }
 
 /** As ISO 8601 in UTC; clients write moments in several ways. */
-export function moment(text: string | undefined, field: string): string | undefined {
+export function moment(text: string | undefined, field: string, parameter = '$filter'): string | undefined {
   if (text === undefined) return undefined;
   const milliseconds = Date.parse(text);
   if (Number.isNaN(milliseconds))
-    throw errors.InvalidQueryParameter('$filter', `${field} is no moment: ${text}`);
+    throw errors.InvalidQueryParameter(parameter, `${field} is no moment: ${text}`);
   return new Date(milliseconds).toISOString();
 }

@@ -59,6 +59,8 @@ export interface ItemFacts {
     | undefined;
   /** Undefined: its site does not report machines. */
   readonly machineHeartbeatAt: number | undefined;
+  /** What the site says of its machines it said then: a site that is silent says nothing about them. */
+  readonly siteReportedAt?: number | undefined;
   /** Undefined where the item runs at the recovery site: nothing is replicated then. */
   readonly isReplicating: boolean;
   readonly lastTestFailoverAt: number | undefined;
@@ -67,6 +69,8 @@ export interface ItemFacts {
 export interface ProcessServerFacts {
   readonly name: string;
   readonly lastHeartbeatAt: number;
+  /** As with machines. */
+  readonly siteReportedAt?: number | undefined;
   readonly cpuPercent: number;
   readonly memoryUsedPercent: number;
   readonly spoolFreePercent: number;
@@ -167,12 +171,12 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
       context: { disks: resyncing.length },
       sustainSeconds: 0,
     });
-  if (facts.machineHeartbeatAt !== undefined && since(facts.machineHeartbeatAt) > silentSeconds)
+  if (isSilent(facts.machineHeartbeatAt, facts.siteReportedAt, now))
     found.push({
       code: 'MobilityServiceSilent',
       category: 'Replication',
       severity: 'Critical',
-      summary: `the mobility service on ${facts.name} has not been heard of for ${inWords(since(facts.machineHeartbeatAt))}`,
+      summary: `the mobility service on ${facts.name} has not been heard of for ${inWords(since(facts.machineHeartbeatAt!))}`,
       possibleCauses:
         'The machine is off, the service is stopped, or it cannot reach the configuration server.',
       recommendedAction: 'Start the machine or its service: `systemctl status leeward-mobility-service`.',
@@ -196,10 +200,19 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
   return found;
 }
 
+/**
+ * Whether something at a site was silent for too long when the site spoke last. A site whose configuration server is away is
+ * one condition, not one of each of its machines besides: they may be well, and replicate without it.
+ */
+function isSilent(heartbeatAt: number | undefined, siteReportedAt: number | undefined, now: number): boolean {
+  const spokenAt = Math.min(siteReportedAt ?? now, now);
+  return heartbeatAt !== undefined && (spokenAt - heartbeatAt) / 1000 > silentSeconds;
+}
+
 export function processServerConditions(facts: ProcessServerFacts, now: number): HealthCondition[] {
   const found: HealthCondition[] = [];
   const silence = (now - facts.lastHeartbeatAt) / 1000;
-  if (silence > silentSeconds) {
+  if (isSilent(facts.lastHeartbeatAt, facts.siteReportedAt, now)) {
     found.push({
       code: 'ProcessServerSilent',
       category: 'FabricInfrastructure',

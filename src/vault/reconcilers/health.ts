@@ -7,7 +7,7 @@
  */
 import { type Clock, pause } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
-import type { Metrics } from '../../platform/metrics.ts';
+import type { Labels, Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/mysql.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { ReportedProcessServer } from '../../protocol/control/site-link.ts';
@@ -87,7 +87,7 @@ export class HealthReconciler {
       policies.set(policyId.toLowerCase(), known);
       return known;
     };
-    const rpo = metrics.gauge('leeward_item_rpo_seconds', 'age of the newest recovery point');
+    const rpo: (readonly [Labels, number])[] = [];
     let count = 0;
     for (let after = 0; ; ) {
       const page = await facts.items(database, { after, limit: pageMax });
@@ -97,7 +97,10 @@ export class HealthReconciler {
         looked.push([item, itemConditions({ ...item, ...(await timesOf(item.policyId)) }, now)]);
         // The registry is bounded; beyond that many items the vault's own figures and history serve.
         if (item.newestPointAt !== undefined && count < metricItemsMax)
-          rpo.set((now - item.newestPointAt) / 1000, { item: item.name, vault: nameOf(item.vaultId) });
+          rpo.push([
+            { item: item.name, site: item.id.split('/')[10] ?? '', vault: nameOf(item.vaultId) },
+            (now - item.newestPointAt) / 1000,
+          ]);
         count += 1;
       }
       await this.#keep(looked, seen);
@@ -105,6 +108,7 @@ export class HealthReconciler {
       after = page.at(-1)!.key;
     }
     metrics.gauge('leeward_items', 'protected items').set(count);
+    metrics.gauge('leeward_item_rpo_seconds', 'age of the newest recovery point').replace(rpo);
   }
 
   async #vault(vaultId: string, seen: Set<string>): Promise<void> {
@@ -124,7 +128,7 @@ export class HealthReconciler {
       for (const server of await sites.listProcessServers(database, site.siteId))
         looked.push([
           { id: childId(fabricId, 'processServers', server.name), name: server.name, vaultId },
-          processServerConditions(processServerFacts(server), now),
+          processServerConditions({ ...processServerFacts(server), siteReportedAt: facts.lastReportAt }, now),
         ]);
     }
     await this.#keep(looked, seen);

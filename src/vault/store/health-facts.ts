@@ -18,6 +18,10 @@ export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsis
 const moment = (value: unknown) =>
   value === null || value === undefined ? undefined : Date.parse(iso(value));
 
+/** The site that reports an item's machine now: one that registered anew may have left an older row. */
+const reporter = `FROM site_machines m JOIN sites s ON s.site_id = m.site_id AND s.removed_at IS NULL
+        WHERE m.item_id = i.item_id ORDER BY s.last_report_at DESC LIMIT 1`;
+
 /** Items that the API knows and that the data plane has taken up. */
 export async function items(
   session: Session,
@@ -29,8 +33,8 @@ export async function items(
        (SELECT MAX(taken_at) FROM recovery_points p
         WHERE p.item_id = i.item_id AND p.type = 'ApplicationConsistent') AS newest_application_at,
        (SELECT event FROM blocked b WHERE b.item_id = i.item_id) AS blocked,
-       (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') FROM site_machines m
-        WHERE m.item_id = i.item_id LIMIT 1) AS heartbeat_at
+       (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') ${reporter}) AS heartbeat_at,
+       (SELECT s.last_report_at ${reporter}) AS site_reported_at
      FROM item_resources r JOIN protected_items i ON i.item_id = r.item_id
      WHERE r.row_id > ? ORDER BY r.row_id LIMIT ?`,
     [page.after, page.limit],
@@ -71,6 +75,7 @@ export async function items(
               recommendedAction: blocked.recommendedAction,
             },
       machineHeartbeatAt: row.heartbeat_at === null ? undefined : Date.parse(String(row.heartbeat_at)),
+      siteReportedAt: moment(row.site_reported_at),
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };

@@ -38,7 +38,7 @@ export async function sample(session: Session, now: number): Promise<void> {
        WHERE processed_at >= ? AND processed_at < ? GROUP BY item_id
      ) recent ON recent.item_id = item.item_id
      ON DUPLICATE KEY UPDATE
-       rpo_seconds = GREATEST(COALESCE(item_history.rpo_seconds, 0), VALUES(rpo_seconds)),
+       rpo_seconds = GREATEST(COALESCE(item_history.rpo_seconds, 0), COALESCE(VALUES(rpo_seconds), item_history.rpo_seconds)),
        changed_bytes = VALUES(changed_bytes), points = VALUES(points)`,
     [from, fineSeconds, new Date(now), from, to],
   );

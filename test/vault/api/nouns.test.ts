@@ -604,9 +604,30 @@ test('a condition that holds shows at the item, in the vault’s health and as a
   const [raised] = await all(sdk.replicationEvents.list(...at, { filter }));
   t.is(raised!.properties!.severity, 'Critical');
   t.is((await sdk.replicationEvents.get(...at, raised!.name!)).id, raised!.id);
+  const error = late.healthErrors![0]! as Record<string, unknown>;
+  t.deepEqual(
+    Object.entries(error).flatMap(([name, value]) => (value === undefined ? [name] : [])),
+    [],
+    'every field of the reference is said',
+  );
+  t.is(error.entityId, (await item()).id);
   await addPoint(database, itemId, new Date().toISOString());
   await world.lookAtHealth();
   t.is((await item()).properties!.replicationHealth, 'Normal');
+  // And over time: the largest RPO of these minutes stays.
+  const { body } = await world.arm.request('GET', `${(await item()).id}/replicationHistory`);
+  const [sample] = body.value as { properties: Record<string, number | string> }[];
+  t.true(Number(sample!.properties.rpoSeconds) >= 7200);
+  t.is(sample!.properties.seconds, 300);
+  t.true(Number(sample!.properties.points) >= 1);
+  const later = new Date(Date.now() + 3_600_000).toISOString();
+  const none = await world.arm.request('GET', `${(await item()).id}/replicationHistory?startTime=${later}`);
+  t.deepEqual(none.body.value, []);
+  t.is(
+    (await world.arm.request('GET', `${(await item()).id}/replicationHistory?startTime=soon`)).body.error
+      .code,
+    'InvalidQueryParameter',
+  );
   const after = await all(sdk.replicationEvents.list(...at, { filter }));
   t.deepEqual(
     after.map(({ properties }) => properties!.severity),

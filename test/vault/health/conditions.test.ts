@@ -116,6 +116,11 @@ test("a process server's thresholds are the reference's", (t) => {
   t.deepEqual(of({ pendingBytes: 1801, uploadBytesPerSecond: 1 }), ['UploadBacklog Warning 300']);
   t.deepEqual(of({ pendingBytes: 2701, uploadBytesPerSecond: 1 }), ['UploadBacklog Critical 300']);
   t.deepEqual(of({ pendingBytes: 1, uploadBytesPerSecond: 0 }), ['UploadBacklog Critical 300']);
+  // A site that is silent says nothing about it; one that spoke since does.
+  t.deepEqual(of({ lastHeartbeatAt: ago(2000), siteReportedAt: ago(1990) } as never), []);
+  t.deepEqual(of({ lastHeartbeatAt: ago(2000), siteReportedAt: ago(1000) } as never), [
+    'ProcessServerSilent Critical 0',
+  ]);
   // What a silent one said last is old.
   t.deepEqual(of({ lastHeartbeatAt: ago(901), cpuPercent: 99 }), ['ProcessServerSilent Critical 0']);
 });

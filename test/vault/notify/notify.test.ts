@@ -25,7 +25,10 @@ import { Notifier } from '../../../src/vault/reconcilers/notify.ts';
 import * as conditions from '../../../src/vault/store/conditions.ts';
 import * as history from '../../../src/vault/store/item-history.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
+import * as sites from '../../../src/vault/store/sites.ts';
+import * as states from '../../../src/vault/store/states.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
+import { aMachine, aReport } from '../api/noun-world.ts';
 
 const able = await hasMariadb();
 const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
@@ -103,7 +106,7 @@ test('an exceeded RPO is raised once, kept while it holds, and cleared by the ne
   const dataId = await addItem(database, clock, 60);
   await health.pass();
   t.deepEqual(await conditions.raised(database, itemId), []);
-  t.regex(metrics.render(), /leeward_item_rpo_seconds\{item="guest",vault="v"\} 60/);
+  t.regex(metrics.render(), /leeward_item_rpo_seconds\{item="guest",site="f",vault="v"\} 60/);
 
   clock.time += 1000_000;
   await health.pass();
@@ -124,14 +127,98 @@ test('an exceeded RPO is raised once, kept while it holds, and cleared by the ne
 });
 
 test('conditions of an item that is gone end with it', async (t) => {
-  const { database, clock, health } = await world();
+  const { database, clock, health, metrics } = await world();
   await addItem(database, clock, 5000);
   await health.pass();
   t.is((await conditions.raisedInVault(database, vaultId, 10)).length, 1);
+  t.regex(metrics.render(), /leeward_item_rpo_seconds\{item="guest"/);
   await database.change('DELETE FROM item_resources');
   await health.pass();
+  t.notRegex(metrics.render(), /leeward_item_rpo_seconds\{/, 'nor is there a figure that stands still');
   t.is((await conditions.raisedInVault(database, vaultId, 10)).length, 0);
   t.is((await conditions.changesAfter(database, { vaultId, after: 0, limit: 10 })).at(-1)?.kind, 'Cleared');
+});
+
+test('who is silent is named, and a silent site is one condition, not one of each of its machines', async (t) => {
+  const { database, clock, health } = await world();
+  const dataId = await addItem(database, clock, 60);
+  const siteId = systemRandom.uuid();
+  const iso = (time: number) => new Date(time).toISOString();
+  await sites.add(database, {
+    siteId,
+    vaultId: vaultId.toLowerCase(),
+    fabricName: 'f',
+    hostName: 'cs',
+    version: '1',
+    boxPublicKey: Buffer.alloc(32).toString('base64'),
+    registeredAt: iso(clock.now()),
+  });
+  const processServerId = systemRandom.uuid();
+  const report = (machineAt: number, serverAt: number) => {
+    const machine = aMachine('guest', {
+      itemId: dataId as never,
+      mobilityService: { version: '1', lastHeartbeatAt: iso(machineAt) },
+    });
+    const said = aReport(iso(clock.now()), processServerId, [{ ...machine, machineId: dataId as never }]);
+    const [server] = said.processServers;
+    return sites.keepReport(
+      database,
+      siteId,
+      { ...said, processServers: [{ ...server!, lastHeartbeatAt: iso(serverAt) }] },
+      iso(clock.now()),
+    );
+  };
+  const holding = async () => {
+    // New points all the while: what is silent need not stand still.
+    await addPoint(database, dataId, clock.now() - 5000);
+    await health.pass();
+    return (await conditions.raisedInVault(database, vaultId, 10))
+      .map(({ condition, name }) => `${condition.code} ${name}`)
+      .sort();
+  };
+  await report(clock.now(), clock.now());
+  t.deepEqual(await holding(), []);
+  const quietAt = clock.now();
+  clock.time += 1000_000;
+  await report(quietAt, clock.now());
+  t.deepEqual(await holding(), ['MobilityServiceSilent guest']);
+  await report(clock.now(), quietAt);
+  t.deepEqual(await holding(), ['ProcessServerSilent ps1']);
+  await report(clock.now(), clock.now());
+  t.deepEqual(await holding(), []);
+  clock.time += 1000_000;
+  t.deepEqual(await holding(), ['ConfigurationServerSilent f']);
+  await report(clock.now(), clock.now());
+  t.deepEqual(await holding(), []);
+
+  await states.block(database, dataId as never, {
+    chain: 1,
+    event: {
+      code: 'SegmentDamaged',
+      severity: 'critical',
+      summary: 'a segment is damaged',
+      possibleCauses: 'The line.',
+      recommendedAction: 'Compare anew.',
+      raisedAt: iso(clock.now()),
+      context: {},
+    },
+  });
+  t.deepEqual(await holding(), ['SegmentDamaged guest']);
+  await database.change('DELETE FROM blocked');
+  t.deepEqual(await holding(), []);
+  const kinds = (await conditions.changesAfter(database, { vaultId, after: 0, limit: 50 })).map(
+    ({ kind, condition }) => `${kind} ${condition.code}`,
+  );
+  t.deepEqual(kinds.sort(), [
+    'Cleared ConfigurationServerSilent',
+    'Cleared MobilityServiceSilent',
+    'Cleared ProcessServerSilent',
+    'Cleared SegmentDamaged',
+    'Raised ConfigurationServerSilent',
+    'Raised MobilityServiceSilent',
+    'Raised ProcessServerSilent',
+    'Raised SegmentDamaged',
+  ]);
 });
 
 test('a store that runs full is a condition of the vault', async (t) => {
