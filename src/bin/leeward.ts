@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** `leeward`: the command line. Drives a vault through its API; prints one error chain and ends. */
+/** `leeward`: the command line. Drives a vault through its API; prints one error chain and ends: 1, or 130 when interrupted. */
 import { basename, relative } from 'node:path';
 import { commands } from '../cli/commands.ts';
-import { setCalledAs } from '../cli/output.ts';
+import { asCalled, setCalledAs } from '../cli/output.ts';
 import { systemClock } from '../platform/clock.ts';
 import { renderError } from '../platform/errors.ts';
 import { runInherited } from '../platform/exec.ts';
@@ -29,6 +29,10 @@ try {
       ]),
   }).parseAsync();
 } catch (error) {
-  console.error(renderError(error));
-  process.exitCode = 1;
+  // Ctrl-C: what was under way at the vault goes on, and an aborted request is no fault of anybody's.
+  if (stop.signal.aborted) process.exitCode = 130;
+  else {
+    console.error(asCalled(renderError(error)));
+    process.exitCode = 1;
+  }
 }

@@ -2,13 +2,13 @@
  * The API as the command line uses it: operations by id, the names of vault, resource group and subscription filled in
  * from the session, and what a thing lies in taken from its resource id.
  */
-import { readFile } from 'node:fs/promises';
 import type { Clock } from '../platform/clock.ts';
 import { LeewardError } from '../platform/errors.ts';
 import { ArmClient } from '../protocol/arm/client.ts';
 import { type Operation, operations } from '../protocol/arm/description.ts';
 import { ownOperations } from '../protocol/arm/own-operations.ts';
 import { parseResourceId } from '../protocol/arm/resource-id.ts';
+import { readText } from './nouns/noun.ts';
 import type { Session } from './session.ts';
 
 /** One resource as the API writes it; deeper values are looked at with `at` (nouns/noun.ts). */
@@ -33,7 +33,13 @@ export class Api implements Disposable {
   }
 
   static async connect(session: Session, clock: Clock, signal: AbortSignal): Promise<Api> {
-    const ca = session.caFile === undefined ? undefined : await readFile(session.caFile, 'utf8');
+    const ca =
+      session.caFile === undefined
+        ? undefined
+        : await readText(
+            session.caFile,
+            "Sign in again with the file of the authority that signed the vault's certificate.",
+          );
     return new Api(
       session,
       new ArmClient({
@@ -136,10 +142,18 @@ export class Api implements Disposable {
           recommendedAction:
             'Choose one with `leeward session set --vault <name>`; `leeward vault list` shows them.',
         });
-      throw new Error(`${operation.id} needs ${name}`);
+      throw new LeewardError({
+        code: 'ParameterMissing',
+        summary: `${operation.id} needs ${name}`,
+        possibleCauses: 'The operation works on one thing, and it was not said which.',
+        recommendedAction: `Add --parameter ${name}=NAME; its path is ${operation.path}`,
+      });
     });
   }
 }
+
+/** Operations named when one is misspelt. */
+const nearMax = 30;
 
 const operationsById = new Map(
   [...operations, ...ownOperations].map((operation) => [operation.id, operation]),
@@ -147,8 +161,29 @@ const operationsById = new Map(
 
 export function operationOf(id: string): Operation {
   const found = operationsById.get(id);
-  if (found === undefined) throw new Error(`there is no operation ${id}`);
-  return found;
+  if (found !== undefined) return found;
+  // By how the noun begins: `replicationPolicys`, `policies`.
+  const [noun = ''] = id
+    .toLowerCase()
+    .replace(/^replication/, '')
+    .split('.');
+  const near = [...operationsById.keys()].filter(
+    (known) =>
+      noun !== '' &&
+      known
+        .toLowerCase()
+        .replace(/^replication/, '')
+        .startsWith(noun.slice(0, 5)),
+  );
+  throw new LeewardError({
+    code: 'OperationUnknown',
+    summary: `there is no operation ${id}`,
+    possibleCauses: 'It is misspelt; capital and small letters count.',
+    recommendedAction:
+      near.length === 0
+        ? 'Look it up in docs/api/operations.md.'
+        : `There are: ${near.slice(0, nearMax).join(', ')}${near.length > nearMax ? ', …' : ''}`,
+  });
 }
 
 export const parametersIn = (path: string): string[] =>

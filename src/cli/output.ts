@@ -40,6 +40,9 @@ export function setCalledAs(words: string): void {
   calledAs = words;
 }
 
+/** The same in an error's text, where commands stand between backticks. */
+export const asCalled = (text: string): string => text.replaceAll(/`leeward (?=[a-z-])/g, `\`${calledAs} `);
+
 /** A command ends with what to do next. */
 export function printNext(next: string): void {
   console.log(`\nnext: ${next.replaceAll(/\bleeward (?=[a-z-])/g, `${calledAs} `)}`);

@@ -91,5 +91,15 @@ async function readKept(path: string): Promise<Record<string, unknown>> {
     if (hasCode(error, 'ENOENT')) return {};
     throw error;
   }
-  return parseJson(Session.partial(), text, path);
+  try {
+    return parseJson(Session.partial(), text, path);
+  } catch (cause) {
+    throw new LeewardError({
+      code: 'SessionUnreadable',
+      summary: `what was kept of the last sign-in cannot be read: ${path}`,
+      possibleCauses: 'It was cut off, or edited by hand.',
+      recommendedAction: 'Run `leeward sign-out`, then sign in again.',
+      cause,
+    });
+  }
 }

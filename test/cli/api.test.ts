@@ -3,6 +3,8 @@
  * what is wrong with what to do about it.
  * Method: the real `leeward` against a real vault process; a session folder of the test's own.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -79,7 +81,7 @@ test('who is not signed in is told how to', async (t) => {
   const said = await leeward('fabric', 'list');
   t.is(said.exitCode, 1);
   t.regex(said.stderr, /LEEWARD_URL/);
-  t.regex(said.stderr, /leeward sign-in --env/);
+  t.regex(said.stderr, /leeward\.ts sign-in --env/);
 });
 
 test('signing in with a wrong secret, a wrong authority or at a dead port says which it is, and keeps nothing', async (t) => {
@@ -150,6 +152,71 @@ test('what is not there is named together with what is', async (t) => {
   t.regex(machine.stderr, /no protected item called web/);
 });
 
+test('changing a policy leaves alone what is not said', async (t) => {
+  await ok('policy', 'create', 'kept', '--rpo-threshold', '20', '--retention', '600', '--wait');
+  await ok('policy', 'update', 'KEPT', '--crash-consistent', '7', '--wait');
+  const { providerSpecificDetails: now } = (await json('policy', 'show', 'kept')).properties;
+  t.is(now.recoveryPointThresholdInMinutes, 20);
+  t.is(now.recoveryPointHistory, 600);
+  t.is(now.crashConsistentFrequencyInMinutes, 7);
+  t.is(now.multiVmSyncStatus, 'Enabled');
+});
+
+test('what cannot be read, is no number or is unknown is refused with a way out, never with a stack', async (t) => {
+  for (const [expected, ...args] of [
+    [/whole number from 1 is expected/, 'policy', 'create', 'odd', '--rpo-threshold', 'abc'],
+    [/whole number/, 'job', 'list', '--limit', '1.5'],
+    [/OperationUnknown[\s\S]*replicationPolicies.list/, 'api', 'call', 'replicationPolicys.list'],
+    [/ParameterMissing[\s\S]*--parameter fabricName=/, 'api', 'call', 'replicationFabrics.get'],
+    [/FileUnreadable/, 'api', 'call', 'replicationFabrics.create', '--body', '/nowhere'],
+    [/NotThisVault/, 'api', 'request', 'GET', 'https://elsewhere.example/x'],
+    [/unknown command[\s\S]*leeward --help/, 'policy', 'frobnicate'],
+    [/ResourceNotFound/, 'vault', 'delete', 'nowhere'],
+  ] as const) {
+    const said = await leeward(...(args as string[]));
+    t.is(said.exitCode, 1, args.join(' '));
+    t.regex(said.stderr, expected);
+    t.notRegex(said.stderr, /^\s+at .*:\d+/m);
+  }
+  t.false((await json('policy', 'list')).some(({ name }: { name: string }) => name === 'odd'));
+});
+
+test('a sign-in is made good again when its file is broken or names an authority that is gone', async (t) => {
+  const session = join(folder, 'config/leeward/session.json');
+  await writeFile(session, '{');
+  const broken = await leeward('fabric', 'list');
+  // As it is called here, so that it can be typed.
+  t.regex(broken.stderr, /SessionUnreadable[\s\S]*`node .*leeward\.ts sign-out`/);
+  await ok('sign-out');
+  const gone = await leeward('sign-in', '--env', await environmentFile({ LEEWARD_CA_FILE: '/nowhere.pem' }));
+  t.regex(gone.stderr, /FileUnreadable/);
+  const unmade = await ok('sign-in', '--env', await environmentFile({ LEEWARD_VAULT: 'unmade' }));
+  t.regex(unmade, /leeward\.ts vault create unmade/);
+  await ok('sign-in', '--env', await environmentFile());
+});
+
+test('Ctrl-C ends the waiting and not the job, and the exit code says so', async (t) => {
+  const child = spawn(process.execPath, [join(root, 'src/bin/leeward.ts'), 'vault', 'health', '--refresh'], {
+    env: { XDG_CONFIG_HOME: join(folder, 'config'), PATH: process.env.PATH ?? '' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'exit');
+  let said = '';
+  child.stdout.on('data', (chunk) => (said += chunk));
+  await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  t.deepEqual(await ended, [130, null]);
+  const [, jobId] = /leeward\.ts job watch (\S+)/.exec(said) ?? [];
+  t.is((await json('job', 'show', jobId!)).properties.state, 'InProgress');
+});
+
+test('a deleted vault is brought back by its name', async (t) => {
+  await ok('vault', 'create', 'third');
+  await ok('vault', 'delete', 'third');
+  t.regex(await ok('vault', 'undelete', 'third'), /vault third is back/);
+  t.is((await json('vault', 'show', 'third')).name, 'third');
+});
+
 test('every noun lists', async (t) => {
   for (const noun of [
     ...['fabric', 'provider', 'container', 'container-mapping', 'vcenter', 'network', 'network-mapping'],
@@ -172,6 +239,11 @@ test('a registration key is written once, for its owner alone, and says what to 
   const again = await leeward('vault', 'registration-key', '--out', path);
   t.is(again.exitCode, 1);
   t.regex(again.stderr, /KeyNotWritten/);
+  const [key, ...others] = await json('vault', 'registration-keys');
+  t.deepEqual(others, [], 'the key that was there is still the newest');
+  t.is(key.properties.state, 'Issued');
+  await ok('vault', 'revoke-key', key.name);
+  t.is((await json('vault', 'registration-keys'))[0].properties.state, 'Revoked');
 });
 
 test('any operation can be called by its id, and by a plain request', async (t) => {
@@ -209,5 +281,10 @@ test('completion knows nouns, verbs and options', async (t) => {
   t.is(await complete('protected-i'), 'protected-item');
   t.is(await complete('protected-item', 'test-'), 'test-failover');
   t.regex(await complete('protected-item', 'test-failover', '--po'), /^--point$/);
+  t.regex(await complete('--output', 'json', 'policy', ''), /^list show create/);
+  t.is(await complete('policy', 'list', '--output', ''), 'table json');
+  t.regex(await complete('plan', 'f'), /^failover$/);
+  t.regex(await complete('completion', ''), /^bash zsh fish/);
+  t.is(await complete('policy', 'create', 'daily', '--retention', ''), '', 'files, if anything');
   for (const shell of ['zsh', 'fish']) t.regex(await ok('completion', shell), /leeward/);
 });

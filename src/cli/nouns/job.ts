@@ -4,14 +4,26 @@
  */
 import type { Command } from 'commander';
 import { type Clock, pause } from '../../platform/clock.ts';
-import { LeewardError } from '../../platform/errors.ts';
+import { isTransient, LeewardError } from '../../platform/errors.ts';
 import type { Api } from '../api.ts';
 import { currentTask, isEnded, JobView, jobTree } from '../job-view.ts';
 import { endProgress, type OutputForm, print, showProgress } from '../output.ts';
-import { at, choose, column, type NounContext, nameColumn, noun, printList, printOne } from './noun.ts';
+import {
+  at,
+  choose,
+  column,
+  type NounContext,
+  nameColumn,
+  noun,
+  printList,
+  printOne,
+  whole,
+} from './noun.ts';
 
 const pollMilliseconds = 500;
-/** Exit codes of a job that was waited for; 1 is an error of the command itself. */
+/** A vault that is being restarted is back by then, and its jobs go on. */
+const vaultAwayMilliseconds = 120_000;
+/** Exit codes of a job that was waited for; 1 is an error of the command itself, 130 that somebody stopped waiting. */
 const exitCodes: Readonly<Record<string, number>> = { Succeeded: 0, Failed: 3, Cancelled: 4, Suspended: 5 };
 
 export interface FollowOptions {
@@ -27,18 +39,28 @@ export async function readJob(api: Api, jobId: string): Promise<JobView> {
 
 /**
  * Shows the task that runs until the job has ended or waits for somebody, then the whole tree. Interrupting only ends the
- * watching; the job goes on.
+ * watching; the job goes on. So it does when the vault is away for a moment.
  */
 export async function followJob(jobId: string, options: FollowOptions): Promise<JobView> {
   const { api, clock, signal, output } = options;
   let job = await readJob(api, jobId);
+  let heardAt = clock.monotonic();
   while (!isEnded(job) && job.properties.state !== 'Suspended' && !signal.aborted) {
     showProgress(
       currentTask(job) ?? `${job.properties.friendlyName ?? job.properties.scenarioName}`,
       undefined,
     );
     await pause(clock, pollMilliseconds, signal);
-    if (!signal.aborted) job = await readJob(api, jobId);
+    if (signal.aborted) break;
+    try {
+      job = await readJob(api, jobId);
+      heardAt = clock.monotonic();
+    } catch (error) {
+      // Interrupted while it asked: what it knew last is shown.
+      if (signal.aborted) break;
+      if (!isTransient(error) || clock.monotonic() - heardAt > vaultAwayMilliseconds) throw error;
+      showProgress('the vault does not answer; trying again', undefined);
+    }
   }
   endProgress();
   const { state } = job.properties;
@@ -52,7 +74,7 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
         ? nextAfter(job)
         : `leeward job watch ${jobId}`,
   );
-  process.exitCode = exitCodes[state] ?? 0;
+  process.exitCode = exitCodes[state] ?? 130;
   return job;
 }
 
@@ -70,7 +92,7 @@ export function addJob(program: Command, context: NounContext): void {
     .command('list')
     .description('newest first')
     .option('--filter <text>', "the API's $filter, e.g. jobStatus eq 'Failed'")
-    .option('--limit <count>', 'how many', Number, 50)
+    .option('--limit <count>', 'how many', whole(1), 50)
     .action(async (options: { filter?: string; limit: number }) => {
       const api = await context.api();
       const rows = await api.all('replicationJobs.list', {}, { $filter: options.filter }, options.limit);
@@ -140,7 +162,7 @@ export function addJob(program: Command, context: NounContext): void {
     .description('newest first')
     .option('--filter <text>', "the API's $filter, e.g. severity eq 'Critical'")
     .option('--item <item>', 'of this protected item: name or id')
-    .option('--limit <count>', 'how many', Number, 20)
+    .option('--limit <count>', 'how many', whole(1), 20)
     .action(async (options: { filter?: string; item?: string; limit: number }) => {
       const api = await context.api();
       const terms = options.filter === undefined ? [] : [options.filter];

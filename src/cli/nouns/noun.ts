@@ -6,7 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Api, Resource } from '../api.ts';
@@ -101,7 +101,10 @@ function outline(value: unknown, indent = ''): string[] {
 
 /** A body given as a file, or `-` for standard input. */
 export async function readBody(path: string): Promise<unknown> {
-  const text = path === '-' ? await readStream(process.stdin) : await readFile(path, 'utf8');
+  const text =
+    path === '-'
+      ? await readStream(process.stdin)
+      : await readText(path, 'Name a file with JSON in it, or - for standard input.');
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -110,6 +113,21 @@ export async function readBody(path: string): Promise<unknown> {
       summary: `${path === '-' ? 'standard input' : path} is not JSON`,
       possibleCauses: 'It was cut off or edited by hand.',
       recommendedAction: 'Correct it; `leeward <noun> show <name> --output json` shows the form.',
+      cause,
+    });
+  }
+}
+
+/** A file that a person named. */
+export async function readText(path: string, action: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new LeewardError({
+      code: 'FileUnreadable',
+      summary: `${path} cannot be read`,
+      possibleCauses: 'It does not exist, or it is not yours to read.',
+      recommendedAction: action,
       cause,
     });
   }
@@ -152,9 +170,23 @@ export function choose(rows: readonly Resource[], wish: string, kind: string): R
   });
 }
 
+/** For options and arguments that are numbers; without it a slip of the finger would be sent as nothing at all. */
+export const whole =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(
+        most === Number.MAX_SAFE_INTEGER
+          ? `A whole number from ${least} is expected.`
+          : `A whole number from ${least} to ${most} is expected.`,
+      );
+    return value;
+  };
+
 /** A noun's command, with its help in order. */
 export function noun(program: Command, name: string, description: string): Command {
-  const command = new Command(name).description(description);
+  const command = new Command(name).description(description).copyInheritedSettings(program);
   program.addCommand(command);
   return command;
 }

@@ -21,6 +21,7 @@ import {
   printOne,
   readBody,
   valueAt,
+  whole,
 } from './noun.ts';
 
 interface Wait {
@@ -51,10 +52,14 @@ interface MachineOptions {
 const machineOptions = (verb: Command) =>
   verb
     .option('--wait-for-console <text>', 'it counts as running when its console shows this')
-    .option('--wait-for-port <port>', '… when this port answers; default: when its power is on', Number)
-    .option('--timeout <seconds>', 'for the machine to answer', Number)
-    .option('--cpus <count>', 'processors; default: as many as the source has', Number)
-    .option('--memory <mebibytes>', "memory; default: the source's", Number)
+    .option(
+      '--wait-for-port <port>',
+      '… when this port answers; default: when its power is on',
+      whole(1, 65_535),
+    )
+    .option('--timeout <seconds>', 'for the machine to answer', whole(1))
+    .option('--cpus <count>', 'processors; default: as many as the source has', whole(1))
+    .option('--memory <mebibytes>', "memory; default: the source's", whole(64))
     .addOption(new Option('--firmware <kind>', "default: the source's").choices(['bios', 'efi']))
     .option('--kernel <path>', "on the vault: boot this kernel instead of the disk's own loader")
     .option('--initrd <path>', 'with --kernel')
@@ -224,7 +229,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     .command('watch')
     .description('follow an item until it has a recovery point, with progress')
     .argument('<item>', 'name or id')
-    .option('--timeout <seconds>', 'give up after so long', Number, 86_400)
+    .option('--timeout <seconds>', 'give up after so long', whole(1), 86_400)
     .action(async (wish: string, options: { timeout: number }) => {
       const api = await context.api();
       const { clock, signal } = context;
@@ -262,7 +267,11 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           throw new LeewardError({ code, summary, possibleCauses, recommendedAction });
         }
         showProgress(...progressOf(item.name!, details, figures));
-        if (signal.aborted) return endProgress();
+        if (signal.aborted) {
+          endProgress();
+          process.exitCode = 130;
+          return;
+        }
         if (clock.monotonic() > deadline)
           throw new LeewardError({
             code: 'WatchTimedOut',
@@ -571,7 +580,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     .command('list')
     .description('of one item, newest first')
     .requiredOption('--item <item>', 'name or id')
-    .option('--limit <count>', 'how many', Number, pointsShown)
+    .option('--limit <count>', 'how many', whole(1), pointsShown)
     .action(async (options: { item: string; limit: number }) => {
       const api = await context.api();
       const item = await find(api, options.item);

@@ -2,7 +2,7 @@
  * `leeward recovery-plan`: many machines, in order. Groups and actions are written as JSON, because that is what they are;
  * `show --output json` gives the form to begin with.
  */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Api, Resource } from '../api.ts';
 import {
   choose,
@@ -15,6 +15,9 @@ import {
   readBody,
   valueAt,
 } from './noun.ts';
+
+/** The reference's words for them. */
+const points = ['Latest', 'LatestProcessed', 'LatestApplicationConsistent', 'LatestCrashConsistent'];
 
 interface Wait {
   readonly wait?: boolean;
@@ -68,12 +71,15 @@ export function addRecoveryPlan(program: Command, context: NounContext): void {
     readonly verb: string;
     readonly operation: string;
     readonly description: string;
+    /** A recovery point is chosen, or notes are kept. */
+    readonly takes?: 'point' | 'notes';
     readonly body?: (plan: Resource, options: { readonly point: string; readonly notes: string }) => unknown;
   }[] = [
     {
       verb: 'test-failover',
       operation: 'testFailover',
       description: 'rehearse the whole plan in isolated networks',
+      takes: 'point',
       body: (plan, { point }) => ({
         properties: {
           failoverDirection: 'PrimaryToRecovery',
@@ -86,12 +92,14 @@ export function addRecoveryPlan(program: Command, context: NounContext): void {
       verb: 'cleanup',
       operation: 'testFailoverCleanup',
       description: 'end the rehearsal of all its machines',
+      takes: 'notes',
       body: (_plan, { notes }) => ({ properties: { comments: notes } }),
     },
     {
       verb: 'failover',
       operation: 'unplannedFailover',
       description: 'the disaster is real: run all of it at the recovery site',
+      takes: 'point',
       body: (plan, { point }) => ({
         properties: {
           failoverDirection: 'PrimaryToRecovery',
@@ -104,10 +112,10 @@ export function addRecoveryPlan(program: Command, context: NounContext): void {
       verb: 'planned-failover',
       operation: 'plannedFailover',
       description: 'shut the sources down, replicate the rest and move',
-      body: (plan, { point }) => ({
+      body: (plan) => ({
         properties: {
           failoverDirection: 'PrimaryToRecovery',
-          providerSpecificDetails: pointsOf(plan, point),
+          providerSpecificDetails: pointsOf(plan, 'LatestProcessed'),
         },
       }),
     },
@@ -119,17 +127,14 @@ export function addRecoveryPlan(program: Command, context: NounContext): void {
     },
     { verb: 'delete', operation: 'delete', description: 'forget the plan; its machines stay as they are' },
   ];
-  for (const { verb, operation, description, body } of verbs)
-    command
-      .command(verb)
-      .description(description)
-      .argument('<plan>', 'name or id')
-      .option(
-        '--point <which>',
-        'Latest, LatestProcessed, LatestApplicationConsistent or LatestCrashConsistent',
-        'LatestProcessed',
-      )
-      .option('--notes <text>', 'kept with a clean-up', '')
+  for (const { verb, operation, description, takes, body } of verbs) {
+    const shaped = command.command(verb).description(description).argument('<plan>', 'name or id');
+    if (takes === 'point')
+      shaped.addOption(
+        new Option('--point <which>', 'of each machine').choices(points).default('LatestProcessed'),
+      );
+    if (takes === 'notes') shaped.option('--notes <text>', 'what was seen', '');
+    shaped
       .option('--wait', 'until the job has ended, showing its tasks')
       .action(async (wish: string, options: { point: string; notes: string } & Wait) => {
         const api = await context.api();
@@ -137,6 +142,7 @@ export function addRecoveryPlan(program: Command, context: NounContext): void {
         const { jobId } = await api.on(plan, `replicationRecoveryPlans.${operation}`, body?.(plan, options));
         if (jobId !== undefined) await context.follow(jobId, { wait: options.wait === true });
       });
+  }
 }
 
 /** One entry per provider whose machines are in the plan. */

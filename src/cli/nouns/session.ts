@@ -1,8 +1,7 @@
 /** `leeward sign-in`, `sign-out`, `session`: who asks, and which vault is meant. */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { LeewardError } from '../../platform/errors.ts';
+import { hasCode } from '../../platform/errors.ts';
 import { parse } from '../../platform/settings.ts';
 import { Api } from '../api.ts';
 import { print } from '../output.ts';
@@ -14,7 +13,9 @@ import {
   Session,
   sessionFromEnvironmentFile,
 } from '../session.ts';
-import { type NounContext, noun } from './noun.ts';
+import { type NounContext, noun, readText } from './noun.ts';
+
+const whichFile = 'Name the file that the vault wrote (`make vault` writes .run/vault.env).';
 
 interface SignInOptions {
   readonly env?: string;
@@ -50,13 +51,13 @@ export function addSession(program: Command, context: NounContext, environment: 
         LEEWARD_CLIENT_SECRET:
           options.clientSecretFile === undefined
             ? undefined
-            : (await readText(options.clientSecretFile)).trim(),
+            : (await readText(options.clientSecretFile, 'Name a file whose one line is the secret.')).trim(),
         LEEWARD_SUBSCRIPTION_ID: options.subscription,
         LEEWARD_RESOURCE_GROUP: options.resourceGroup,
         LEEWARD_VAULT: options.vault,
       };
       const fromFile =
-        options.env === undefined ? {} : sessionFromEnvironmentFile(await readText(options.env));
+        options.env === undefined ? {} : sessionFromEnvironmentFile(await readText(options.env, whichFile));
       const session = await currentSession({
         ...environment,
         ...fromFile,
@@ -70,7 +71,7 @@ export function addSession(program: Command, context: NounContext, environment: 
         context.output(),
         { path, ...visible(session) },
         () => `signed in at ${session.url}`,
-        'leeward fabric list',
+        await nextOf(api),
       );
     });
   program
@@ -99,8 +100,15 @@ export function addSession(program: Command, context: NounContext, environment: 
     .option('--resource-group <name>')
     .action(async (options: { vault?: string; resourceGroup?: string }) => {
       const session = parse(Session, { ...(await currentSession(environment)), ...options }, 'the session');
+      using api = await Api.connect(session, context.clock, context.signal);
+      const next = await nextOf(api);
       await keepSession(environment, session);
-      print(context.output(), visible(session), () => `vault ${session.vault} in ${session.resourceGroup}`);
+      print(
+        context.output(),
+        visible(session),
+        () => `vault ${session.vault ?? '(none)'} in ${session.resourceGroup}`,
+        next,
+      );
     });
 }
 
@@ -108,16 +116,15 @@ function visible({ clientSecret: _, ...session }: Session): Omit<Session, 'clien
   return session;
 }
 
-async function readText(path: string): Promise<string> {
+/** The vault that is meant may be one that is still to be made. */
+async function nextOf(api: Api): Promise<string> {
+  const { vault } = api.session;
+  if (vault === undefined) return 'leeward vault list';
   try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new LeewardError({
-      code: 'FileUnreadable',
-      summary: `${path} cannot be read`,
-      possibleCauses: 'It does not exist, or it is not yours to read.',
-      recommendedAction: 'Name the file that the vault wrote (`make vault` writes .run/vault.env).',
-      cause,
-    });
+    await api.call('vaults.get');
+    return 'leeward fabric list';
+  } catch (error) {
+    if (!hasCode(error, 'ResourceNotFound', 'ResourceGroupNotFound')) throw error;
+    return `leeward vault create ${vault}      (it is not there yet)`;
   }
 }

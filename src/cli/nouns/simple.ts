@@ -1,7 +1,8 @@
 /**
- * The nouns that are listed, shown and taken away and no more: a row each. What is richer has a file of its own.
+ * The nouns that are listed, shown, taken away and little more: a row each. What is richer has a file of its own.
  */
 import type { Command } from 'commander';
+import { print } from '../output.ts';
 import {
   type Column,
   choose,
@@ -24,6 +25,12 @@ interface SimpleNoun {
   readonly remove?: string;
   /** Operation that makes or changes one from a body, where the name is all it needs besides. */
   readonly put?: string;
+  /** Further operations on one of them, each a job. */
+  readonly verbs?: readonly {
+    readonly verb: string;
+    readonly description: string;
+    readonly operation: string;
+  }[];
   readonly next?: string;
 }
 
@@ -43,6 +50,23 @@ const simpleNouns: readonly SimpleNoun[] = [
     ],
     remove: 'replicationFabrics.delete',
     put: 'replicationFabrics.create',
+    verbs: [
+      {
+        verb: 'refresh',
+        description: 'wait for what the site reports next',
+        operation: 'replicationFabrics.checkConsistency',
+      },
+      {
+        verb: 'renew-certificate',
+        description: 'have the site renew its certificate now',
+        operation: 'replicationFabrics.renewCertificate',
+      },
+      {
+        verb: 'purge',
+        description: 'forget a site that is gone for good',
+        operation: 'replicationFabrics.purge',
+      },
+    ],
     next: 'leeward protectable-item list',
   },
   {
@@ -57,6 +81,13 @@ const simpleNouns: readonly SimpleNoun[] = [
       column('VERSION', 'providerVersion'),
     ],
     remove: 'replicationRecoveryServicesProviders.delete',
+    verbs: [
+      {
+        verb: 'refresh',
+        description: 'wait for what the site reports next',
+        operation: 'replicationRecoveryServicesProviders.refreshProvider',
+      },
+    ],
   },
   {
     name: 'container',
@@ -194,16 +225,24 @@ export function addSimpleNouns(program: Command, context: NounContext): void {
           if (answer.jobId === undefined) printOne(context, answer.body);
           else await context.follow(answer.jobId, { wait: options.wait === true });
         });
-    if (simple.remove !== undefined)
+    const verbs = [
+      ...(simple.verbs ?? []),
+      ...(simple.remove === undefined
+        ? []
+        : [{ verb: 'remove', description: 'take one away', operation: simple.remove }]),
+    ];
+    for (const { verb, description, operation } of verbs)
       command
-        .command('remove')
-        .description('take one away')
+        .command(verb)
+        .description(description)
         .argument('<name>')
         .option('--wait', 'until the job has ended')
         .action(async (wish: string, options: { wait?: boolean }) => {
           const api = await context.api();
-          const answer = await api.on(choose(await rows(), wish, simple.name), simple.remove!);
+          const one = choose(await rows(), wish, simple.name);
+          const answer = await api.on(one, operation);
           if (answer.jobId !== undefined) await context.follow(answer.jobId, { wait: options.wait === true });
+          else print(context.output(), one, () => `${simple.name} ${one.name ?? wish}: ${verb} is done`);
         });
   }
 }

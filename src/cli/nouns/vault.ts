@@ -2,7 +2,7 @@
  * `leeward vault`: vaults of the recovery site, their health, and the keys by which sites register. Also the nouns that
  * only look: protectable items, operating systems.
  */
-import { writeFile } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Resource } from '../api.ts';
@@ -66,8 +66,45 @@ export function addVault(program: Command, command: Command, context: NounContex
     .description('delete a vault in which nothing is protected; it can be undeleted for a while')
     .argument('<vault>', 'name')
     .action(async (name: string) => {
-      await (await context.api()).call('vaults.delete', { vaultName: name });
-      printOne(context, { name }, 'leeward vault deleted');
+      const api = await context.api();
+      // Deleting what is not there is no error to the API; to a person it is a misspelt name.
+      const { body } = await api.call('vaults.get', { vaultName: name });
+      await api.call('vaults.delete', { vaultName: name });
+      print(context.output(), body, () => `vault ${body.name} is deleted`, 'leeward vault deleted');
+    });
+  command
+    .command('undelete')
+    .description('bring a deleted vault back, with its policies and settings')
+    .argument('<vault>', 'its name, or the id that `vault deleted` shows')
+    .option('--location <name>', 'of the site', 'local')
+    .option('--resource-group <name>', 'to this group; default: the one that you are signed in to')
+    .action(async (wish: string, options: { location: string; resourceGroup?: string }) => {
+      const api = await context.api();
+      const rows = await api.all('deletedVaults.listBySubscriptionId', { location: options.location });
+      const named = rows.map((row) => ({
+        ...row,
+        properties: { ...row.properties, friendlyName: at(row, 'vaultId').split('/').at(-1) },
+      }));
+      const deleted = choose(named, wish, 'deleted vault');
+      const { subscriptionId, resourceGroup } = api.session;
+      await api.call(
+        'deletedVaults.undelete',
+        { location: options.location, deletedVaultName: deleted.name! },
+        {
+          body: {
+            properties: {
+              recoveryResourceGroupId: `/subscriptions/${subscriptionId}/resourceGroups/${options.resourceGroup ?? resourceGroup}`,
+            },
+          },
+        },
+      );
+      const name = at(deleted, 'friendlyName');
+      print(
+        context.output(),
+        deleted,
+        () => `vault ${name} is back in ${options.resourceGroup ?? resourceGroup}`,
+        `leeward session set --vault ${name}${options.resourceGroup === undefined ? '' : ` --resource-group ${options.resourceGroup}`}`,
+      );
     });
   command
     .command('deleted')
@@ -90,6 +127,7 @@ export function addVault(program: Command, command: Command, context: NounContex
       if (options.refresh) {
         const { jobId } = await api.call('replicationVaultHealth.refresh');
         if (jobId !== undefined) await context.follow(jobId, { wait: true });
+        if (context.signal.aborted) return;
       }
       printOne(context, (await api.call('replicationVaultHealth.get')).body);
     });
@@ -100,22 +138,33 @@ export function addVault(program: Command, command: Command, context: NounContex
     .requiredOption('--out <file>', 'where to write it, e.g. site1.VaultCredentials')
     .option('--fabric <name>', 'what the site will be called')
     .action(async (options: { out: string; fabric?: string }) => {
-      const { body } = await (await context.api()).call(
-        'registrationKeys.create',
-        {},
-        { body: { properties: options.fabric === undefined ? {} : { fabricName: options.fabric } } },
-      );
-      const content = valueAt(body, 'content');
-      // Never over something that is there, and for nobody else's eyes: whoever has it may register a site.
-      await writeFile(options.out, String(content), { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
+      const api = await context.api();
+      // Never over something that is there, and for nobody else's eyes: whoever has it may register a site. Opened before the
+      // key is asked for: a new key makes the one before it void.
+      const file = await open(options.out, 'wx', 0o600).catch((cause: unknown) => {
         throw new LeewardError({
           code: 'KeyNotWritten',
           summary: `the key could not be written to ${options.out}`,
           possibleCauses: 'The file is there already, or its folder is not.',
-          recommendedAction: 'Name another file and repeat the command; this key is void then.',
+          recommendedAction:
+            'Name another file and repeat the command; no key was made, the one before it is good.',
           cause,
         });
       });
+      let body: Resource;
+      try {
+        ({ body } = await api.call(
+          'registrationKeys.create',
+          {},
+          { body: { properties: options.fabric === undefined ? {} : { fabricName: options.fabric } } },
+        ));
+        await file.writeFile(String(valueAt(body, 'content')));
+      } catch (error) {
+        await rm(options.out, { force: true });
+        throw error;
+      } finally {
+        await file.close();
+      }
       const { content: _, ...shown } = body.properties ?? {};
       print(
         context.output(),
@@ -123,6 +172,33 @@ export function addVault(program: Command, command: Command, context: NounContex
         () => `a key for one site is in ${options.out}, valid until ${at(body, 'expiresAt')}`,
         `on the appliance: configuration-server register --key-file ${options.out}`,
       );
+    });
+
+  command
+    .command('registration-keys')
+    .description('keys that were made, and what became of them')
+    .action(async () =>
+      printList(
+        context,
+        await (await context.api()).all('registrationKeys.list'),
+        [
+          { ...nameColumn, heading: 'ID' },
+          column('STATE', 'state'),
+          column('FABRIC', 'fabricName'),
+          column('MADE', 'issuedAt'),
+          column('UNTIL', 'expiresAt'),
+        ],
+        'no key was made yet',
+        'leeward vault registration-key --out site.VaultCredentials',
+      ),
+    );
+  command
+    .command('revoke-key')
+    .description('make a registration key void; a site that has registered stays registered')
+    .argument('<key>', 'its id')
+    .action(async (id: string) => {
+      await (await context.api()).call('registrationKeys.delete', { registrationKeyName: id });
+      print(context.output(), { name: id }, () => `the key ${id} is void`, 'leeward vault registration-keys');
     });
 
   const machine = noun(program, 'protectable-item', 'machines that can be replicated');

@@ -78,6 +78,13 @@ export class ArmClient implements Disposable {
     options: { readonly query?: Readonly<Record<string, string | undefined>>; readonly body?: unknown } = {},
   ): Promise<ClientAnswer> {
     const url = new URL(path, this.#options.url);
+    if (url.origin !== new URL(this.#options.url).origin)
+      throw new LeewardError({
+        code: 'NotThisVault',
+        summary: `${url.origin} is not the vault that is signed in to`,
+        possibleCauses: 'A whole URL of another host was given; it would get the token.',
+        recommendedAction: 'Give a path, beginning with /subscriptions/.',
+      });
     if (!url.searchParams.has('api-version')) url.searchParams.set('api-version', apiVersion);
     for (const [name, value] of Object.entries(options.query ?? {}))
       if (value !== undefined) url.searchParams.set(name, value);
@@ -140,8 +147,9 @@ export class ArmClient implements Disposable {
       throw new LeewardError({
         code: 'SignInRefused',
         summary: `the vault at ${url} does not let ${clientId} in: ${known.data?.error_description ?? known.data?.error ?? `status ${answer.status}`}`,
-        possibleCauses: 'The secret is wrong or was rotated, or the service principal was deleted.',
-        recommendedAction: 'Sign in again with a secret that is valid.',
+        possibleCauses:
+          'The secret is wrong or was rotated, the service principal was disabled or deleted, or the tenant is another.',
+        recommendedAction: 'Sign in again with the tenant, client id and secret that the vault gave.',
         context: { status: answer.status },
       });
     }
