@@ -71,7 +71,9 @@ export function showProgress(text: string, fraction: number | undefined, detail 
   const compared = isTTY ? line : shown;
   if (compared === shownLast) return;
   shownLast = compared;
-  process.stderr.write(isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+  // A line that wraps could not be written over.
+  const fitting = line.slice(0, (process.stderr.columns || 80) - 1);
+  process.stderr.write(isTTY ? `\r\x1b[K${fitting}` : `${line}\n`);
 }
 
 export function endProgress(): void {

@@ -108,7 +108,8 @@ function stateOf({ blocked, disks }: ReplicationDetails): string {
   if (blocked) return `stopped: ${blocked.code}`;
   const untrusted = disks.find(({ state }) => state !== 'in-sync');
   if (untrusted === undefined) return 'in sync';
-  return untrusted.state === 'empty'
-    ? 'waiting for the machine'
-    : `${untrusted.state} (${untrusted.cause ?? 'unknown cause'})`;
+  if (untrusted.state === 'empty') return 'waiting for the machine';
+  return untrusted.state === 'initial'
+    ? 'initial replication'
+    : `comparing again (${untrusted.cause ?? 'unknown cause'})`;
 }

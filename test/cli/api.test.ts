@@ -112,6 +112,22 @@ test('a session is kept for its user alone, and never shows the secret', async (
   t.false(shown.includes(variables.LEEWARD_CLIENT_SECRET!));
 });
 
+test('whoever wraps the command says how it is called, and is quoted in what to do next', async (t) => {
+  const said = await tryRun(
+    process.execPath,
+    [join(root, 'src/bin/leeward.ts'), 'sign-in', '--env', await environmentFile()],
+    {
+      timeoutMilliseconds: 60_000,
+      env: {
+        XDG_CONFIG_HOME: join(folder, 'config'),
+        PATH: process.env.PATH ?? '',
+        LEEWARD_COMMAND: 'sudo .run/leeward',
+      },
+    },
+  );
+  t.regex(said.stdout, /next: sudo \.run\/leeward fabric list/);
+});
+
 test('a vault is made, listed, shown, deleted and listed as deleted', async (t) => {
   await ok('vault', 'create', 'main');
   await ok('vault', 'create', 'second');

@@ -1,8 +1,18 @@
 /** Removes every trace of the demo: namespaces with all that runs in them, mounts, loop devices, files. */
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, rmdir } from 'node:fs/promises';
+import { systemClock, until } from '../../src/platform/clock.ts';
+import { hasCode } from '../../src/platform/errors.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
 import { siteNamed } from '../../test/support/namespaces.ts';
-import { protectedSiteOf, readState, runFolder, vaultSiteOf } from './parts/state.ts';
+import {
+  demoFolder,
+  leewardFile,
+  protectedSiteOf,
+  readState,
+  resultFile,
+  runFolder,
+  vaultSiteOf,
+} from './parts/state.ts';
 
 const limit = { timeoutMilliseconds: 30_000 };
 const state = readState();
@@ -15,13 +25,33 @@ else {
     .map((line) => line.split(' ')[1])
     .filter((path): path is string => path?.startsWith(`${state.folder}/`) === true);
   for (const path of mounts.reverse()) await run('umount', [path], limit);
-  const loops = await tryRun('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'], limit);
-  for (const line of loops.stdout.split('\n')) {
-    const [device, backing] = line.trim().split(/\s+/);
-    if (device !== undefined && backing?.startsWith(`${state.folder}/`) === true)
-      await run('losetup', ['--detach', device], limit);
-  }
+  const loops = async () => {
+    const { stdout } = await tryRun(
+      'losetup',
+      ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'],
+      limit,
+    );
+    return stdout
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, backing]) => backing?.startsWith(`${state.folder}/`))
+      .map(([device]) => device!);
+  };
+  for (const device of await loops()) await run('losetup', ['--detach', device], limit);
+  // Whoever copied the machine's mounts while the volume was mounted may hold it a moment longer.
+  await until(
+    systemClock,
+    30_000,
+    async () => ((await loops()).length === 0 ? true : undefined),
+    () => new Error(`the loop device of ${state.folder} is still held; run make demo-down again`),
+    200,
+  );
   await rm(state.folder, { recursive: true, force: true });
-  await rm(runFolder, { recursive: true, force: true });
+  for (const path of [leewardFile, resultFile]) await rm(path, { force: true });
+  await rm(demoFolder, { recursive: true, force: true });
+  // Not the whole folder: a vault of one's own (make vault) keeps its data there.
+  await rmdir(runFolder).catch((error: unknown) => {
+    if (!hasCode(error, 'ENOTEMPTY')) throw error;
+  });
   console.log('the demo is gone');
 }

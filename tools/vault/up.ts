@@ -22,6 +22,7 @@ import { vaultResourceId } from '../../src/protocol/arm/resource-id.ts';
 import { type LibvirtDaemon, libvirtUri, startLibvirt } from '../../test/support/libvirt-daemon.ts';
 import { makeSite, type Site, siteNamed } from '../../test/support/namespaces.ts';
 import { note, step } from '../demo/parts/progress.ts';
+import { readOwner, writeEnvironment } from './environment.ts';
 
 const root = join(import.meta.dirname, '../..');
 const main = join(root, 'src/bin/vault.ts');
@@ -99,7 +100,8 @@ async function serve(): Promise<void> {
         return startLibvirt(site, libvirtFolder);
       });
     else note('no libvirtd or QEMU on this machine: everything but failovers works');
-    await writeEnvironment(url);
+    await makeVault(url);
+    await writeEnvironment(environmentFile, data, url, { resourceGroup: groupName, vault: vaultName });
     console.log(`
   the vault answers at ${url}; its log is ${join(data, 'vault.log')}
   ${environmentFile} has all that a client needs
@@ -169,12 +171,12 @@ async function ready(child: ChildProcess): Promise<string> {
   return url;
 }
 
-async function writeEnvironment(url: string): Promise<void> {
-  const owner = JSON.parse(await readFile(join(data, 'owner.json'), 'utf8')) as Record<string, string>;
-  const caFile = join(data, 'tls/ca.pem');
+/** The vault that `vault.env` names; who has the file need not make one. */
+async function makeVault(url: string): Promise<void> {
+  const owner = await readOwner(data);
   using client = new ArmClient({
     url,
-    ca: await readFile(caFile, 'utf8'),
+    ca: await readFile(join(data, 'tls/ca.pem'), 'utf8'),
     tenantId: owner.tenantId!,
     clientId: owner.clientId!,
     clientSecret: owner.clientSecret!,
@@ -184,20 +186,6 @@ async function writeEnvironment(url: string): Promise<void> {
   await client.request('PUT', vaultResourceId(owner.subscriptionId!, groupName, vaultName), {
     body: { location: 'local', sku: { name: 'Standard' }, properties: {} },
   });
-  const text = Object.entries({
-    LEEWARD_URL: url,
-    LEEWARD_CA_FILE: caFile,
-    LEEWARD_TENANT_ID: owner.tenantId,
-    LEEWARD_CLIENT_ID: owner.clientId,
-    LEEWARD_CLIENT_SECRET: owner.clientSecret,
-    LEEWARD_SUBSCRIPTION_ID: owner.subscriptionId,
-    LEEWARD_RESOURCE_GROUP: groupName,
-    LEEWARD_VAULT: vaultName,
-  })
-    .map(([name, value]) => `${name}=${value}\n`)
-    .join('');
-  await writeFile(`${environmentFile}.new`, text, { mode: 0o600 });
-  await rename(`${environmentFile}.new`, environmentFile);
 }
 
 /** Where the machines' networks are; a vault that was made without a hypervisor gets one when it is there now. */

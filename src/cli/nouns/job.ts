@@ -78,13 +78,15 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
   return job;
 }
 
-/** A machine that was made to be looked at. */
-const nextAfter = ({ properties }: JobView): string | undefined =>
-  properties.scenarioName === 'TestFailover' &&
-  properties.state === 'Succeeded' &&
-  properties.targetInstanceType === 'ProtectionEntity'
-    ? `leeward protected-item rehearsals ${properties.targetObjectName}`
+/** What a machine that runs at the recovery site now is for. */
+function nextAfter({ properties }: JobView): string | undefined {
+  const { scenarioName, state, targetObjectName: name, targetInstanceType } = properties;
+  if (state !== 'Succeeded' || targetInstanceType !== 'ProtectionEntity') return undefined;
+  if (scenarioName === 'TestFailover') return `leeward protected-item rehearsals ${name}`;
+  return scenarioName === 'PlannedFailover' || scenarioName === 'UnplannedFailover'
+    ? `leeward protected-item commit ${name} --wait, or: leeward protected-item cancel-failover ${name} --wait`
     : undefined;
+}
 
 export function addJob(program: Command, context: NounContext): void {
   const command = noun(program, 'job', 'what the vault does and has done');

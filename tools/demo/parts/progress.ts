@@ -9,7 +9,9 @@ export async function step<T>(
   const seconds = () => Math.round((performance.now() - startedAt) / 1000);
   const line = () => `  ${title}${detail === '' ? '' : `: ${detail}`} (${seconds()} s)`;
   const show = () => {
-    if (process.stdout.isTTY) process.stdout.write(`\r\u001b[2K${line()}`);
+    // A line that wraps could not be written over.
+    if (process.stdout.isTTY)
+      process.stdout.write(`\r\u001b[2K${line().slice(0, (process.stdout.columns || 80) - 1)}`);
     // Without a terminal: when something changed, and every 15 s so that silence never means hanging.
     else if (detail !== printed || seconds() % 15 === 0) console.log(line());
     printed = detail;

@@ -2,7 +2,7 @@
  * Two sites as network namespaces:
  *
  *     protected  10.211.1.1 (bridge: the guest, 10.211.1.10)   10.211.2.2 ══veth══ 10.211.2.1  vault
- *                process server                                                    vault, libvirtd, test networks
+ *                configuration server, process server                              vault, libvirtd, test networks
  */
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
@@ -11,7 +11,8 @@ import { joinSites, makeSite, type Site } from '../../../test/support/namespaces
 import { type DemoState, protectedSiteOf, vaultSiteOf } from './state.ts';
 
 export const guestAddress = '10.211.1.10';
-export const processServerAddress = '10.211.1.1';
+/** Of the configuration server and the process server, as the guest sees them. */
+export const siteAddress = '10.211.1.1';
 export const vaultAddress = '10.211.2.1';
 const guestMac = '52:54:00:1e:ee:01';
 
@@ -23,7 +24,7 @@ export async function makeSites(state: DemoState): Promise<{ protectedSite: Site
     { site: vaultSite, device: 'to-protected', address: `${vaultAddress}/24` },
   );
   await protectedSite.run('ip', ['link', 'add', 'lan', 'type', 'bridge']);
-  await protectedSite.run('ip', ['address', 'add', `${processServerAddress}/24`, 'dev', 'lan']);
+  await protectedSite.run('ip', ['address', 'add', `${siteAddress}/24`, 'dev', 'lan']);
   await protectedSite.run('ip', ['link', 'set', 'lan', 'up']);
   await protectedSite.run('ip', ['tuntap', 'add', 'guest', 'mode', 'tap']);
   await protectedSite.run('ip', ['link', 'set', 'guest', 'master', 'lan', 'up']);
@@ -41,17 +42,19 @@ export async function makeSites(state: DemoState): Promise<{ protectedSite: Site
   return { protectedSite, vaultSite };
 }
 
-/** Starts a process that outlives the demo, in a site; deleting the site ends it. */
+/**
+ * Starts a process that outlives the demo, in a site's network; deleting the site ends it. Mounts are everybody's: the
+ * hypervisor must see the replica volume that the vault mounts.
+ */
 export function background(
   state: DemoState,
   site: Site,
   name: string,
   program: string,
   args: readonly string[],
-  prefix = site.networkPrefix,
 ): void {
   const log = openSync(join(state.folder, `${name}.log`), 'a', 0o600);
-  const [first, ...rest] = [...prefix, program, ...args];
+  const [first, ...rest] = [...site.networkPrefix, program, ...args];
   const child = spawn(first!, rest, { detached: true, stdio: ['ignore', log, log] });
   child.unref();
   child.once('exit', (code, signal) => {

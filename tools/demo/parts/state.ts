@@ -3,8 +3,15 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const root = join(import.meta.dirname, '../../..');
+/** Shared with `make vault`, whose data lies there, too. */
 export const runFolder = join(root, '.run');
-const path = join(runFolder, 'state.json');
+/** The demo's own: state, session of the command line, screen of the proof. */
+export const demoFolder = join(runFolder, 'demo');
+/** What was measured. */
+export const resultFile = join(runFolder, 'demo.json');
+/** The command line, signed in, from where the vault is. */
+export const leewardFile = join(runFolder, 'leeward');
+const path = join(demoFolder, 'state.json');
 
 export interface DemoState {
   /** Of the namespaces' names. */
@@ -21,6 +28,6 @@ export function readState(): DemoState | undefined {
 }
 
 export function writeState(state: DemoState): void {
-  mkdirSync(runFolder, { recursive: true });
+  mkdirSync(demoFolder, { recursive: true, mode: 0o700 });
   writeFileSync(path, `${JSON.stringify(state, null, 2)}\n`);
 }
