@@ -102,29 +102,60 @@ test('every operation of the SDK goes through, polled by its status', async (t) 
   t.deepEqual(world.misfits, []);
 });
 
-test('every long-running operation of the SDK goes through, polled by its location only', async (t) => {
-  const located = world.siteRecovery({
+/** A client that does not see these headers of answers. */
+const without = (...names: readonly string[]) =>
+  world.siteRecovery({
     additionalPolicies: [
       {
         position: 'perCall',
         policy: {
-          name: 'location only',
+          name: 'without some headers',
           sendRequest: async (
             request: never,
             next: (request: never) => Promise<{ headers: { delete(name: string): void } }>,
           ) => {
             const response = await next(request);
-            response.headers.delete('azure-asyncoperation');
+            for (const name of names) response.headers.delete(name);
             return response;
           },
         },
       },
     ],
   });
+
+test('every long-running operation of the SDK goes through, polled by its location only', async (t) => {
+  const located = without('azure-asyncoperation');
   for (const operation of sdkOperations.filter(({ longRunning }) => longRunning)) {
     const answer = (await callBySdk(located, operation, names)) as Record<string, unknown> | undefined;
     if (operation.result === undefined) t.falsy(answer && Object.keys(answer).length > 1, operation.id);
     else if (operation.result !== 'VaultHealthDetails') t.truthy(answer?.name, operation.id);
+  }
+});
+
+test('every long-running operation of the SDK goes through, polled by its status only', async (t) => {
+  const watched = without('location');
+  for (const operation of sdkOperations.filter(({ longRunning }) => longRunning))
+    await t.notThrowsAsync(callBySdk(watched, operation, names), operation.id);
+});
+
+test('every PUT of the SDK goes through, polled by the resource itself', async (t) => {
+  const neither = without('azure-asyncoperation', 'location');
+  const puts = sdkOperations.filter(({ longRunning, method }) => longRunning && method === 'PUT');
+  t.true(puts.length > 5);
+  for (const operation of puts) {
+    const answer = (await callBySdk(neither, operation, names)) as Record<string, unknown> | undefined;
+    t.truthy(answer?.name, operation.id);
+  }
+});
+
+test('each answer of an operation under way says when to ask again', async (t) => {
+  const { headers } = await world.request('DELETE', `${vaultId}/replicationPolicies/slow`);
+  const jobId = /operationresults\/([0-9a-f-]+)/.exec(headers.get('location')!)![1]!;
+  world.jobs.set({ jobId, vaultId, state: 'InProgress' });
+  for (const name of ['location', 'azure-asyncoperation']) {
+    const answer = await world.request('GET', new URL(headers.get(name)!).pathname);
+    t.is(answer.headers.get('retry-after'), headers.get('retry-after'), name);
+    t.truthy(answer.headers.get('retry-after'), name);
   }
 });
 

@@ -30,7 +30,12 @@ export interface AnswerTo {
 }
 
 export function render(answer: ArmAnswer, to: AnswerTo): Rendered {
-  if ('body' in answer) return { status: answer.created ? 201 : 200, headers: {}, body: answer.body };
+  if ('body' in answer)
+    return {
+      status: answer.created ? 201 : 200,
+      headers: answer.underWay ? { 'retry-after': String(to.retryAfterSeconds) } : {},
+      body: answer.body,
+    };
   if ('page' in answer)
     return {
       status: 200,

@@ -25,6 +25,7 @@ import {
 import { openApi } from '../../protocol/arm/openapi.ts';
 import { vaultResourceId } from '../../protocol/arm/resource-id.ts';
 import type { Principal } from '../access/principal.ts';
+import { hasEnded } from '../jobs/jobs.ts';
 import type { Resources } from '../store/resources.ts';
 import type { AccessCheck, Audit } from './access-check.ts';
 import { jobFailure, notYet, operationStatus, type Rendered, render } from './answer.ts';
@@ -431,7 +432,7 @@ class ArmDoor {
     const job = await this.#parts.jobs.get(parameters.operationId!.toLowerCase());
     if (job === undefined || job.vaultId.toLowerCase() !== vaultId?.toLowerCase())
       throw errors.OperationNotFound(parameters.operationId!);
-    return { body: operationStatus(job, resourceId) };
+    return { body: operationStatus(job, resourceId), underWay: !hasEnded(job.state) };
   }
 
   #refuse(context: Koa.Context, error: unknown, ids: Ids): void {

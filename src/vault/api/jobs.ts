@@ -156,6 +156,8 @@ export function jobs(parts: NounParts): Handlers {
           vaultId,
           query: asked,
         },
+        // Nobody waits for somebody else's.
+        `${vaultId}/replicationJobs/export/${parts.random.uuid()}`,
       );
     },
   };

@@ -29,8 +29,8 @@ export interface ArmRequest<Body = unknown> {
 }
 
 export type ArmAnswer =
-  /** 200, or 201 where something was created. */
-  | { readonly body: unknown; readonly created?: boolean }
+  /** 200, or 201 where something was created. `underWay`: with `Retry-After`, because the next time it says something else. */
+  | { readonly body: unknown; readonly created?: boolean; readonly underWay?: boolean }
   /** A page; `next` becomes `nextLink` with `$skipToken` (or the operation's own name for it). */
   | { readonly page: readonly unknown[]; readonly next?: string | undefined }
   /** 202 with `Azure-AsyncOperation`, `Location` and `Retry-After`, all with the job's id. */

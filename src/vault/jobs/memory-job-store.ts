@@ -68,8 +68,8 @@ export class MemoryJobStore implements JobStore {
           (filter.targetId === undefined || row.target.id.toLowerCase() === filter.targetId.toLowerCase()) &&
           (filter.targetTypes === undefined || filter.targetTypes.includes(row.target.type)) &&
           (filter.scenarioName === undefined || row.scenarioName === filter.scenarioName) &&
-          (filter.from === undefined || row.createdAt >= filter.from) &&
-          (filter.to === undefined || row.createdAt <= filter.to) &&
+          (filter.from === undefined || (row.startedAt ?? row.createdAt) >= filter.from) &&
+          (filter.to === undefined || (row.startedAt ?? row.createdAt) <= filter.to) &&
           (filter.topLevelOnly !== true || row.parentJobId === undefined),
       )
       .slice(0, page.limit);

@@ -103,8 +103,12 @@ export class MariaJobStore implements JobStore {
     if (filter.targetId !== undefined) add('target_key = ?', filter.targetId.toLowerCase());
     if (filter.targetTypes !== undefined) among('target_type', filter.targetTypes);
     if (filter.scenarioName !== undefined) add('scenario_name = ?', filter.scenarioName);
-    if (filter.from !== undefined) add('created_at >= ?', new Date(filter.from));
-    if (filter.to !== undefined) add('created_at <= ?', new Date(filter.to));
+    // As it is shown: when it started, or was made when it did not start yet. No job starts before it is made.
+    if (filter.from !== undefined) add('COALESCE(started_at, created_at) >= ?', new Date(filter.from));
+    if (filter.to !== undefined) {
+      add('COALESCE(started_at, created_at) <= ?', new Date(filter.to));
+      add('created_at <= ?', new Date(filter.to));
+    }
     if (filter.topLevelOnly === true) add('parent_job_id IS NULL');
     const after = page.after === undefined ? undefined : parsePageKey(page.after);
     if (after !== undefined) {

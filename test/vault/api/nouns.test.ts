@@ -5,9 +5,19 @@ import anyTest, { type ExecutionContext } from 'ava';
 import { ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId } from '../../../src/protocol/arm/resource-id.ts';
+import * as sites from '../../../src/vault/store/sites.ts';
 import { testFailoverRecords } from '../../../src/vault/store/test-failovers.ts';
 import { hasMariadb } from '../../support/private-mariadb.ts';
-import { addPoint, aMachine, at, itemIdOf, type NounWorld, startNounWorld, vaultId } from './noun-world.ts';
+import {
+  addPoint,
+  aMachine,
+  aReport,
+  at,
+  itemIdOf,
+  type NounWorld,
+  startNounWorld,
+  vaultId,
+} from './noun-world.ts';
 
 const able = await hasMariadb();
 const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
@@ -667,6 +677,73 @@ test('jobs are listed by the reference’s query, shown with their tasks, export
   );
   t.is(await code(sdk.replicationJobs.beginRestartAndWait(...at, job.name!, quick)), 'JobNotRestartable');
   t.is(await code(sdk.replicationJobs.get(...at, systemRandom.uuid())), 'ResourceNotFound');
+});
+
+test('a job is followed by a poller that was kept, cancelled while it runs, and begun anew', async (t) => {
+  const { sdk, arm, database } = world;
+  const { siteId, processServerId } = await world.site('bergen');
+  let posts = 0;
+  arm.intercept = (method, path) => {
+    if (method === 'POST' && path.endsWith('/checkConsistency')) posts += 1;
+    return undefined;
+  };
+  t.teardown(() => {
+    arm.intercept = undefined;
+  });
+  const begin = (more: object = {}) =>
+    sdk.replicationFabrics.beginCheckConsistency(...at, 'bergen', { ...quick, ...more });
+  const poller = await begin();
+  const kept = poller.toString();
+  t.false(poller.isDone());
+  // In another process, say: it knows nothing but the text.
+  const restored = await begin({ resumeFrom: kept });
+  await restored.poll();
+  t.is(posts, 1, 'a poller that is restored asks for nothing a second time');
+  t.false(restored.isDone());
+  const list = (filter: string) => all(sdk.replicationJobs.list(...at, { filter }));
+  const [job] = await list("jobStatus eq 'NotStarted,InProgress' and fabricId eq 'bergen'");
+  t.deepEqual(job!.properties!.allowedActions, ['Cancel']);
+  t.like(await world.engine.holder(`${vaultId}/replicationFabrics/bergen`), { jobId: job!.name! });
+
+  await sdk.replicationJobs.beginCancelAndWait(...at, job!.name!, quick);
+  for (const one of [poller, restored]) await t.throwsAsync(one.pollUntilDone(), { message: /cancel/i });
+  const over = await sdk.replicationJobs.get(...at, job!.name!);
+  t.deepEqual([over.properties!.state, over.properties!.allowedActions], ['Cancelled', ['Restart']]);
+
+  const again = await sdk.replicationJobs.beginRestartAndWait(...at, job!.name!, quick);
+  t.not(again.name, job!.name);
+  const now = new Date(Date.now() + 1000).toISOString();
+  await sites.keepReport(database, siteId, aReport(now, processServerId, []), now);
+  await world.engine.follow(again.name!, AbortSignal.timeout(30_000));
+  t.is((await sdk.replicationJobs.get(...at, again.name!)).properties!.state, 'Succeeded');
+
+  // By every field of the query, alone and together.
+  const started = over.properties!.startTime!.toISOString();
+  const later = new Date(Date.parse(started) + 1).toISOString();
+  const found = async (filter: string) =>
+    (await list(`fabricId eq 'bergen' and ${filter}`)).map(({ name }) => name);
+  t.deepEqual((await found("jobStatus eq 'Cancelled,Succeeded'")).sort(), [again.name, job!.name].sort());
+  t.deepEqual(await found("jobStatus eq 'Cancelled'"), [job!.name]);
+  t.deepEqual(await found(`startTime eq '${later}'`), [again.name]);
+  t.deepEqual(await found(`StartTime eq '${started}' and EndTime eq '${started}'`), [job!.name]);
+  t.deepEqual(await found(`jobName eq '${again.name}'`), [again.name]);
+  t.deepEqual(await found("affectedObjectTypes eq 'RecoveryPlan'"), []);
+  t.is(await code(list("startTime eq 'soon'")), 'InvalidQueryParameter');
+  t.is(await code(list("colour eq 'red'")), 'FilterInvalid');
+
+  // Whoever exports does not wait for others who do.
+  const exports = await Promise.all(
+    ['Cancelled', 'Succeeded'].map((jobStatus) =>
+      sdk.replicationJobs.beginExportAndWait(...at, { jobStatus, fabricId: 'bergen' }, quick),
+    ),
+  );
+  const states = exports.map(({ properties }) => {
+    const { blobUri } = properties!.customDetails as { blobUri: string };
+    return (JSON.parse(Buffer.from(blobUri.split(',')[1]!, 'base64').toString()) as { state: string }[]).map(
+      ({ state }) => state,
+    );
+  });
+  t.deepEqual(states, [['Cancelled'], ['Succeeded']]);
 });
 
 test('alert and vault settings have a default, take what is sent and refuse what is no address', async (t) => {
