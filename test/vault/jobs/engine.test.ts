@@ -122,11 +122,12 @@ async function open(store: JobStore, workflows: readonly SomeWorkflow[]): Promis
   };
 }
 
-const stores: [string, typeof test | typeof test.skip, () => Promise<JobStore>][] = [
+const stores: [string, typeof test | typeof test.serial | typeof test.skip, () => Promise<JobStore>][] = [
   ['memory', test, async () => new MemoryJobStore()],
   [
     'MariaDB',
-    withMariadb ? test : test.skip,
+    // One after the other: the server of one's own takes fifty connections, and each pool up to ten.
+    withMariadb ? test.serial : test.skip,
     async () => {
       const { database } = await server.database();
       await migrate(database);
