@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { Arena } from '../../src/disk/arena.ts';
 import type { Disk } from '../../src/disk/disk.ts';
+import { extentBytesMax } from '../../src/disk/disk.ts';
 import type { Capture, CaptureLoss } from '../../src/mobility-service/capture/capture.ts';
 import { ChangeMap } from '../../src/mobility-service/capture/change-map.ts';
 import type { Freezer } from '../../src/mobility-service/consistency/freezer.ts';
@@ -55,7 +56,7 @@ export async function runStandIn(parts: StandInParts): Promise<void> {
 
 class StandIn {
   readonly #parts: StandInParts;
-  readonly #arena = new Arena(128 << 10);
+  readonly #arena = new Arena(2 * extentBytesMax);
   readonly #pace = new ReadPace();
   /** Nothing is known of what was written before this process began. */
   readonly #isTrusted: boolean[];
