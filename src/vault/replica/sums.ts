@@ -51,9 +51,15 @@ export class SumFile {
   readonly #file: OpenFile;
   readonly #pages = new Map<number, Uint8Array>();
   readonly #dirty = new Set<number>();
+  /** On their way to the file. What is here is newer than the file, although it is not marked. */
+  readonly #writing = new Set<number>();
+  readonly #loading = new Map<number, Promise<void>>();
+  #spilling: Promise<void> = Promise.resolve();
+  readonly #pagesMax: number;
 
-  constructor(file: OpenFile) {
+  constructor(file: OpenFile, pagesMax = sumPagesMax) {
     this.#file = file;
+    this.#pagesMax = pagesMax;
   }
 
   async set(firstBlock: number, sums: Uint32Array): Promise<void> {
@@ -76,39 +82,66 @@ export class SumFile {
 
   async get(firstBlock: number, count: number): Promise<Uint32Array> {
     const sums = new Uint32Array(count);
+    // Twice: what is written and forgotten while the file is read may not be in what was read.
+    const isKnown = this.#copyKnown(firstBlock, sums);
     const bytes = new Uint8Array(count * sumBytes);
     await this.#file.read(bytes, firstBlock * sumBytes);
     const onDisk = new DataView(bytes.buffer);
-    for (let i = 0; i < count; i++) {
-      const block = firstBlock + i;
-      const page = this.#pages.get(Math.floor(block / sumsPerPage));
-      sums[i] =
-        page === undefined
-          ? onDisk.getUint32(i * sumBytes, true)
-          : new DataView(page.buffer, page.byteOffset, pageBytes).getUint32(
-              (block % sumsPerPage) * sumBytes,
-              true,
-            );
-    }
+    for (let i = 0; i < count; i++) if (isKnown[i] === 0) sums[i] = onDisk.getUint32(i * sumBytes, true);
+    this.#copyKnown(firstBlock, sums);
     return sums;
   }
 
-  async #load(page: number, overwritten: boolean): Promise<void> {
-    if (this.#pages.size >= sumPagesMax) {
+  /** Those that are in memory; answers which. */
+  #copyKnown(firstBlock: number, sums: Uint32Array): Uint8Array {
+    const isKnown = new Uint8Array(sums.length);
+    for (let i = 0; i < sums.length; i++) {
+      const block = firstBlock + i;
+      const page = this.#pages.get(Math.floor(block / sumsPerPage));
+      if (page === undefined) continue;
+      isKnown[i] = 1;
+      sums[i] = new DataView(page.buffer, page.byteOffset, pageBytes).getUint32(
+        (block % sumsPerPage) * sumBytes,
+        true,
+      );
+    }
+    return isKnown;
+  }
+
+  /** One load of a page at a time: of two, the slower could bring back what the file was before the quicker one's changes
+   * were written and forgotten. */
+  #load(page: number, overwritten: boolean): Promise<void> {
+    const under = this.#loading.get(page);
+    if (under) return under;
+    const load = this.#loadAlone(page, overwritten).finally(() => this.#loading.delete(page));
+    this.#loading.set(page, load);
+    return load;
+  }
+
+  async #loadAlone(page: number, overwritten: boolean): Promise<void> {
+    if (this.#pages.size >= this.#pagesMax) {
       await this.#spill();
-      for (const known of this.#pages.keys()) if (!this.#dirty.has(known)) this.#pages.delete(known);
+      for (const known of this.#pages.keys())
+        if (!this.#dirty.has(known) && !this.#writing.has(known)) this.#pages.delete(known);
     }
     const bytes = new Uint8Array(pageBytes);
     if (!overwritten) await this.#file.read(bytes, page * pageBytes);
-    // Another writer may have been quicker; its page may already have changes.
-    if (!this.#pages.has(page)) this.#pages.set(page, bytes);
+    this.#pages.set(page, bytes);
   }
 
-  /** Writes what has changed; it stays in memory. A page that changes meanwhile is marked again. */
-  async #spill(): Promise<void> {
+  /** Writes what has changed; it stays in memory. A page that changes meanwhile is marked again. One after the other, so
+   * that no older content of a page lands after a newer one. */
+  #spill(): Promise<void> {
+    const spill = this.#spilling.then(() => this.#spillAlone());
+    this.#spilling = spill.catch(() => {});
+    return spill;
+  }
+
+  async #spillAlone(): Promise<void> {
     const pages = [...this.#dirty].sort((a, b) => a - b);
     for (let at = 0; at < pages.length; at += spillPagesMax) {
       const some = pages.slice(at, at + spillPagesMax).filter((page) => this.#dirty.delete(page));
+      for (const page of some) this.#writing.add(page);
       const source = new Uint8Array(some.length * pageBytes);
       for (const [index, page] of some.entries()) source.set(this.#pages.get(page)!, index * pageBytes);
       try {
@@ -119,6 +152,8 @@ export class SumFile {
       } catch (error) {
         for (const page of some) this.#dirty.add(page);
         throw error;
+      } finally {
+        for (const page of some) this.#writing.delete(page);
       }
     }
   }
