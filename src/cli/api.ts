@@ -8,7 +8,7 @@ import { ArmClient } from '../protocol/arm/client.ts';
 import { type Operation, operations } from '../protocol/arm/description.ts';
 import { ownOperations } from '../protocol/arm/own-operations.ts';
 import { parseResourceId } from '../protocol/arm/resource-id.ts';
-import { readText } from './nouns/noun.ts';
+import { readText } from './input.ts';
 import type { Session } from './session.ts';
 
 /** One resource as the API writes it; deeper values are looked at with `at` (nouns/noun.ts). */

@@ -4,12 +4,12 @@
  *
  *     leeward <noun> <verb> [name] ─▶ resource id ─▶ operation ─▶ table | json, or a job that is followed with --wait
  */
-import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { Api, Resource } from '../api.ts';
+import { readText } from '../input.ts';
 import type { JobView } from '../job-view.ts';
 import { type OutputForm, print, renderTable } from '../output.ts';
 
@@ -113,21 +113,6 @@ export async function readBody(path: string): Promise<unknown> {
       summary: `${path === '-' ? 'standard input' : path} is not JSON`,
       possibleCauses: 'It was cut off or edited by hand.',
       recommendedAction: 'Correct it; `leeward <noun> show <name> --output json` shows the form.',
-      cause,
-    });
-  }
-}
-
-/** A file that a person named. */
-export async function readText(path: string, action: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new LeewardError({
-      code: 'FileUnreadable',
-      summary: `${path} cannot be read`,
-      possibleCauses: 'It does not exist, or it is not yours to read.',
-      recommendedAction: action,
       cause,
     });
   }
