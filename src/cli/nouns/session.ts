@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { hasCode } from '../../platform/errors.ts';
 import { parse } from '../../platform/settings.ts';
 import { Api } from '../api.ts';
+import { readText } from '../input.ts';
 import { print } from '../output.ts';
 import {
   currentSession,
@@ -13,7 +14,7 @@ import {
   Session,
   sessionFromEnvironmentFile,
 } from '../session.ts';
-import { type NounContext, noun, readText } from './noun.ts';
+import { type NounContext, noun } from './noun.ts';
 
 const whichFile = 'Name the file that the vault wrote (`make vault` writes .run/vault.env).';
 
