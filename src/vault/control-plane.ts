@@ -44,6 +44,7 @@ import type { JobEngine } from './jobs/engine.ts';
 import { openChannels } from './notify/open-channels.ts';
 import { HealthReconciler } from './reconcilers/health.ts';
 import { Notifier } from './reconcilers/notify.ts';
+import { PolicyChanges } from './reconcilers/policy-changes.ts';
 import { Registration } from './registration/registration.ts';
 import type { VaultSettings } from './settings.ts';
 import type { OrdersDesk } from './site-link/orders.ts';
@@ -87,6 +88,8 @@ export const ownerFileName = 'owner.json';
 const ownerSecretDays = 365;
 /** What the API's vaults are asked for, by those who watch over all of them. */
 const vaultsMax = 1000;
+/** Of one vault, whose machines are told when one changes. */
+const policiesMax = 1000;
 
 export async function startControlPlane(parts: ControlPlaneParts): Promise<ControlPlane> {
   const { settings, database, resources, jobs, orders, clock, random, files, log } = parts;
@@ -264,6 +267,29 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
     },
     onChange: () => notifier.wake(),
   });
+  const policyChanges = new PolicyChanges({
+    database,
+    clock,
+    log,
+    orders,
+    sites: {
+      siteOf: async ({ vaultId, fabricName }) =>
+        (await sites.byName(database, vaultId.toLowerCase(), fabricName))?.siteId,
+    },
+    policies: async () => {
+      const found = [];
+      for (const vaultId of await vaultIds())
+        for (const row of (await resources.inVault(vaultId, 'replicationPolicies', { limit: policiesMax }))
+          .resources) {
+          const { crashConsistentSeconds, applicationConsistentSeconds } = policyTerms(policyInput(row));
+          found.push({
+            policyId: row.id,
+            replication: { crashConsistentSeconds, applicationConsistentSeconds },
+          });
+        }
+      return found;
+    },
+  });
   const figures = settings.metricsPort === 0 ? undefined : await serveMetrics(metrics, settings.metricsPort);
   log.info('control-plane-ready', { publicUrl });
   return {
@@ -272,6 +298,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
       await Promise.all([
         orders.run(signal),
         health.run(signal),
+        policyChanges.run(signal),
         notifier.run(signal),
         keepAccess({ entries, keys, clock, log }, signal),
       ]);

@@ -288,6 +288,33 @@ test('a protect order assigns once, serves the process server first, and is answ
   }
 });
 
+test('a changed policy is durable at once, told to the machine, and nothing where the item is not', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const { itemId, orderId } = (await at.order(protect(at, ids))) as SiteOrder & { itemId: string };
+  await at.work().pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await at.work().pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await passUntilAnswered(at, at.work(), orderId);
+  const policy = { crashConsistentSeconds: 60, applicationConsistentSeconds: 3600 };
+  const change = await at.order({ order: 'change-policy', itemId, policy });
+  t.deepEqual((await passUntilAnswered(at, at.work(), change.orderId)).outcome, { state: 'done' });
+  t.like(await takes(at, ids.machineId, 'mobility-service'), { item: { itemId, policy } });
+  t.true((await items.byId(at.database, itemId))?.isServed, 'it need not be served anew');
+  const unknown = await at.order({ order: 'change-policy', itemId: systemRandom.uuid(), policy });
+  t.deepEqual((await passUntilAnswered(at, at.work(), unknown.orderId)).outcome, { state: 'done' });
+  // Disabled meanwhile: it does not come back.
+  const off = await at.order({ order: 'unprotect', itemId });
+  const late = await at.order({ order: 'change-policy', itemId, policy });
+  await at.work().pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await takes(at, ids.processServerId, 'process-server');
+  await passUntilAnswered(at, at.work(), off.orderId);
+  t.deepEqual((await passUntilAnswered(at, at.work(), late.orderId)).outcome, { state: 'done' });
+  t.is(await items.byId(at.database, itemId), undefined);
+});
+
 test('what an agent cannot take is withdrawn and answered with its reason', async (t) => {
   const at = await world();
   const ids = await enrolled(at);

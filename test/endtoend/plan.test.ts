@@ -216,12 +216,30 @@ test('a recovery plan of two machines, through the public SDK alone', async (t) 
   await plans.beginFailoverCancelAndWait(...at, planName, quick);
   await nothingLeft(t, world, 'after the failover was cancelled');
   await note('cancelled it');
+
+  // ── meanwhile the machines have heard of the policy that was changed, and nothing was compared anew for it ───────────
+  for (const [, , name] of world.items) {
+    const home = join(world.site.folder, name);
+    await eventually(`${name} has heard of the policy`, 90, async () => {
+      const text = await readFile(join(home, 'state/site/assignment.json'), 'utf8');
+      return (JSON.parse(text) as { policy: { crashConsistentSeconds: number } }).policy
+        .crashConsistentSeconds === 120
+        ? true
+        : undefined;
+    });
+  }
+  for (const item of world.items) {
+    const { properties } = await client.replicationProtectedItems.get(...at, ...item);
+    t.deepEqual(properties?.healthErrors, [], item[2]);
+    t.is(properties?.protectionState, 'Protected');
+  }
 });
 
 // ── the world ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface World {
   readonly own: OwnVault;
+  readonly site: RealSite;
   readonly client: SiteRecoveryManagementClient;
   readonly at: readonly [string, string];
   /** Fabric, container, item. */
@@ -368,7 +386,21 @@ async function openWorld(t: ExecutionContext<unknown>): Promise<World> {
     quick,
   );
   t.is(made.properties?.groups?.length, 4);
-  return { own, client, at, items, mark, note };
+  await client.replicationPolicies.beginUpdateAndWait(
+    ...at,
+    'minutes',
+    {
+      properties: {
+        replicationProviderSettings: {
+          instanceType: 'InMageAzureV2',
+          crashConsistentFrequencyInMinutes: 2,
+          multiVmSyncStatus: 'Disable',
+        },
+      },
+    },
+    quick,
+  );
+  return { own, client, site, at, items, mark, note };
 }
 
 // ── what there is ────────────────────────────────────────────────────────────────────────────────────────────────────

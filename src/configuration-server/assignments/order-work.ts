@@ -145,6 +145,8 @@ export class OrderWork {
         return this.#protect(order, isBegun, concerns);
       case 'unprotect':
         return this.#unprotect(order, isBegun, concerns);
+      case 'change-policy':
+        return this.#changePolicy(order);
       case 'run-script':
         return this.#runScript(order, isBegun);
       case 'take-bookmark':
@@ -236,6 +238,16 @@ export class OrderWork {
       // A machine that is gone for good must not keep anybody from disabling its protection.
       if (!isTaken && !isSilent && !this.#isExpired(order)) return undefined;
     }
+    return { state: 'done' };
+  }
+
+  /** Done when it is durable: the machine takes it when it asks next. What is not protected here needs nothing. */
+  async #changePolicy({ itemId, policy }: OrderOf<'change-policy'>): Promise<Outcome> {
+    await this.#parts.database.transaction(async (session) => {
+      const item = await items.byId(session, itemId);
+      if (item) await items.put(session, { ...item, policy }, this.#now());
+    });
+    this.#parts.wantedBell.ring();
     return { state: 'done' };
   }
 
@@ -339,6 +351,7 @@ function subjectsOf(order: SiteOrder): string[] {
     case 'protect':
       return [order.itemId, order.machineId];
     case 'unprotect':
+    case 'change-policy':
     case 'take-bookmark':
       return [order.itemId];
     case 'shut-down-machine':

@@ -85,6 +85,13 @@ export type SiteReport = z.infer<typeof SiteReport>;
 
 const orderBase = { orderId: z.guid(), sequence: z.number().int().positive(), expiresAt: z.iso.datetime() };
 
+/** How often points are taken. */
+const ReplicationPolicy = z.strictObject({
+  crashConsistentSeconds: z.number().positive(),
+  /** 0: none. */
+  applicationConsistentSeconds: z.number().nonnegative(),
+});
+
 export const SiteOrder = z.discriminatedUnion('order', [
   /** Gives the machine and its process server their assignments. Answered when both have taken them. */
   z.strictObject({
@@ -100,13 +107,17 @@ export const SiteOrder = z.discriminatedUnion('order', [
       .max(64),
     /** 32 bytes, base64; sealed to the configuration server's box key (tweetnacl), so no log or backup shows it. */
     sealedItemKey: z.string(),
-    policy: z.strictObject({
-      crashConsistentSeconds: z.number().positive(),
-      applicationConsistentSeconds: z.number().nonnegative(),
-    }),
+    policy: ReplicationPolicy,
   }),
   /** Takes the assignments away again; unknown items are fine. */
   z.strictObject({ ...orderBase, order: z.literal('unprotect'), itemId: ProtectedItemId }),
+  /** Take points as often as its policy says from now on. */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('change-policy'),
+    itemId: ProtectedItemId,
+    policy: ReplicationPolicy,
+  }),
   /** A script that lies on the appliance, by name, from its scripts folder. */
   z.strictObject({
     ...orderBase,

@@ -35,6 +35,12 @@ const Condition = z.strictObject({
   activeLocation: z.enum(activeLocations),
 });
 
+const Replication = z.strictObject({
+  crashConsistentSeconds: z.number().positive(),
+  applicationConsistentSeconds: z.number().nonnegative(),
+});
+export type Replication = z.infer<typeof Replication>;
+
 /** What is kept of an item besides the columns that lists are narrowed by. Optional fields may be added at any time. */
 const Kept = z.strictObject({
   policyId: z.string(),
@@ -42,6 +48,11 @@ const Kept = z.strictObject({
   /** `EnableProtectionInput.properties.providerSpecificDetails` as the client sent it, with later updates merged in. */
   settings: z.record(z.string(), z.unknown()),
   groupName: z.string().optional(),
+  /** What its site is to know of the policy: how often that changed, and which change it has heard of. */
+  replication: Replication.extend({
+    change: z.number().int().nonnegative(),
+    heardChange: z.number().int().nonnegative(),
+  }).optional(),
   /** The point that the machine at the recovery location was made of. */
   failoverPointId: z.string().optional(),
   lastFailoverAt: z.iso.datetime().optional(),
@@ -192,6 +203,39 @@ export async function count(session: Session, filter: ItemFilter): Promise<numbe
   return Number(row!.number);
 }
 
+/**
+ * Items of a policy whose sites are to know something else of it, or have not heard it yet. Not those whom a job works on: what
+ * that orders comes first.
+ */
+export async function toBeTold(
+  session: Session,
+  policyId: string,
+  { crashConsistentSeconds, applicationConsistentSeconds }: Replication,
+  limit: number,
+): Promise<ItemResource[]> {
+  const { items } = await read(
+    session,
+    `policy_key = ? AND active_location = 'Primary' AND item_id IS NOT NULL AND job_id IS NULL
+     AND (JSON_VALUE(record, '$.replication.crashConsistentSeconds') <> ?
+       OR JSON_VALUE(record, '$.replication.applicationConsistentSeconds') <> ?
+       OR JSON_VALUE(record, '$.replication.change') <> JSON_VALUE(record, '$.replication.heardChange'))`,
+    [idKey(policyId), crashConsistentSeconds, applicationConsistentSeconds],
+    limit,
+  );
+  return items;
+}
+
+/** Unless somebody else has noted a later change meanwhile. In a transaction, for the row is held until its end. */
+export async function noteReplication(
+  session: Session,
+  id: string,
+  before: number,
+  replication: NonNullable<ItemResource['replication']>,
+): Promise<void> {
+  const item = (await read(session, 'id_key = ? FOR UPDATE', [idKey(id)], undefined)).items[0];
+  if (item?.replication?.change === before) await change(session, id, { replication });
+}
+
 /** How many of a vault's items each process server, container, … has. */
 export async function countBy(
   session: Session,
@@ -240,7 +284,13 @@ export async function begin(
 export type ItemChanges = Partial<
   Pick<
     z.infer<typeof Kept>,
-    'settings' | 'policyId' | 'groupName' | 'failoverPointId' | 'lastFailoverAt' | 'lastTestFailoverAt'
+    | 'settings'
+    | 'policyId'
+    | 'groupName'
+    | 'replication'
+    | 'failoverPointId'
+    | 'lastFailoverAt'
+    | 'lastTestFailoverAt'
   >
 > & { readonly friendlyName?: string; readonly processServerId?: string };
 

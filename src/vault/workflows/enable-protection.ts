@@ -173,6 +173,7 @@ async function register(parts: Parts, context: Context) {
         policyId,
         protectableItemId,
         settings,
+        replication: { ...input.replication, change: 0, heardChange: 0 },
         createdAt: job.createdAt,
       },
       { jobId, scenarioName: 'EnableDr', startedAt: job.createdAt },

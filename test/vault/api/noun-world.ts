@@ -227,6 +227,7 @@ function standInItemWorkflows(database: Database): SomeWorkflow[] {
             database,
             {
               ...input,
+              replication: { ...input.replication, change: 0, heardChange: 0 },
               itemId,
               vaultId: segments.slice(0, 9).join('/'),
               containerId: segments.slice(0, 13).join('/'),
