@@ -69,7 +69,7 @@ async function open(
   const settled = (jobId: string) =>
     until(
       world.clock,
-      2_000_000,
+      12_000_000,
       async () => {
         const job = await engine.get(jobId);
         return job && (hasEnded(job.state) || job.state === 'Suspended') ? job : undefined;
@@ -220,7 +220,7 @@ test('a cancelled plan cancels what is on its way and keeps what came through', 
   });
   await until(
     shop.world.clock,
-    2_000_000,
+    12_000_000,
     () => (shop.world.machines.size === 2 ? true : undefined),
     () => new Error('the second machine does not start'),
     500,
