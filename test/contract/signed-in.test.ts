@@ -24,6 +24,7 @@ import { migrate } from '../../src/vault/store/migrate.ts';
 import { MariaResources } from '../../src/vault/store/resources.ts';
 import { resourceChangeParts, resourceChanges } from '../../src/vault/workflows/resource-changes.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../support/private-mariadb.ts';
+import { eventually, freePort } from '../support/site.ts';
 
 const able = await hasMariadb();
 const test = able ? anyTest.serial : (anyTest.skip as unknown as typeof anyTest.serial);
@@ -55,6 +56,7 @@ test('the owner of a new vault signs in with every public client and drives it',
     usage: 'both',
   });
   const ca = await readFile(paths.caFile, 'utf8');
+  const metricsPort = await freePort();
   const resources = new MariaResources(database, clock);
   const engine = new JobEngine({
     store: new MariaJobStore(database),
@@ -70,6 +72,7 @@ test('the owner of a new vault signs in with every public client and drives it',
       cache: { hosts: ['localhost'], listen: '127.0.0.1', port: 0 },
       replica: { folder },
       database: { type: 'embedded' },
+      metricsPort,
       api: { listen: '127.0.0.1', port: 0, tenantId: random.uuid(), subscriptionId: random.uuid() },
     }),
     dataFolder: folder,
@@ -136,6 +139,15 @@ test('the owner of a new vault signs in with every public client and drives it',
     `/subscriptions/${owner.subscriptionId}/providers/Microsoft.Insights/eventtypes/management/values`,
   );
   t.true(JSON.stringify(log.body).includes('Microsoft.RecoveryServices/vaults/replicationPolicies/write'));
+
+  const figures = await eventually('figures of the vault', 60, async () => {
+    const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
+    const text = await answer.text();
+    return text.includes('leeward_jobs_unfinished') ? { answer, text } : undefined;
+  });
+  t.regex(figures.answer.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+  t.regex(figures.text, /^# TYPE leeward_items gauge\nleeward_items 0$/m);
+  t.is((await fetch(`http://127.0.0.1:${metricsPort}/`)).status, 404);
 
   const stranger = new RecoveryServicesClient(sign('wrong'), owner.subscriptionId!, options);
   const refused = await t.throwsAsync(stranger.vaults.get('group', 'first'));

@@ -12,7 +12,7 @@ import type { Database } from '../../platform/mysql.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { ReportedProcessServer } from '../../protocol/control/site-link.ts';
 import {
-  type HealthCondition,
+  HealthCondition,
   itemConditions,
   type ProcessServerFacts,
   planChanges,
@@ -25,6 +25,7 @@ import { healthChangesKeptDays, healthMilliseconds, pageMax } from '../limits.ts
 import * as conditions from '../store/conditions.ts';
 import * as facts from '../store/health-facts.ts';
 import * as history from '../store/item-history.ts';
+import { countUnfinished } from '../store/jobs.ts';
 import * as sites from '../store/sites.ts';
 
 export interface PolicyTimes {
@@ -72,10 +73,34 @@ export class HealthReconciler {
     await this.#items(seen);
     for (const vaultId of await this.#parts.vaultIds()) await this.#vault(vaultId, seen);
     await this.#forget(seen);
+    await this.#figures();
     const now = clock.now();
     await history.sample(database, now);
     await history.thin(database, now);
     await conditions.trimChanges(database, new Date(now - healthChangesKeptDays * 86_400_000).toISOString());
+  }
+
+  /** What is true now, for who draws curves of it. */
+  async #figures(): Promise<void> {
+    const { database, metrics, storeFacts } = this.#parts;
+    const by = (name: string, label: string, help: string, counts: ReadonlyMap<string, number>) =>
+      metrics.gauge(name, help).replace([...counts].map(([value, count]) => [{ [label]: value }, count]));
+    const raised = await conditions.countRaised(database);
+    // A level at which nothing holds is a zero and not a hole.
+    const levels = HealthCondition.shape.severity.options.map((level) => [level, raised.get(level) ?? 0]);
+    by(
+      'leeward_conditions',
+      'severity',
+      'health conditions that hold',
+      new Map(levels as [string, number][]),
+    );
+    by('leeward_jobs_unfinished', 'state', 'jobs that have not ended', await countUnfinished(database));
+    const { replicaFreePercent, cacheFreePercent } = await storeFacts();
+    const free = [
+      [{ store: 'replica' }, replicaFreePercent],
+      [{ store: 'cache' }, cacheFreePercent],
+    ] as const;
+    metrics.gauge('leeward_store_free_percent', 'room in the stores of the vault').replace(free);
   }
 
   async #items(seen: Set<string>): Promise<void> {

@@ -156,6 +156,15 @@ export async function raisedInVault(
   return rows.map(toRaised);
 }
 
+/** How many are told now, by severity. */
+export async function countRaised(session: Session): Promise<ReadonlyMap<string, number>> {
+  const rows = await session.rows(
+    `SELECT JSON_VALUE(said, '$.severity') AS severity, COUNT(*) AS number FROM health_conditions
+     WHERE raised_at IS NOT NULL GROUP BY severity`,
+  );
+  return new Map(rows.map((row) => [String(row.severity), Number(row.number)]));
+}
+
 /** Vaults with a change after this one. */
 export async function vaultsChangedAfter(session: Session, changeId: number): Promise<string[]> {
   const rows = await session.rows('SELECT DISTINCT vault_id FROM health_changes WHERE change_id > ?', [

@@ -356,3 +356,11 @@ function read(row: Row): JobRow {
     `the job ${row.job_id}`,
   );
 }
+
+/** How many have not ended, by state. */
+export async function countUnfinished(session: Session): Promise<ReadonlyMap<string, number>> {
+  const rows = await session.rows(
+    'SELECT state, COUNT(*) AS number FROM jobs WHERE ended_at IS NULL GROUP BY state',
+  );
+  return new Map(rows.map((row) => [String(row.state), Number(row.number)]));
+}

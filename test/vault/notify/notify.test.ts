@@ -126,6 +126,23 @@ test('an exceeded RPO is raised once, kept while it holds, and cleared by the ne
   t.is(state.changed, 2);
 });
 
+test('figures say what holds now', async (t) => {
+  const { database, clock, health, metrics, state } = await world();
+  await addItem(database, clock, 1000);
+  state.facts = { replicaFreePercent: 42, cacheFreePercent: 9 };
+  await health.pass();
+  const figures = metrics.render().split('\n');
+  for (const line of [
+    'leeward_items 1',
+    'leeward_conditions{severity="Warning"} 1',
+    'leeward_conditions{severity="Critical"} 1',
+    'leeward_conditions{severity="Information"} 0',
+    'leeward_store_free_percent{store="replica"} 42',
+    'leeward_conditions_raised_total{code="CacheStorageLow"} 1',
+  ])
+    t.true(figures.includes(line), line);
+});
+
 test('conditions of an item that is gone end with it', async (t) => {
   const { database, clock, health, metrics } = await world();
   await addItem(database, clock, 5000);
