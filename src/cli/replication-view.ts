@@ -78,10 +78,9 @@ export function progressOf(
 ): [text: string, fraction: number | undefined, detail?: string] {
   if (figures === undefined) return [`${name}: ${stateOf(details)}`, undefined];
   const { totalBytes, doneBytes, sentBytes, etaSeconds } = figures;
-  const sent = `${bytes(sentBytes)} of ${bytes(totalBytes)} sent`;
   if (doneBytes >= totalBytes) return [`${name}: all is compared; waiting for the recovery point`, undefined];
   const eta = etaSeconds > 0 ? `, about ${duration(etaSeconds)} to go` : '';
-  return [`${name}: ${stateOf(details)}`, doneBytes / totalBytes, `${sent}${eta}`];
+  return [`${name}: ${stateOf(details)}`, doneBytes / totalBytes, `${bytes(sentBytes)} sent${eta}`];
 }
 
 export function replicationText(name: string, details: ReplicationDetails): string {

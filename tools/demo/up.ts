@@ -125,22 +125,23 @@ await step('a hypervisor at the vault’s site', async () => {
   await mkdir(at('lv'));
   await startLibvirt(vaultSite, at('lv'));
 });
-await step('the protected site: configuration server and process server', async (say) => {
+await step('the protected site’s servers', async (say) => {
+  say('a configuration server');
   const server = [main('configuration-server')];
   const settings = ['--settings', at('cs.json')];
   const inSite = (args: readonly string[]) => protectedSite.run(node, args, 120_000);
   await inSite([...server, 'init', ...settings, '--data', at('cs'), '--host', siteAddress]);
-  say('registering with the vault’s key');
+  say('the configuration server registers with the vault’s key');
   await inSite([...server, 'register', ...settings, '--key-file', at('branch.VaultCredentials')]);
   await inSite([...server, 'enrolment-key', ...settings, '--output', at('enrolment.json')]);
   background(state, protectedSite, 'configuration-server', node, [...server, 'run', ...settings]);
-  say('waiting for it to serve');
+  say('the configuration server starts');
   await eventually('the configuration server serves', 60, () =>
     readFileSync(at('configuration-server.log'), 'utf8').includes('configuration-server-ready')
       ? true
       : undefined,
   );
-  say('enrolling the process server');
+  say('a process server enrols');
   await inSite([
     ...[main('process-server'), 'enrol', '--settings', at('ps.json'), '--folder', at('ps')],
     ...['--name', 'ps1', '--host', siteAddress, '--spool-gib', '4', '--key-file', at('enrolment.json')],
@@ -160,7 +161,7 @@ await step('the guest serves its page, and writes to its database', async (say) 
     },
   );
 });
-await step('the mobility service, installed in the guest and enrolled', async (say) => {
+await step('the mobility service, in the guest', async (say) => {
   const package_ = (await readdir(join(root, 'dist'))).find((name) => name.endsWith('.deb'));
   if (package_ === undefined) throw new Error('make agent left no deb under dist/');
   const options = [
@@ -174,7 +175,7 @@ await step('the mobility service, installed in the guest and enrolled', async (s
   await protectedSite.run('scp', ['-q', ...options, ...files, `${guest}:/tmp/`], 180_000);
   say('unpacking, about 30 s under emulation');
   await inGuest(`dpkg -i /tmp/${package_} && rm /tmp/${package_}`);
-  say('enrolling');
+  say('the guest enrols');
   await inGuest(
     `/opt/leeward/mobility-service/bin/leeward-mobility-service enrol --configuration-server ${siteAddress} ` +
       '--key-file /tmp/enrolment.json && rm /tmp/enrolment.json && systemctl enable --now --quiet leeward-mobility',
@@ -184,7 +185,7 @@ await step('the mobility service, installed in the guest and enrolled', async (s
 // ── protection ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const machine = await step('the guest is among the vault’s protectable items', (say) => {
-  say('the mobility service starts, looks at its disks and tells the site');
+  say('its mobility service starts');
   return eventually('the guest is protectable', 120, async () => {
     const found = await leewardJson<Resource[]>(['protectable-item', 'list'], { isQuiet: true });
     return found.find(
@@ -198,9 +199,9 @@ await step('protection enabled', async (say) => {
   const wish = ['protected-item', 'enable', String(machine.properties?.friendlyName), '--name', name];
   showJob(await leewardJson([...wish, '--policy', 'often', '--wait'], { say, timeoutMilliseconds: 180_000 }));
 });
-const initial = await step('up to the first recovery point', (say) =>
+const initial = await step('initial replication', (say) =>
   leewardJson<ComparisonFigures>(['protected-item', 'watch', name, '--timeout', '480'], {
-    say: (line) => say(line.replace(`${name}: `, '')),
+    say: (line) => say(line.replace(`${name}: `, '').replace(/^initial replication /, '')),
     timeoutMilliseconds: 500_000,
   }),
 );

@@ -353,7 +353,10 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           column('BY', 'accelerator'),
           column('MACHINE', 'machineName'),
           column('ADDRESS', 'address'),
-          column('SCREEN', 'screenshot'),
+          {
+            heading: 'SCREEN',
+            value: (row) => (valueAt(row, 'screenshot') === undefined ? '-' : 'kept'),
+          },
           column('NOTES', 'notes'),
         ],
         'it was never rehearsed',

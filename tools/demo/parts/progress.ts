@@ -7,11 +7,14 @@ export async function step<T>(
   let detail = '';
   let printed = '';
   const seconds = () => Math.round((performance.now() - startedAt) / 1000);
-  const line = () => `  ${title}${detail === '' ? '' : `: ${detail}`} (${seconds()} s)`;
+  /** One that wraps could not be written over. */
+  const line = (columns = Number.POSITIVE_INFINITY) => {
+    const passed = ` (${seconds()} s)`;
+    const text = `  ${title}${detail === '' ? '' : `: ${detail}`}`;
+    return `${text.slice(0, columns - 1 - passed.length)}${passed}`;
+  };
   const show = () => {
-    // A line that wraps could not be written over.
-    if (process.stdout.isTTY)
-      process.stdout.write(`\r\u001b[2K${line().slice(0, (process.stdout.columns || 80) - 1)}`);
+    if (process.stdout.isTTY) process.stdout.write(`\r\u001b[2K${line(process.stdout.columns || 80)}`);
     // Without a terminal: when something changed, and every 15 s so that silence never means hanging.
     else if (detail !== printed || seconds() % 15 === 0) console.log(line());
     printed = detail;
