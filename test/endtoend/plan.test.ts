@@ -13,6 +13,7 @@ import type {
   RecoveryPlanAction,
   RecoveryPlanGroup,
   SiteRecoveryManagementClient,
+  TestFailoverJobDetails,
 } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest, { type ExecutionContext } from 'ava';
 import { run, tryRun } from '../../src/platform/exec.ts';
@@ -135,6 +136,22 @@ test('a recovery plan of two machines, through the public SDK alone', async (t) 
   t.is(rehearsed.name, planName);
   const done = await client.replicationJobs.get(...at, standing.name!);
   t.is(done.properties?.state, 'Succeeded');
+  t.like(done.properties?.customDetails, {
+    instanceType: 'TestFailoverJobDetails',
+    testFailoverStatus: 'running',
+  });
+  const { protectedItemDetails: tested } = done.properties!.customDetails as TestFailoverJobDetails;
+  t.deepEqual(
+    tested?.map(({ friendlyName, testVmName, recoveryPointTime }) => [
+      friendlyName,
+      shortName(testVmName ?? ''),
+      recoveryPointTime instanceof Date,
+    ]),
+    [
+      ['db', 'leeward-test-db', true],
+      ['web', 'leeward-test-web', true],
+    ],
+  );
   const manual = done.properties!.tasks!.find(({ friendlyName }) => friendlyName === 'Ask the shop');
   t.like(manual?.customDetails, {
     instanceType: 'ManualActionTaskDetails',

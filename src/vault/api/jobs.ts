@@ -29,37 +29,42 @@ export function jobs(parts: NounParts): Handlers {
       throw notFound(childId(vaultOf(request), 'replicationJobs', name));
     return job;
   };
-  const whole = async (job: Job): Promise<unknown> =>
-    jobView(job, await engine.tasks(job.jobId), await customDetails(job));
-  /** What a test failover's job says comes from the record of the test, which has the job's id. */
-  const customDetails = async (job: Job): Promise<unknown> => {
+  const whole = async (job: Job): Promise<unknown> => {
+    const tasks = await engine.tasks(job.jobId);
+    return jobView(job, tasks, await customDetails(job, tasks));
+  };
+  /** What a test failover's job says comes from the record of the test, which has the job's id; a plan's from its machines' jobs. */
+  const customDetails = async (job: Job, tasks: readonly JobTask[]): Promise<unknown> => {
     const affectedObjectDetails = { PrimaryId: job.target.id, PrimaryName: job.target.name };
-    const found = job.scenarioName === 'TestFailover' ? await failovers.byId(job.jobId) : undefined;
-    if (found !== undefined)
-      return {
-        instanceType: 'TestFailoverJobDetails',
-        affectedObjectDetails: { ...affectedObjectDetails, ...measured(found) },
-        testFailoverStatus: found.state,
-        comments: found.notes ?? '',
-        networkName: found.networkName,
-        networkFriendlyName: found.networkName,
-        networkType: found.networkName.startsWith('leeward-test-')
-          ? 'NoNetworkAttachAsInput'
-          : 'VmNetworkAsInput',
-        protectedItemDetails: [
-          {
-            name: job.target.name,
-            friendlyName: found.itemName,
-            testVmName: found.machineName,
-            testVmFriendlyName: found.machineName,
-            networkConnectionStatus: found.address === undefined ? 'Unknown' : 'Connected',
-            networkFriendlyName: found.networkName,
-            subnet: '',
-            recoveryPointId: found.pointId,
-            recoveryPointTime: found.pointTakenAt,
+    const jobs = job.target.type === 'RecoveryPlan' ? machinesJobs(job, tasks) : [job];
+    if (job.scenarioName === 'TestFailover') {
+      const records = await Promise.all(jobs.map(({ jobId }) => failovers.byId(jobId)));
+      const found = records.filter((record) => record !== undefined);
+      const [first] = found;
+      if (first !== undefined)
+        return {
+          instanceType: 'TestFailoverJobDetails',
+          affectedObjectDetails: {
+            ...affectedObjectDetails,
+            ...(job.target.type === 'RecoveryPlan' ? {} : measured(first)),
           },
-        ],
-      };
+          // Of several the one that is furthest from its end.
+          testFailoverStatus:
+            (['running', 'starting', 'cleaning', 'failed'] as const).find((state) =>
+              found.some((one) => one.state === state),
+            ) ?? 'cleaned',
+          comments: first.notes ?? '',
+          networkName: first.networkName,
+          networkFriendlyName: first.networkName,
+          networkType: first.networkName.startsWith('leeward-test-')
+            ? 'NoNetworkAttachAsInput'
+            : 'VmNetworkAsInput',
+          protectedItemDetails: jobs.flatMap(({ jobId, target }) => {
+            const record = found.find(({ failoverId }) => failoverId === jobId);
+            return record === undefined ? [] : [rehearsed(target.name, record)];
+          }),
+        };
+    }
     const output = (job.output ?? {}) as Record<string, unknown>;
     if (job.workflow === 'export-jobs')
       return {
@@ -76,16 +81,9 @@ export function jobs(parts: NounParts): Handlers {
       return {
         instanceType: 'FailoverJobDetails',
         affectedObjectDetails,
-        protectedItemDetails: [
-          {
-            name: job.target.name,
-            friendlyName: job.target.name,
-            ...(typeof output.pointId === 'string' ? { recoveryPointId: output.pointId } : {}),
-            ...(typeof output.pointTakenAt === 'string' ? { recoveryPointTime: output.pointTakenAt } : {}),
-          },
-        ],
+        protectedItemDetails: jobs.map(failedOver),
       };
-    if (job.workflow === 'verify-item') return verified(await engine.tasks(job.jobId), affectedObjectDetails);
+    if (job.workflow === 'verify-item') return verified(tasks, affectedObjectDetails);
     return { instanceType: 'AsrJobDetails', affectedObjectDetails };
   };
 
@@ -160,6 +158,40 @@ export function jobs(parts: NounParts): Handlers {
         `${vaultId}/replicationJobs/export/${parts.random.uuid()}`,
       );
     },
+  };
+}
+
+/** Jobs that a plan's job has started to do the same to each of its machines. */
+const machinesJobs = ({ scenarioName }: Job, tasks: readonly JobTask[]): Job[] =>
+  tasks
+    .flatMap(({ children }) => children)
+    .flatMap(({ job }) =>
+      job.target.type === 'ProtectionEntity' && job.scenarioName === scenarioName ? [job] : [],
+    );
+
+const rehearsed = (name: string, record: TestFailoverRecord): unknown => ({
+  name,
+  friendlyName: record.itemName,
+  testVmName: record.machineName,
+  testVmFriendlyName: record.machineName,
+  networkConnectionStatus: record.address === undefined ? 'Unknown' : 'Connected',
+  networkFriendlyName: record.networkName,
+  subnet: '',
+  recoveryPointId: record.pointId,
+  recoveryPointTime: record.pointTakenAt,
+});
+
+function failedOver({ target, output: given }: Job): unknown {
+  const output = (given ?? {}) as Record<string, unknown>;
+  return {
+    name: target.name,
+    friendlyName: target.name,
+    ...(typeof output.machineName === 'string'
+      ? { testVmName: output.machineName, testVmFriendlyName: output.machineName }
+      : {}),
+    ...(typeof output.networkName === 'string' ? { networkFriendlyName: output.networkName } : {}),
+    ...(typeof output.pointId === 'string' ? { recoveryPointId: output.pointId } : {}),
+    ...(typeof output.pointTakenAt === 'string' ? { recoveryPointTime: output.pointTakenAt } : {}),
   };
 }
 
