@@ -31,18 +31,23 @@ export type OutlivingState =
 /** From asking to killing, when it is stopped. */
 const stopMilliseconds = 2_000;
 const stopLookMilliseconds = 50;
-/** What `timeout` of coreutils ends with. */
+/** What `timeout` of coreutils ends with; and programs too, of their own accord, so the time must be over as well. */
 const timedOutCode = 124;
 const killedCode = 137;
 
 const script = `folder=$1; seconds=$2; shift 2
 echo $$ > "$folder/begun.$$" && ln "$folder/begun.$$" "$folder/begun" 2>/dev/null || exit 0
+start=$(date +%s)
 timeout -k 10 "$seconds" "$@" > "$folder/output" 2>&1 < /dev/null &
 group=$!
 wait $group
 code=$?
-case $code in ${timedOutCode} | ${killedCode}) kill -KILL -$group 2>/dev/null ;; esac
-echo $code > "$folder/exit.draft" && sync "$folder/exit.draft" && mv "$folder/exit.draft" "$folder/exit"`;
+late=
+case $code in ${timedOutCode} | ${killedCode})
+  if [ $(($(date +%s) - start)) -ge "\${seconds%.*}" ]; then late=late; fi ;;
+esac
+[ -z "$late" ] || kill -KILL -$group 2>/dev/null
+echo $code $late > "$folder/exit.draft" && sync "$folder/exit.draft" && mv "$folder/exit.draft" "$folder/exit"`;
 
 /** Starts it unless it was begun before. The folder is its own; it is also what it is recognised by. */
 export async function startOutliving(
@@ -126,7 +131,8 @@ export async function forgetEnded(runsFolder: string, before: number): Promise<v
 async function result(folder: string, outputBytesMax: number): Promise<OutlivingState | undefined> {
   const exit = await textOf(join(folder, 'exit'));
   if (exit === undefined) return undefined;
-  const exitCode = Number.parseInt(exit, 10);
+  const [code = '', late] = exit.trim().split(' ');
+  const exitCode = Number.parseInt(code, 10);
   await using file = await open(join(folder, 'output'), 'r');
   const { size } = await file.stat();
   const output = Buffer.alloc(Math.min(size, outputBytesMax));
@@ -134,7 +140,7 @@ async function result(folder: string, outputBytesMax: number): Promise<Outliving
   return {
     state: 'ended',
     exitCode,
-    isTimedOut: exitCode === timedOutCode || exitCode === killedCode,
+    isTimedOut: late === 'late',
     output: output.toString(),
   };
 }

@@ -276,6 +276,9 @@ test('a script of the vault runs with its surroundings, once, within its time, a
     t.is((await run('good', 30, undefined, runId)).output, `TestFailover shop ${folder}`);
   t.is(await readFile(join(folder, 'ledger'), 'utf8'), 'once\n');
   await t.throwsAsync(run('bad'), { code: 'ScriptFailed', message: /the database is not there/ });
+  // As a script that ends with a `timeout` of its own.
+  await put('late', 'exit 124');
+  await t.throwsAsync(run('late'), { code: 'ScriptFailed', message: /ended with 124/ });
   await t.throwsAsync(run('slow', 0.5), { code: 'ScriptTimedOut', message: /begun/ });
   t.is(await sleepers(), '', 'at its limit all goes that it started');
 
