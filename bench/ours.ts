@@ -1,16 +1,15 @@
 /**
- * Our whole path under measurement: the real daemons of `test/support/site.ts` on this machine, each figure taken from
+ * Our whole path under measurement: the real daemons of `test/support/two-sites.ts` on this machine, each figure taken from
  * outside: when a recovery point can be seen at the vault, what /proc says, what the process server counts.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ProtectedItemId, RecoveryPointId } from '../src/model/ids.ts';
 import { systemFiles } from '../src/platform/files.ts';
-import { EventView, type PointView } from '../src/protocol/control/vault-admin.ts';
 import { ReflinkStore } from '../src/vault/replica/reflink-store.ts';
-import { eventually, type Machine, type Site } from '../test/support/site.ts';
+import { eventually } from '../test/support/site.ts';
+import type { Machine, Point, TwoSites } from '../test/support/two-sites.ts';
 import { median, sha256Of, shell } from './measure.ts';
 import { cpuSecondsOf, peakMebibytesOf } from './usage.ts';
 
@@ -25,12 +24,12 @@ export interface Copied {
   /** From the machine to the process server, and from there to the vault. */
   readonly receivedBytes: number;
   readonly sentBytes: number;
-  readonly point: PointView;
+  readonly point: Point;
 }
 
 /** Does `begin`, then waits for the first point taken after it. */
 export async function copied(
-  site: Site,
+  site: TwoSites,
   machine: Machine,
   begin: () => void,
   limitSeconds: number,
@@ -42,7 +41,7 @@ export async function copied(
   const moment = Date.now();
   begin();
   let storedSeconds: number | undefined;
-  let point: PointView | undefined;
+  let point: Point | undefined;
   await eventually(`a recovery point of ${machine.name}`, limitSeconds, async () => {
     const seconds = (performance.now() - clock) / 1000;
     const { lastBookmark, isDrained } = await statusOf(site, machine);
@@ -73,13 +72,13 @@ export async function copied(
   };
 }
 
-function usedByEach(site: Site, machine: Machine): { readonly name: string; readonly seconds: number }[] {
+function usedByEach(site: TwoSites, machine: Machine): { readonly name: string; readonly seconds: number }[] {
   return [machine.service, site.processServer, site.vault]
     .filter((daemon) => daemon.isRunning)
     .map((daemon) => ({ name: daemon.name, seconds: cpuSecondsOf(daemon.pid!) }));
 }
 
-export function peaks(site: Site, machine: Machine): string {
+export function peaks(site: TwoSites, machine: Machine): string {
   return [machine.service, site.processServer, site.vault]
     .filter((daemon) => daemon.isRunning)
     .map((daemon) => `${daemon.name} ${Math.round(peakMebibytesOf(daemon.pid!))} MiB`)
@@ -87,26 +86,21 @@ export function peaks(site: Site, machine: Machine): string {
 }
 
 /** Whether a point's disk has these bytes. */
-export async function isExact(
-  site: Site,
-  machine: Machine,
-  point: PointView,
-  expected: string,
-): Promise<boolean> {
-  return (await sha256Of(site.pointPath(machine, point))) === expected;
+export async function isExact(machine: Machine, point: Point, expected: string): Promise<boolean> {
+  return (await sha256Of(machine.pointPath(point))) === expected;
 }
 
 /** A recovery point as a disk that a hypervisor can open: median seconds of `runs`, and whether the loan is the point. */
 export async function lent(
-  site: Site,
+  site: TwoSites,
   machine: Machine,
-  point: PointView,
+  point: Point,
   runs: number,
 ): Promise<{ readonly seconds: number; readonly isExact: boolean }> {
   const store = new ReflinkStore({ folder: join(site.vaultFolder, 'replica'), files: systemFiles });
   const itemId = ProtectedItemId.parse(machine.itemId);
   const pointId = RecoveryPointId.parse(point.pointId);
-  const expected = await sha256Of(site.pointPath(machine, point));
+  const expected = await sha256Of(machine.pointPath(point));
   const seconds: number[] = [];
   let isSame = true;
   for (let run = 0; run < runs; run++) {
@@ -122,14 +116,13 @@ export async function lent(
 export interface Churned {
   readonly rpoP99Seconds: number;
   readonly hasLost: boolean;
-  readonly points: readonly PointView[];
+  readonly points: readonly Point[];
   readonly writtenBytes: number;
 }
 
 /** Writes 64 KiB at random places at this rate; how far behind the newest point was, looked at ten times a second. */
 export async function churned(
   machine: Machine,
-  site: Site,
   folder: string,
   megabytesASecond: number,
   seconds: number,
@@ -154,9 +147,8 @@ export async function churned(
     late.push((at - newest) / 1000);
   }
   late.sort((one, other) => one - other);
-  const events = await site.call(z.array(EventView), 'GET', `/events?item=${machine.name}&limit=500`);
-  const losses = events.filter(
-    ({ event }) => event.code === 'ChangesLost' && Date.parse(event.raisedAt) >= began,
+  const losses = (await machine.events()).filter(
+    ({ eventCode, timeOfOccurrence }) => eventCode === 'ChangesLost' && Date.parse(timeOfOccurrence) >= began,
   );
   const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { io_bytes: number } }[] };
   return {
@@ -178,7 +170,7 @@ export async function writeRate(folder: string, seconds: number): Promise<number
 }
 
 /** Waits until nothing has reached the process server for a second. */
-export async function settled(site: Site, machine: Machine, limitSeconds = 120): Promise<void> {
+export async function settled(site: TwoSites, machine: Machine, limitSeconds = 120): Promise<void> {
   await eventually('everything is at the vault', limitSeconds, async () => {
     const before = (await figures(site)).received;
     await sleep(1000);
@@ -194,7 +186,7 @@ const Status = z.object({
 });
 
 async function statusOf(
-  site: Site,
+  site: TwoSites,
   machine: Machine,
 ): Promise<{ lastBookmark: string | null; isDrained: boolean }> {
   const status = Status.parse(JSON.parse(await ask(site, '/status')));
@@ -203,16 +195,15 @@ async function statusOf(
   return { lastBookmark: item?.lastBookmark ?? null, isDrained: (item?.backlogBytes ?? 1 << 30) < 64 << 10 };
 }
 
-async function figures(site: Site): Promise<{ received: number; sent: number }> {
+async function figures(site: TwoSites): Promise<{ received: number; sent: number }> {
   const text = await ask(site, '/metrics');
   const value = (name: string) =>
     Number(new RegExp(`^leeward_process_server_${name}(?:_total)? (\\S+)`, 'm').exec(text)?.[1] ?? 0);
   return { received: value('received_bytes'), sent: value('sent_bytes') };
 }
 
-async function ask(site: Site, path: string): Promise<string> {
-  const file = join(site.folder, 'process-server', 'process-server.json');
-  const { statusPort } = z.object({ statusPort: z.number() }).parse(JSON.parse(readFileSync(file, 'utf8')));
+async function ask(site: TwoSites, path: string): Promise<string> {
+  const { statusPort } = site;
   // A process server that has just been started does not answer yet.
   return eventually('the process server answers', 60, async () => {
     const answer = await fetch(`http://127.0.0.1:${statusPort}${path}`, {

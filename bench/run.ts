@@ -14,7 +14,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canLoop, canTrace } from '../test/support/loop-device.ts';
-import { type Machine, Site } from '../test/support/site.ts';
+import { type Machine, TwoSites } from '../test/support/two-sites.ts';
 import { dropCaches, endAll, keepCold, median, sha256Of, shell } from './measure.ts';
 import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
@@ -148,20 +148,17 @@ async function main(): Promise<void> {
   const figuresOf = (figure: (one: Standing) => number) =>
     Object.fromEntries(standing.map((one) => [one.peer.name, figure(one)]));
 
-  const site = await Site.start({
+  const site = await TwoSites.start({
     folder: join(folder, 'site'),
     replicaBytes: Math.max(4 * bytes, 8 * 2 ** 30),
     spoolBytes: 2 * bytes,
   });
-  cleanups.unshift(async () => {
-    await site[Symbol.asyncDispose]();
-    // A vault that was killed leaves its volume mounted.
-    await shell(`! mountpoint -q ${site.vaultFolder}/replica || umount ${site.vaultFolder}/replica`);
-  });
-  const machine = await site.protect('disk', [device], { crashConsistentSeconds: 2 });
+  cleanups.unshift(() => site[Symbol.asyncDispose]());
+  // Stands still with its order before it, so that all of the work is measured.
+  const machine = await site.prepare('disk', [device], { crashConsistentSeconds: 2 });
   const first = (async () => {
     await dropCaches();
-    return copied(site, machine, () => machine.service.start(), 600);
+    return copied(site, machine, () => machine.service.resume(), 600);
   })();
   first.catch(() => {});
 
@@ -178,7 +175,7 @@ async function main(): Promise<void> {
       return {
         ours: megabytes / ours.storedSeconds,
         peers: { cp: megabytes / cp.wallSeconds, ...figuresOf((one) => megabytes / one.initialSeconds) },
-        verified: areExact && (await isExact(site, machine, ours.point, expected)),
+        verified: areExact && (await isExact(machine, ours.point, expected)),
         where: `CPU s of each: ${ours.cpuOf}`,
         note: `${((ours.cpuSeconds / megabytes) * 1000).toFixed(1)} CPU s a GB, of each daemon: ${ours.cpuOf}; wire ${(ours.receivedBytes / 1e6).toFixed(0)} MB to the process server, ${(ours.sentBytes / 1e6).toFixed(0)} MB to the vault; peak ${peaks(site, machine)}. Ours builds the replica disk at the same time.`,
       };
@@ -194,7 +191,7 @@ async function main(): Promise<void> {
       return {
         ours: megabytes / ours.pointSeconds,
         peers: figuresOf((one) => megabytes / (one.initialSeconds + one.restoreSeconds)),
-        verified: areExact && (await isExact(site, machine, ours.point, expected)),
+        verified: areExact && (await isExact(machine, ours.point, expected)),
         note: 'a peer first copies and then restores; ours ends with a recovery point that boots',
       };
     },
@@ -211,7 +208,7 @@ async function main(): Promise<void> {
       return {
         ours: ours.cpuSeconds,
         peers: figuresOf((one) => one.cpuSeconds),
-        verified: areExact && (await isExact(site, machine, ours.point, expected)),
+        verified: areExact && (await isExact(machine, ours.point, expected)),
         note: "all daemons, the database included; kernel threads, which write back for everybody, are in nobody's",
       };
     },
@@ -235,7 +232,7 @@ async function main(): Promise<void> {
     await dropCaches();
     const ours = await copied(site, machine, () => machine.service.resume(), 300);
     const now = await sha256Of(device);
-    const exact = await isExact(site, machine, ours.point, now);
+    const exact = await isExact(machine, ours.point, now);
     const others = await deltas(standing, device, now);
     return {
       ours: ours.pointSeconds,
@@ -252,7 +249,7 @@ async function main(): Promise<void> {
     await dropCaches();
     const ours = await copied(site, machine, () => machine.service.start(), 600);
     const now = await sha256Of(device);
-    const exact = await isExact(site, machine, ours.point, now);
+    const exact = await isExact(machine, ours.point, now);
     const others = await deltas(
       standing.filter(({ peer }) => peer.name === 'rsync'),
       device,
@@ -289,14 +286,14 @@ async function deltas(standing: readonly Standing[], device: string, expected: s
 }
 
 /** A mounted ext4 of 2 GiB that is written to. */
-async function underLoad(site: Site): Promise<void> {
+async function underLoad(site: TwoSites): Promise<void> {
   const device = await loop('load.img', 2 * 2 ** 30);
   const at = join(folder, 'load');
   mkdirSync(at);
   await shell(`mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 ${device}; mount ${device} ${at}`);
   const unmount = () => shell(`! mountpoint -q ${at} || umount ${at}`);
   cleanups.unshift(unmount);
-  const machine = await site.protect('load', [device], { crashConsistentSeconds: 5 });
+  const machine = await site.prepare('load', [device], { crashConsistentSeconds: 5 });
   const seconds = 5;
   const untracked: number[] = [];
   const tracked: number[] = [];
@@ -304,7 +301,7 @@ async function underLoad(site: Site): Promise<void> {
   await row({ work: 'fio 4 KiB random writes, tracked', unit: 'IOPS', higherIsBetter: true }, async () => {
     await writeRate(at, 2); // Lays the file out.
     for (let run = 0; run < runs; run++) untracked.push(await writeRate(at, seconds));
-    machine.service.start();
+    machine.service.resume();
     await machine.pointAfter(0, 120);
     for (let run = 0; run < runs; run++) {
       tracked.push(await writeRate(at, seconds));
@@ -322,7 +319,7 @@ async function underLoad(site: Site): Promise<void> {
     return {
       ours: median(alone),
       peers: { untracked: median(untracked) },
-      verified: await atRest(machine, site, at),
+      verified: await atRest(machine, at),
       note: `with process server and vault standing still; ${median(tracked).toFixed(0)} IOPS while both work on the same ${availableParallelism()} cores`,
     };
   });
@@ -331,11 +328,11 @@ async function underLoad(site: Site): Promise<void> {
     await row(
       { work: `churn of ${rate} MB/s for ${churnSeconds} s, RPO p99`, unit: 's', higherIsBetter: false },
       async () => {
-        const churn = await churned(machine, site, at, rate, churnSeconds);
+        const churn = await churned(machine, at, rate, churnSeconds);
         frozen.push(...churn.points.map((point) => point.frozenMilliseconds).filter((time) => time > 0));
         return {
           ours: churn.rpoP99Seconds,
-          verified: !churn.hasLost && (await atRest(machine, site, at)),
+          verified: !churn.hasLost && (await atRest(machine, at)),
           note: `${(churn.writtenBytes / churnSeconds / 1e6).toFixed(0)} MB/s written, ${churn.points.length} points, ${churn.hasLost ? 'CHANGES WERE LOST, resync' : 'no loss'}; peak ${peaks(site, machine)}`,
         };
       },
@@ -358,13 +355,13 @@ async function underLoad(site: Site): Promise<void> {
 
 /** Nothing is written any more: the newest point must be the disk, read from the file behind it (a block device's own page
  * cache knows nothing of what a mounted file system writes past it). */
-async function atRest(machine: Machine, site: Site, at: string): Promise<boolean> {
+async function atRest(machine: Machine, at: string): Promise<boolean> {
   for (let attempt = 0; attempt < 2; attempt++) {
     await shell(`sync -f ${at}`);
     await sleep(1000);
     const point = await machine.pointAfter(Date.now(), 180);
     // ext4 writes its superblock now and then: the next point then has it.
-    if (await isExact(site, machine, point, await sha256Of(join(folder, 'load.img')))) return true;
+    if (await isExact(machine, point, await sha256Of(join(folder, 'load.img')))) return true;
   }
   return false;
 }

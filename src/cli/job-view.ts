@@ -65,6 +65,9 @@ export const JobView = z.looseObject({
     endTime: z.string().nullish(),
     allowedActions: z.array(z.string()).nullish(),
     tasks: z.array(Task).nullish(),
+    customDetails: z
+      .looseObject({ affectedObjectDetails: z.record(z.string(), z.string()).nullish() })
+      .nullish(),
     errors: Errors,
   }),
 });
@@ -80,6 +83,12 @@ export function jobTree(job: JobView, now: number): string {
     `${properties.friendlyName ?? properties.scenarioName} of ${properties.targetObjectName ?? '-'}: ${coloured(properties.state)}${took(properties, now)}`,
     ...(properties.tasks ?? []).flatMap((task) => taskLines(task, 1, now)),
   ];
+  // What it found or measured; the first two say whom it is about.
+  const facts = Object.entries(properties.customDetails?.affectedObjectDetails ?? {}).filter(
+    ([name]) => !name.startsWith('Primary'),
+  );
+  const width = Math.max(0, ...facts.map(([name]) => name.length));
+  for (const [name, value] of facts) lines.push(`  ${name.padEnd(width)}  ${value}`);
   for (const { serviceErrorDetails: error } of properties.errors ?? []) {
     if (!error) continue;
     lines.push(`  error: ${error.message ?? ''} (${error.code ?? 'unknown'})`);

@@ -2,8 +2,8 @@
  * Goal: the whole forward path, as real processes on real file systems, keeps its one promise: a recovery point is what
  * the disk was.
  *
- * Method: a loop device with a file system is protected by the real mobility service, process server and vault, while a
- * ledger, fio and metadata load write to it. Three oracles:
+ * Method: a vault, a site that registered with it, and for each test a machine of that site whose disks are loop devices with
+ * file systems; protected over the API, while a ledger, fio and metadata load write to them. Three oracles:
  *  1. after everything has come to rest, the newest point equals the device, byte for byte;
  *  2. every point taken under load mounts, passes the file system's own check, and its ledger has every line that was
  *     synced before the point's moment, in order, whole: what a power cut at that moment would have left;
@@ -14,7 +14,6 @@ import {
   closeSync,
   fsyncSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -26,9 +25,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest, { type ExecutionContext } from 'ava';
-import { z } from 'zod';
 import { run, tryRun } from '../../src/platform/exec.ts';
-import { EventView, type PointView, VerifyView } from '../../src/protocol/control/vault-admin.ts';
 import { difference, sha256Of } from '../support/bytes.ts';
 import {
   canLoop,
@@ -39,24 +36,35 @@ import {
   makeFileSystem,
   makeLoop,
 } from '../support/loop-device.ts';
-import { Relay } from '../support/relay.ts';
-import { eventually, type Machine, Site, type SiteOptions } from '../support/site.ts';
+import { eventually } from '../support/site.ts';
+import { type Machine, type Point, type Policy, TwoSites } from '../support/two-sites.ts';
 
 const reason = canLoop() ?? canTrace();
 const test = reason === undefined ? anyTest.serial : anyTest.skip;
 const limit = { timeoutMilliseconds: 120_000 };
 
-async function startSite(
+let sites: TwoSites;
+anyTest.before(async () => {
+  if (reason === undefined) sites = await TwoSites.start();
+});
+anyTest.after.always(async () => {
+  await sites?.[Symbol.asyncDispose]();
+});
+
+/** A machine of this test's own, protected; it is let go when the test is over. */
+async function protect(
   t: ExecutionContext<unknown>,
-  options: Omit<SiteOptions, 'folder'> = {},
-): Promise<Site> {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-site-'));
-  const site = await Site.start({ folder, ...options });
-  t.teardown(async () => {
-    if (!t.passed) t.log(site.logs().slice(-6000));
-    await site[Symbol.asyncDispose]();
+  name: string,
+  disks: readonly string[],
+  policy: Policy,
+): Promise<Machine> {
+  t.teardown(() => {
+    if (!t.passed) t.log(sites.logs().slice(-8000));
   });
-  return site;
+  await sites.ready();
+  const machine = await sites.protect(name, disks, policy);
+  t.teardown(() => machine.end());
+  return machine;
 }
 
 /** Appends numbered lines, each synced before the next; remembers when each became durable. */
@@ -150,14 +158,13 @@ function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
 /** Oracle 2: mounts a clone of the point, checks it as its file system does, and reads its ledger. */
 async function checkPoint(
   t: ExecutionContext<unknown>,
-  site: Site,
   machine: Machine,
-  point: PointView,
+  point: Point,
   type: FileSystemType,
   ledger: Ledger,
 ): Promise<void> {
-  const original = site.pointPath(machine, point);
-  const clone = join(site.vaultFolder, 'replica', `check-${point.pointId}.raw`);
+  const original = machine.pointPath(point);
+  const clone = join(sites.vaultFolder, 'replica', `check-${point.pointId}.raw`);
   await run('cp', ['--reflink=always', original, clone], limit);
   const mountPoint = await mkdtemp(join(tmpdir(), 'leeward-check-'));
   const device = (await run('losetup', ['--find', '--show', clone], limit)).trim();
@@ -199,54 +206,50 @@ async function checkPoint(
 /** Oracle 1: everything comes to rest, then the newest point must be the device. */
 async function checkAtRest(
   t: ExecutionContext<unknown>,
-  site: Site,
   machine: Machine,
   loop: LoopDevice,
   mount: MountedFileSystem | undefined,
   limitSeconds = 90,
-): Promise<PointView> {
+): Promise<Point> {
   await mount?.unmount();
   await run('sync', [], limit);
   const rested = Date.now();
   const point = await machine.pointAfter(rested, limitSeconds);
-  t.is(await difference(site.pointPath(machine, point), loop.path), undefined, 'the point is the device');
+  t.is(await difference(machine.pointPath(point), loop.path), undefined, 'the point is the device');
   return point;
 }
 
-async function digests(site: Site, machine: Machine): Promise<Map<string, string>> {
+async function digests(machine: Machine): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   // Three points show as much as thirty, in a tenth of the time.
   for (const point of (await machine.points()).slice(0, 3))
-    found.set(point.pointId, await sha256Of(site.pointPath(machine, point)));
+    found.set(point.pointId, await sha256Of(machine.pointPath(point)));
   return found;
 }
 
 /** Oracle 3. */
 async function checkUnchanged(
   t: ExecutionContext<unknown>,
-  site: Site,
   machine: Machine,
   earlier: ReadonlyMap<string, string>,
 ): Promise<void> {
   for (const point of await machine.points()) {
     const digest = earlier.get(point.pointId);
     if (digest !== undefined)
-      t.is(await sha256Of(site.pointPath(machine, point)), digest, `point of ${point.takenAt} is as it was`);
+      t.is(await sha256Of(machine.pointPath(point)), digest, `point of ${point.takenAt} is as it was`);
   }
 }
 
 for (const type of ['ext4', 'xfs', 'btrfs'] as const)
   test(`recovery points of ${type} under load are what the disk was`, async (t) => {
-    const site = await startSite(t);
     const loop = await makeLoop(t, (type === 'xfs' ? 320 : 192) << 20);
     const mount = await makeFileSystem(t, loop, type, ['discard']);
-    const machine = await site.protect('m1', [loop.path], {
+    const machine = await protect(t, `${type}-1`, [loop.path], {
       crashConsistentSeconds: 2,
       applicationConsistentSeconds: 5,
     });
     const load = startLoad(mount);
     t.teardown(() => load.stop());
-    machine.service.start();
     await machine.pointAfter(0, 90);
     await eventually('six points under load, frozen ones among them', 90, async () => {
       const points = await machine.points();
@@ -254,33 +257,33 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const)
         ? true
         : undefined;
     });
-    const earlier = await digests(site, machine);
+    const earlier = await digests(machine);
     const underLoad = (await machine.points()).slice(0, 2);
     await load.stop();
-    for (const point of underLoad) await checkPoint(t, site, machine, point, type, load.ledger);
-    await checkAtRest(t, site, machine, loop, mount);
-    await checkUnchanged(t, site, machine, earlier);
-    const [verified] = await site.call(z.array(VerifyView), 'POST', '/items/m1/verify', {});
-    t.deepEqual(verified?.findings, []);
-    t.true(verified!.checkedBytes > 0);
+    for (const point of underLoad) await checkPoint(t, machine, point, type, load.ledger);
+    await checkAtRest(t, machine, loop, mount);
+    await checkUnchanged(t, machine, earlier);
+    const verified = await sites.leeward('protected-item', 'verify', machine.name, '--wait');
+    t.is(verified.exitCode, 0, `${verified.stdout}\n${verified.stderr}`);
+    t.regex(verified.stdout, /verifiedBytes +[1-9]/);
   });
 
 for (const house of ['mobility service', 'process server', 'vault'] as const)
   test(`kill -9 of the ${house} under load loses nothing and replication goes on`, async (t) => {
-    const site = await startSite(t);
     const loop = await makeLoop(t, 128 << 20);
     const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
-    const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
+    const machine = await protect(t, `killed-${house.split(' ')[0]}`, [loop.path], {
+      crashConsistentSeconds: 1,
+    });
     const load = startLoad(mount);
     t.teardown(() => load.stop());
-    machine.service.start();
     await machine.pointAfter(0, 90);
     const daemon = {
       'mobility service': machine.service,
-      'process server': site.processServer,
-      vault: site.vault,
+      'process server': sites.processServer,
+      vault: sites.vault,
     }[house];
-    const earlier = await digests(site, machine);
+    const earlier = await digests(machine);
     for (let round = 0; round < 4; round++) {
       await daemon.kill();
       daemon.start();
@@ -290,29 +293,23 @@ for (const house of ['mobility service', 'process server', 'vault'] as const)
     const moment = Date.now();
     const point = await machine.pointAfter(moment, 90);
     await load.stop();
-    await checkPoint(t, site, machine, point, 'ext4', load.ledger);
-    await checkAtRest(t, site, machine, loop, mount);
-    await checkUnchanged(t, site, machine, earlier);
+    await checkPoint(t, machine, point, 'ext4', load.ledger);
+    await checkAtRest(t, machine, loop, mount);
+    await checkUnchanged(t, machine, earlier);
     if (house === 'mobility service') {
-      const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
       t.true(
-        events.some(({ event }) => /UncleanShutdown/.test(JSON.stringify(event))),
+        (await machine.events()).some(({ description }) => /UncleanShutdown/.test(description)),
         'the resync after an unclean stop is named with its cause',
       );
     }
   });
 
 test('a trace ring that was made too small loses events, and the resync that follows repairs it', async (t) => {
-  const site = await startSite(t);
   const loop = await makeLoop(t, 128 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
-  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
-  machine.service.start();
+  const machine = await protect(t, 'small-ring', [loop.path], { crashConsistentSeconds: 1 });
   await machine.pointAfter(0, 90);
-  const instances = '/sys/kernel/tracing/instances';
-  const instance = readdirSync(instances).find((name) => name.includes(machine.itemId.slice(0, 8)));
-  if (instance === undefined) return t.fail(`no trace instance of ${machine.itemId}`);
-  writeFileSync(join(instances, instance, 'buffer_size_kb'), '4');
+  writeFileSync(join(machine.traceInstance, 'buffer_size_kb'), '4');
   // Nobody reads the ring while thousands of writes complete.
   machine.service.pause();
   await run(
@@ -325,24 +322,26 @@ test('a trace ring that was made too small loses events, and the resync that fol
   );
   machine.service.resume();
   await eventually('the loss is reported with its cause', 60, async () => {
-    const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
-    return events.some(({ event }) => /TraceEventsLost|TracingChanged/.test(JSON.stringify(event)))
+    const events = await machine.events();
+    return events.some(({ description }) => /TraceEventsLost|TracingChanged/.test(description))
       ? true
       : undefined;
   });
-  await checkAtRest(t, site, machine, loop, mount);
+  await checkAtRest(t, machine, loop, mount);
 });
 
 test('a link that is cut again and again costs time, not bytes, and no resync', async (t) => {
-  const site = await startSite(t);
-  const { relay, port } = await Relay.to(site.processServerPort);
-  t.teardown(() => relay.close());
+  await sites.ready();
+  const relay = await sites.relay();
+  t.teardown(async () => {
+    relay.close();
+    await sites.withoutRelay();
+  });
   const loop = await makeLoop(t, 400 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
-  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 }, port);
+  const machine = await protect(t, 'cut-off', [loop.path], { crashConsistentSeconds: 1 });
   const load = startLoad(mount);
   t.teardown(() => load.stop());
-  machine.service.start();
   await machine.pointAfter(0, 90);
   for (let round = 0; round < 5; round++) {
     relay.cut();
@@ -355,57 +354,54 @@ test('a link that is cut again and again costs time, not bytes, and no resync', 
   relay.mend();
   await machine.pointAfter(Date.now(), 90);
   await load.stop();
-  await checkAtRest(t, site, machine, loop, mount);
-  const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
-  t.false(
-    events.some(
-      ({ event }) => event.context.cause !== undefined && event.context.cause !== 'InitialReplication',
-    ),
-    'no resync was needed',
+  await checkAtRest(t, machine, loop, mount);
+  t.true(
+    machine.walks().every((walk) => walk === 'initial InitialReplication'),
+    `no resync was needed: ${machine.walks().join(', ')}`,
   );
+  t.false((await machine.eventCodes()).some((code) => ['ChangesLost', 'ResyncOrdered'].includes(code)));
 });
 
 test('a full spool slows the source and loses nothing', async (t) => {
-  const site = await startSite(t, { spoolBytes: 48 << 20 });
+  await sites.ready();
+  const quota = (bytes: number) =>
+    sites.restartProcessServer((settings) => {
+      settings.spool.quotaBytes = bytes;
+    });
+  await quota(48 << 20);
+  t.teardown(() => quota(2 * 2 ** 30));
   const loop = await makeLoop(t, 400 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
-  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
-  machine.service.start();
+  const machine = await protect(t, 'full-spool', [loop.path], { crashConsistentSeconds: 1 });
   await machine.pointAfter(0, 90);
   // The vault is gone; what comes now must wait in the spool, and then in the change map.
-  await site.vault.kill();
+  await sites.vault.kill();
   await run(
     'dd',
     ['if=/dev/urandom', `of=${join(mount.mountPoint, 'large')}`, 'bs=1M', 'count=150', 'conv=fsync'],
     limit,
   );
-  const spool = join(site.folder, 'process-server', 'spool');
+  const spool = sites.spoolFolder;
   await eventually('the spool is nearly full', 60, async () =>
     Number.parseInt(await run('du', ['-sb', spool], limit), 10) > 24 << 20 ? true : undefined,
   );
   await sleep(2000);
   t.true(Number.parseInt(await run('du', ['-sb', spool], limit), 10) < 64 << 20, 'the quota is kept');
-  site.vault.start();
-  await eventually('the vault is back', 60, () => machine.item());
-  await checkAtRest(t, site, machine, loop, mount, 120);
-  const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
-  t.true(
-    events.some(({ event }) => event.code === 'SpoolFull'),
-    'the full spool was reported',
-  );
+  sites.vault.start();
+  await sites.vaultAnswers();
+  await checkAtRest(t, machine, loop, mount, 120);
+  t.true((await machine.eventCodes()).includes('SpoolFull'), 'the full spool was reported');
 });
 
 test('a full vault disk pauses with a health event, keeps earlier points, and goes on when there is room', async (t) => {
-  const site = await startSite(t, { replicaBytes: 330 << 20 });
   const loop = await makeLoop(t, 400 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
-  const machine = await site.protect('m1', [loop.path], { crashConsistentSeconds: 1 });
-  machine.service.start();
+  const machine = await protect(t, 'full-vault', [loop.path], { crashConsistentSeconds: 1 });
   await machine.pointAfter(0, 90);
-  const earlier = await digests(site, machine);
-  const ballast = join(site.vaultFolder, 'replica', 'ballast');
+  const earlier = await digests(machine);
+  const ballast = join(sites.vaultFolder, 'replica', 'ballast');
   const free = Number(
-    (await run('stat', ['-f', '-c', '%a %S', join(site.vaultFolder, 'replica')], limit)).split(' ')[0],
+    (await run('stat', ['-f', '-c', '%a %S', join(sites.vaultFolder, 'replica')], limit)).split(' ')[0],
   );
   await run('fallocate', ['-l', String(Math.max(free * 4096 - (40 << 20), 1 << 20)), ballast], limit);
   await run(
@@ -414,23 +410,20 @@ test('a full vault disk pauses with a health event, keeps earlier points, and go
     limit,
   );
   await eventually('the full store is reported', 90, async () => {
-    const events = await site.call(z.array(EventView), 'GET', '/events?item=m1&limit=200');
-    return events.some(({ event }) => event.code === 'ReplicaStoreFull') ? true : undefined;
+    return (await machine.eventCodes()).includes('ReplicaStoreFull') ? true : undefined;
   });
-  await checkUnchanged(t, site, machine, earlier);
+  await checkUnchanged(t, machine, earlier);
   rmSync(ballast);
-  await checkAtRest(t, site, machine, loop, mount, 120);
-  await checkUnchanged(t, site, machine, earlier);
+  await checkAtRest(t, machine, loop, mount, 120);
+  await checkUnchanged(t, machine, earlier);
 });
 
 test('two machines with several disks each do not mix, and idle ones cost nothing', async (t) => {
-  const site = await startSite(t);
   const loops = [await makeLoop(t, 64 << 20), await makeLoop(t, 96 << 20), await makeLoop(t, 80 << 20)];
   for (const loop of loops)
     await run('dd', ['if=/dev/urandom', `of=${loop.path}`, 'bs=1M', 'count=40', 'conv=fsync'], limit);
-  const first = await site.protect('first', [loops[0]!.path, loops[1]!.path], { crashConsistentSeconds: 1 });
-  const second = await site.protect('second', [loops[2]!.path], { crashConsistentSeconds: 1 });
-  for (const { service } of [first, second]) service.start();
+  const first = await protect(t, 'first', [loops[0]!.path, loops[1]!.path], { crashConsistentSeconds: 1 });
+  const second = await protect(t, 'second', [loops[2]!.path], { crashConsistentSeconds: 1 });
   await Promise.all([first.pointAfter(0, 90), second.pointAfter(0, 90)]);
   for (const [index, loop] of loops.entries())
     await run(
@@ -445,6 +438,6 @@ test('two machines with several disks each do not mix, and idle ones cost nothin
     [first, a, 1, loops[1]!],
     [second, b, 0, loops[2]!],
   ] as const)
-    t.is(await sha256Of(site.pointPath(machine, point, index)), await sha256Of(loop.path));
-  t.true(statSync(site.pointPath(second, b)).size === 80 << 20);
+    t.is(await sha256Of(machine.pointPath(point, index)), await sha256Of(loop.path));
+  t.true(statSync(second.pointPath(b)).size === 80 << 20);
 });

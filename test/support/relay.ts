@@ -51,10 +51,16 @@ export class Relay {
     });
   }
 
-  static async to(target: number, faults: RelayFaults = {}): Promise<{ relay: Relay; port: number }> {
+  /** From any free port of 127.0.0.1, or `from`. */
+  static async to(
+    target: number,
+    faults: RelayFaults = {},
+    from: { readonly host: string; readonly port: number } = { host: '127.0.0.1', port: 0 },
+  ): Promise<{ relay: Relay; port: number }> {
     const relay = new Relay(target, faults);
-    await new Promise<void>((resolve) => {
-      relay.#server.listen(0, '127.0.0.1', () => resolve());
+    await new Promise<void>((resolve, reject) => {
+      relay.#server.once('error', reject);
+      relay.#server.listen(from.port, from.host, () => resolve());
     });
     return { relay, port: (relay.#server.address() as AddressInfo).port };
   }

@@ -4,7 +4,7 @@
  *
  *     test: cache endpoint, log processor, replica store, site link  ◀── TLS ──  site's daemons
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
@@ -207,8 +207,10 @@ export class RealSite implements AsyncDisposable {
     this.daemons.push(this.server);
   }
 
-  static async make(): Promise<RealSite> {
-    const folder = await mkdtemp(join(tmpdir(), 'leeward-real-site-'));
+  /** `folder`: default, a new one. */
+  static async make(folder?: string): Promise<RealSite> {
+    folder ??= await mkdtemp(join(tmpdir(), 'leeward-real-site-'));
+    await mkdir(folder, { recursive: true });
     const site = new RealSite(folder, await freePort());
     await runMain([
       'src/bin/configuration-server.ts',
@@ -254,8 +256,19 @@ export class RealSite implements AsyncDisposable {
     return path;
   }
 
-  /** Enrolled and running; answers when it serves. */
-  async startProcessServer(name = 'ps1'): Promise<Daemon> {
+  /**
+   * Enrolled and running. `host`: the address that machines are told; `node`: flags of the Node that runs it; `change`: of the
+   * settings that enrolling wrote.
+   */
+  async startProcessServer(
+    name = 'ps1',
+    options: {
+      readonly host?: string;
+      readonly node?: readonly string[];
+      // biome-ignore lint/suspicious/noExplicitAny: the file as it lies there
+      readonly change?: (settings: any) => void;
+    } = {},
+  ): Promise<Daemon> {
     const folder = join(this.folder, name);
     const settings = join(folder, 'process-server.json');
     const key = await this.enrolmentKey();
@@ -270,7 +283,7 @@ export class RealSite implements AsyncDisposable {
         '--name',
         name,
         '--host',
-        '127.0.0.1',
+        options.host ?? '127.0.0.1',
         '--port',
         String(await freePort()),
         '--status-port',
@@ -282,7 +295,17 @@ export class RealSite implements AsyncDisposable {
       ]);
       return true;
     });
-    const daemon = new Daemon(name, this.folder, ['src/bin/process-server.ts', '--settings', settings]);
+    if (options.change !== undefined) {
+      const written = JSON.parse(await readFile(settings, 'utf8'));
+      options.change(written);
+      await writeFile(settings, JSON.stringify(written));
+    }
+    const daemon = new Daemon(name, this.folder, [
+      ...(options.node ?? []),
+      'src/bin/process-server.ts',
+      '--settings',
+      settings,
+    ]);
     this.daemons.push(daemon);
     daemon.start();
     return daemon;
