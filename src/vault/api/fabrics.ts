@@ -76,6 +76,10 @@ export const fabricErrors = (fabric: Fabric, servers: readonly ReportedProcessSe
   ...servers.flatMap((server) => serverErrors(fabric, server, raised)),
 ];
 
+/** A service that is not heard of is taken for stopped; one that has too much to do is not. */
+const serviceStatus = (errors: readonly HealthErrorView[], silent: string) =>
+  errors.some(({ errorCode }) => errorCode === silent) ? 'Stopped' : 'Running';
+
 const share = (part: number, whole: number) => (whole > 0 ? part / whole : 1);
 const low = (free: number, warning: number, critical: number): Status =>
   free < critical ? 'Critical' : free < warning ? 'Warning' : 'Healthy';
@@ -112,7 +116,7 @@ function processServerView(server: ReportedProcessServer, fabric: Fabric, raised
     totalSpaceInBytes: server.spoolTotalBytes,
     availableSpaceInBytes: server.spoolFreeBytes,
     spaceUsageStatus: spaceStatus(server),
-    psServiceStatus: healthOf(health) === 'Critical' ? 'Stopped' : 'Running',
+    psServiceStatus: serviceStatus(health, 'ProcessServerSilent'),
     healthErrors: health,
     health: healthOf(health),
     psStatsRefreshTime: server.lastHeartbeatAt,
@@ -220,8 +224,7 @@ function customDetails(fabric: Fabric, servers: readonly ReportedProcessServer[]
         processServerCount: String(servers.length),
         agentCount: String(itemCount),
         protectedServers: String(itemCount),
-        csServiceStatus:
-          healthOf(fabricErrors(fabric, servers, raised)) === 'Critical' ? 'Stopped' : 'Running',
+        csServiceStatus: serviceStatus(errorsOf(raised, fabric.id), 'ConfigurationServerSilent'),
         ipAddress: said?.addresses[0] ?? '',
         agentVersion: said?.version ?? site?.version ?? '',
         hostName: said?.hostName ?? site?.hostName ?? '',

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { VMwareDetails } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest, { type ExecutionContext } from 'ava';
 import { ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
@@ -744,6 +745,39 @@ test('a job is followed by a poller that was kept, cancelled while it runs, and 
     );
   });
   t.deepEqual(states, [['Cancelled'], ['Succeeded']]);
+});
+
+test('a site that is silent is a stopped one, a process server that is busy is not', async (t) => {
+  const { sdk, database } = world;
+  const { siteId, processServerId } = await world.site('turin');
+  const now = new Date().toISOString();
+  const said = aReport(now, processServerId, []);
+  const long = new Date(Date.now() - 3_600_000).toISOString();
+  const look = async () => {
+    await world.lookAtHealth();
+    const { properties } = await sdk.replicationFabrics.get(...at, 'turin');
+    const { csServiceStatus, processServers } = properties!.customDetails as VMwareDetails;
+    return [csServiceStatus, processServers![0]!.psServiceStatus, properties!.health];
+  };
+  t.deepEqual(await look(), ['Running', 'Running', 'Normal']);
+  const [server] = said.processServers;
+  const busy = { ...said, processServers: [{ ...server!, cpuPercent: 99 }] };
+  await sites.keepReport(database, siteId, busy, now);
+  await world.lookAtHealth();
+  await database.change("UPDATE health_conditions SET seen_at = ? WHERE code = 'ProcessServerCpuHigh'", [
+    new Date(long),
+  ]);
+  t.deepEqual(await look(), ['Running', 'Running', 'Critical']);
+  const silent = { ...said, processServers: [{ ...server!, lastHeartbeatAt: long }] };
+  await sites.keepReport(database, siteId, silent, now);
+  t.deepEqual(await look(), ['Running', 'Stopped', 'Critical']);
+  await sites.keepReport(database, siteId, said, long);
+  t.deepEqual(await look(), ['Stopped', 'Running', 'Critical']);
+  const { healthErrorDetails } = (await sdk.replicationFabrics.get(...at, 'turin')).properties!;
+  t.deepEqual(
+    healthErrorDetails!.map(({ errorCode }) => errorCode),
+    ['ConfigurationServerSilent'],
+  );
 });
 
 test('alert and vault settings have a default, take what is sent and refuse what is no address', async (t) => {
