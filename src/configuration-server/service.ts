@@ -88,9 +88,10 @@ export async function startConfigurationServer(
       runsFolder: identity.at('script-runs'),
       clock,
     }),
+    renewCertificate: () => vaultLink.renewCertificate(),
     ...bells,
   });
-  const vaultLink = new VaultLink({
+  const vaultLink: VaultLink = new VaultLink({
     identity,
     database,
     clock,

@@ -18,6 +18,7 @@ import { adopt } from '../../src/configuration-server/store/registrations.ts';
 import { Bell } from '../../src/platform/bell.ts';
 import { type BoxKeys, makeBoxKeys, sealTo } from '../../src/platform/box.ts';
 import { type Clock, systemClock, until } from '../../src/platform/clock.ts';
+import { LeewardError } from '../../src/platform/errors.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { Database, Session } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
@@ -74,6 +75,7 @@ function dyingAt(database: Database, statement: number): Database & { readonly c
 }
 
 interface World {
+  vaultIsAway: boolean;
   readonly database: Database;
   readonly boxKeys: BoxKeys;
   readonly masterKey: Buffer;
@@ -106,7 +108,7 @@ async function world(): Promise<World> {
   await chmod(join(own, 'scripts', 'open'), 0o777);
   const boxKeys = makeBoxKeys(systemRandom);
   const masterKey = systemRandom.bytes(32);
-  const state = { clockOffset: 0 };
+  const state = { clockOffset: 0, vaultIsAway: false };
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + state.clockOffset };
   return {
     database,
@@ -119,6 +121,9 @@ async function world(): Promise<World> {
     },
     set clockOffset(value: number) {
       state.clockOffset = value;
+    },
+    set vaultIsAway(value: boolean) {
+      state.vaultIsAway = value;
     },
     work: (on = database) =>
       new OrderWork({
@@ -133,6 +138,17 @@ async function world(): Promise<World> {
           runsFolder: join(own, 'runs'),
           clock,
         }),
+        renewCertificate: async () => {
+          if (state.vaultIsAway)
+            throw new LeewardError({
+              code: 'PeerUnreachable',
+              summary: 'the vault is away',
+              possibleCauses: 'x',
+              recommendedAction: 'y',
+              retry: 'transient',
+            });
+          return '2027-01-01T00:00:00.000Z';
+        },
         wantedBell: new Bell(),
         workBell: new Bell(),
         answerBell: new Bell(),
@@ -226,6 +242,24 @@ function protect(
     policy: { crashConsistentSeconds: 300, applicationConsistentSeconds: 0 },
   };
 }
+
+test('a certificate is renewed when the vault is back, and nothing else waits for that', async (t) => {
+  const at = await world();
+  at.vaultIsAway = true;
+  const renewal = await at.order({ order: 'renew-certificate' });
+  const work = at.work();
+  const script = await passUntilAnswered(at, work, (await at.order(note('meanwhile'))).orderId);
+  t.is(script.outcome.state, 'done');
+  t.is(await at.answer(renewal.orderId), undefined);
+  at.vaultIsAway = false;
+  const { outcome } = await passUntilAnswered(at, work, renewal.orderId);
+  t.deepEqual(outcome, { state: 'done', output: '2027-01-01T00:00:00.000Z' });
+
+  at.vaultIsAway = true;
+  const late = await at.order({ order: 'renew-certificate' });
+  at.clockOffset = 3_600_000;
+  t.like((await passUntilAnswered(at, work, late.orderId)).outcome, { error: { code: 'OrderExpired' } });
+});
 
 test('a script’s order is done once and answered once, wherever the process dies', async (t) => {
   const at = await world();

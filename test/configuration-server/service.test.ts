@@ -381,3 +381,32 @@ test('certificates in their last third are renewed, with new keys, and go on ope
   await running;
   t.true(server.port > 0);
 });
+
+test('a certificate is renewed by order, and the site goes on with the new one', async (t) => {
+  const place = await makePlace(t);
+  const { siteId } = await place.identity.register(await vault.issueKey('ordered'), 'appliance');
+  const folder = place.identity.at('vault-tls');
+  await using server = await startConfigurationServer(place.settings, surroundings);
+  await eventually('it reports', 60, async () => (await sites.byId(vault.database, siteId))?.lastReportAt);
+  const keyBefore = await readFile(join(folder, 'key.pem'), 'utf8');
+  const renewed = async () => {
+    const orderId = systemRandom.uuid();
+    await vault.orders.place({
+      orderId,
+      siteId,
+      content: { order: 'renew-certificate' },
+      expiresAt: new Date(systemClock.now() + 120_000).toISOString(),
+    });
+    return (await eventually('it is renewed', 60, () => vault.orders.answer(orderId))).outcome;
+  };
+  t.deepEqual(await renewed(), {
+    state: 'done',
+    output: new Date((await certificateEnds(folder))!).toISOString(),
+  });
+  const keyAfter = await readFile(join(folder, 'key.pem'), 'utf8');
+  t.not(keyAfter, keyBefore);
+  // The second order came, and its answer went, with the new certificate.
+  t.is((await renewed()).state, 'done');
+  t.not(await readFile(join(folder, 'key.pem'), 'utf8'), keyAfter);
+  t.true(server.port > 0);
+});

@@ -41,6 +41,8 @@ export interface OrderWorkParts {
   /** Opens item keys that the vault sealed to this site. */
   readonly boxSecretKey: Uint8Array;
   readonly scripts: ScriptRuns;
+  /** Renews the site's certificate towards the vault; answers when the new one ends. */
+  readonly renewCertificate: () => Promise<string>;
   /** Rung when an agent's picture or commands may have changed; agents' waiting requests listen. */
   readonly wantedBell: Bell;
   /** Rung when there is something to do here. */
@@ -153,6 +155,8 @@ export class OrderWork {
         return this.#takeBookmark(order, command);
       case 'shut-down-machine':
         return this.#shutDown(order, command);
+      case 'renew-certificate':
+        return this.#renewCertificate(order);
     }
   }
 
@@ -309,6 +313,19 @@ export class OrderWork {
     return undefined;
   }
 
+  /** Renewing once too often, after a crash before the answer, does no harm. */
+  async #renewCertificate(order: OrderOf<'renew-certificate'>): Promise<Outcome | undefined> {
+    if (this.#isExpired(order))
+      return this.#failed(errors.OrderExpired(order.expiresAt, 'the vault could not be asked in time'));
+    try {
+      return { state: 'done', output: await this.#parts.renewCertificate() };
+    } catch (error) {
+      // The vault is away for a moment; other orders need not wait for it.
+      if (error instanceof LeewardError && error.retry === 'transient') return undefined;
+      throw error;
+    }
+  }
+
   async #taken(agentId: string): Promise<{
     readonly isTaken: boolean;
     readonly isSilent: boolean;
@@ -357,6 +374,7 @@ function subjectsOf(order: SiteOrder): string[] {
     case 'shut-down-machine':
       return [order.machineId];
     case 'run-script':
+    case 'renew-certificate':
       return [order.orderId];
   }
 }

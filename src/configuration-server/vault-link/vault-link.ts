@@ -60,6 +60,8 @@ export class VaultLink {
   #client: JsonClient | undefined;
   #registered: Registered | undefined;
   #clockEvent: HealthEvent | undefined;
+  /** Under way: a second wish for it gets the same, since both would write the same files. */
+  #renewal: Promise<string> | undefined;
 
   constructor(parts: VaultLinkParts) {
     this.#parts = parts;
@@ -107,6 +109,14 @@ export class VaultLink {
       answer: ProcessServerCertificateAnswer,
       timeoutMilliseconds: callMilliseconds,
     });
+  }
+
+  /** Gets this site a new certificate with a new key, and uses it from now on. Answers when it ends. */
+  async renewCertificate(): Promise<string> {
+    this.#renewal ??= this.#renew().finally(() => {
+      this.#renewal = undefined;
+    });
+    return this.#renewal;
   }
 
   async #loop(name: string, signal: AbortSignal, once: () => Promise<void>): Promise<void> {
@@ -186,26 +196,30 @@ export class VaultLink {
   }
 
   async #renewOnce(signal: AbortSignal): Promise<void> {
-    const { identity, clock, log } = this.#parts;
-    const folder = identity.at('vault-tls');
-    const ends = await certificateEnds(folder);
-    if (ends === undefined || ends - clock.now() < renewDays * dayMilliseconds) {
-      const answer = await this.#client!.call({
-        method: 'POST',
-        path: siteLinkPaths.certificate,
-        body: { requestPem: await makeRequest(folder) },
-        answer: CertificateAnswer,
-        timeoutMilliseconds: callMilliseconds,
-        signal,
-      });
-      await keepCertificate(folder, answer.certificatePem, answer.caPem);
-      // Calls under way end with the old one; the next are made by a new client.
-      const before = this.#client!;
-      this.#client = await identity.vaultClient(this.#registered!);
-      before[Symbol.dispose]();
-      log.info('certificate-renewed');
-    }
+    const { identity, clock } = this.#parts;
+    const ends = await certificateEnds(identity.at('vault-tls'));
+    if (ends === undefined || ends - clock.now() < renewDays * dayMilliseconds) await this.renewCertificate();
     await pause(clock, renewLookMilliseconds, signal);
+  }
+
+  async #renew(): Promise<string> {
+    const { identity, clock, log } = this.#parts;
+    if (!this.#client) throw errors.SiteNotRegistered();
+    const folder = identity.at('vault-tls');
+    const answer = await this.#client.call({
+      method: 'POST',
+      path: siteLinkPaths.certificate,
+      body: { requestPem: await makeRequest(folder) },
+      answer: CertificateAnswer,
+      timeoutMilliseconds: callMilliseconds,
+    });
+    await keepCertificate(folder, answer.certificatePem, answer.caPem);
+    // Calls under way end with the old one; the next are made by a new client.
+    const before = this.#client;
+    this.#client = await identity.vaultClient(this.#registered!);
+    before[Symbol.dispose]();
+    log.info('certificate-renewed');
+    return new Date((await certificateEnds(folder)) ?? clock.now()).toISOString();
   }
 
   #compareClocks(vaultNow: string): void {

@@ -140,6 +140,8 @@ export const SiteOrder = z.discriminatedUnion('order', [
     itemId: ProtectedItemId,
     type: z.enum(['CrashConsistent', 'ApplicationConsistent']),
   }),
+  /** Renew the site's certificate now, with a new key, and not only in its last third. */
+  z.strictObject({ ...orderBase, order: z.literal('renew-certificate') }),
 ]);
 export type SiteOrder = z.infer<typeof SiteOrder>;
 

@@ -281,7 +281,8 @@ function providerView(
   raised: Raised,
   clock: Clock,
 ): unknown {
-  const { site } = fabric;
+  // The site's own. Of a provider that a client wrote down nothing was ever heard.
+  const site = id === providerIdOf(fabric) ? fabric.site : undefined;
   const version = site?.configurationServer?.version ?? site?.version;
   const isSilent =
     site === undefined ||

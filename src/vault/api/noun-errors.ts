@@ -62,10 +62,4 @@ export const nounErrors = catalogue({
     recommendedAction: 'Register the configuration server of the site with a registration key.',
     context: { name },
   }),
-  HealthErrorStands: (id: string) => ({
-    summary: `the health error ${id} is not resolved by saying so`,
-    possibleCauses: 'Its cause still lasts; it goes by itself when the cause is gone.',
-    recommendedAction: 'Follow its recommended action.',
-    context: { id },
-  }),
 });

@@ -400,11 +400,6 @@ export function protectedItems(parts: NounParts): Handlers {
         });
         return { diskIds: [...new Set(diskIds)] };
       }),
-    'replicationProtectedItems.resolveHealthErrors': async (request) => {
-      await reader.item(request);
-      const { healthErrors } = propertiesOf<{ healthErrors?: { healthErrorId?: string }[] }>(request);
-      throw nounErrors.HealthErrorStands(healthErrors?.[0]?.healthErrorId ?? '(none named)');
-    },
     ...refused(reader),
   };
 }
@@ -436,6 +431,11 @@ function refused(reader: ItemReader): Handlers {
     'replicationProtectedItems.addDisks': disks,
     'replicationProtectedItems.removeDisks': disks,
     'replicationProtectedItems.updateAppliance': appliance,
+    'replicationProtectedItems.resolveHealthErrors': because(
+      'A health error is not resolved by saying so: it goes by itself when its cause is gone.',
+      'The vault looks every half minute whether what it says still holds (customerResolvability: NotAllowed).',
+      'Follow the recommended action of the error.',
+    ),
     'replicationProtectedItems.switchProvider': because(
       'There is only one way to replicate, so there is none to switch to.',
       'The call moves a machine from the classic to the modernized architecture of the reference.',

@@ -113,7 +113,6 @@ export const refusals: Readonly<Record<string, Refusal>> = {
  */
 export const refusedByNouns: Readonly<Record<string, string>> = {
   'replicationFabrics.reassociateGateway': 'Machines are not moved from one process server to another yet.',
-  'replicationFabrics.renewCertificate': 'The certificate of a site is not renewed from here.',
   'replicationFabrics.migrateToAad':
     'A site has nothing to migrate: it has signed in with a certificate of this vault from the beginning.',
   'replicationProtectionContainers.create':
@@ -131,6 +130,8 @@ export const refusedByNouns: Readonly<Record<string, string>> = {
   'replicationProtectedItems.removeDisks':
     'Disks are not added to or removed from a machine that is protected already.',
   'replicationProtectedItems.updateAppliance': 'A machine is not moved to another appliance.',
+  'replicationProtectedItems.resolveHealthErrors':
+    'A health error is not resolved by saying so: it goes by itself when its cause is gone.',
   'replicationProtectedItems.switchProvider':
     'There is only one way to replicate, so there is none to switch to.',
   'replicationProtectedItems.reprotect': 'Machines are not replicated back to their site yet.',

@@ -20,6 +20,8 @@ import {
   putRow,
   resourceView,
   rowView,
+  startJob,
+  targetOf,
   vaultOf,
 } from './noun.ts';
 import { nounErrors } from './noun-errors.ts';
@@ -28,7 +30,7 @@ import { type Fabric, fabricNameOf, SiteReader } from './site-reader.ts';
 
 const vcenterFields = ['friendlyName', 'ipAddress', 'processServerId', 'port', 'runAsAccountId'];
 
-function vcenterView({ id, name, properties, createdAt }: Resource): unknown {
+function vcenterView({ id, name, properties }: Resource): unknown {
   return resourceView(id, {
     ...pick(properties, vcenterFields),
     friendlyName: String(properties.friendlyName ?? name),
@@ -37,7 +39,7 @@ function vcenterView({ id, name, properties, createdAt }: Resource): unknown {
     fabricArmResourceName: fabricNameOf(id),
     // Discovery sets both; until it has run there is nothing to say but that it waits.
     discoveryStatus: String(properties.discoveryStatus ?? 'Pending'),
-    lastHeartbeat: String(properties.lastHeartbeat ?? createdAt),
+    ...pick(properties, ['lastHeartbeat']),
     healthErrors: [],
   });
 }
@@ -198,12 +200,9 @@ export function siteResources(parts: NounParts): Handlers {
       );
     },
     'replicationFabrics.renewCertificate': async (request) => {
-      await fabricOf(request);
-      throw errors.OperationNotSupported(
-        'The certificate of a site is not renewed from here.',
-        'The configuration server renews its certificate by itself, long before it ends.',
-        'Nothing. To shut a site out, remove its fabric.',
-      );
+      const fabric = await fabricOf(request);
+      if (fabric.site === undefined) throw nounErrors.SiteNotRegistered(fabric.name);
+      return startJob(parts, request, 'renew-certificate', targetOf(fabric.id), { id: fabric.id });
     },
     'replicationFabrics.migrateToAad': async (request) => {
       await fabricOf(request);

@@ -9,6 +9,7 @@ import { initialReplication } from './initial-replication.ts';
 import type { WorkflowParts } from './parts.ts';
 import { plannedFailover } from './planned-failover.ts';
 import { planWorkflows } from './recovery-plans.ts';
+import { renewCertificate } from './renew-certificate.ts';
 import { repairReplication } from './repair-replication.ts';
 import { testFailover } from './test-failover.ts';
 import { testFailoverCleanup } from './test-failover-cleanup.ts';
@@ -31,6 +32,7 @@ export function itemWorkflows(parts: WorkflowParts): SomeWorkflow[] {
     applyRecoveryPoint(parts),
     commitFailover(parts),
     cancelFailover(parts),
+    renewCertificate(parts),
     ...planWorkflows(parts),
   ];
 }

@@ -14,7 +14,7 @@ import { Metrics } from '../../../src/platform/metrics.ts';
 import type { Database } from '../../../src/platform/mysql.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId, vaultResourceId } from '../../../src/protocol/arm/resource-id.ts';
-import type { ReportedMachine, SiteReport } from '../../../src/protocol/control/site-link.ts';
+import type { ReportedMachine, SiteAnswer, SiteReport } from '../../../src/protocol/control/site-link.ts';
 import { mustExist, nounsOfVault } from '../../../src/vault/api/nouns.ts';
 import { refusedHandlers } from '../../../src/vault/api/refused.ts';
 import { JobEngine } from '../../../src/vault/jobs/engine.ts';
@@ -29,6 +29,8 @@ import { MariaResources, type Resources } from '../../../src/vault/store/resourc
 import * as sites from '../../../src/vault/store/sites.ts';
 import { exportJobs } from '../../../src/vault/workflows/export-jobs.ts';
 import { EnableProtectionInput } from '../../../src/vault/workflows/inputs.ts';
+import type { WorkflowParts } from '../../../src/vault/workflows/parts.ts';
+import { renewCertificate } from '../../../src/vault/workflows/renew-certificate.ts';
 import { resourceChangeParts, resourceChanges } from '../../../src/vault/workflows/resource-changes.ts';
 import { updateProtection } from '../../../src/vault/workflows/update-protection.ts';
 import { type ArmWorld, startArmWorld, subscriptionId } from '../../contract/arm-world.ts';
@@ -67,6 +69,7 @@ export async function startNounWorld(clock: Clock = systemClock): Promise<NounWo
     workflows: [
       ...resourceChanges({ ...resourceChangeParts(database, resources, clock), healthMilliseconds: 0 }),
       exportJobs(() => engine),
+      renewCertificate({ clock, ...willingSite() }),
       ...standInItemWorkflows(database),
     ],
     clock,
@@ -196,6 +199,24 @@ export async function addPoint(database: Database, itemId: string, takenAt: stri
     [itemId, pointId, new Date(takenAt), new Date(takenAt)],
   );
   return pointId;
+}
+
+/** A site that does at once what it is ordered. */
+function willingSite(): Pick<WorkflowParts, 'orders' | 'sites'> {
+  const answers = new Map<string, SiteAnswer>();
+  return {
+    orders: {
+      place: async ({ orderId }) => {
+        answers.set(orderId, {
+          orderId,
+          outcome: { state: 'done', output: '2027-01-01T00:00:00.000Z' },
+          answeredAt: '2026-01-01T00:00:00.000Z',
+        });
+      },
+      answer: async (orderId) => answers.get(orderId),
+    },
+    sites: { siteOf: async () => 'site' } as unknown as WorkflowParts['sites'],
+  };
 }
 
 function standInItemWorkflows(database: Database): SomeWorkflow[] {

@@ -370,6 +370,20 @@ const cases: WorkflowCase[] = [
       t.is(world.machines.size + world.loans.size + world.failovers.size, 0);
     },
   },
+  {
+    workflow: 'renew-certificate',
+    title: 'renewal of a site’s certificate',
+    keeps: true,
+    prepare: async (world) => ({
+      id: `${(await world.addItem('web')).id.split('/').slice(0, 11).join('/')}`,
+    }),
+    done: async (t, world) => {
+      t.deepEqual(
+        world.orders.map(({ content }) => content),
+        [{ order: 'renew-certificate' }],
+      );
+    },
+  },
 ];
 
 workflowSuite(test, [...cases, ...plans]);
