@@ -811,6 +811,16 @@ test('alert and vault settings have a default, take what is sent and refuse what
   t.is(systems.properties!.supportedOsList!.length, 1);
 });
 
+test('a site’s certificate is renewed by a job, and only where there is a site', async (t) => {
+  const { sdk } = world;
+  const renew = (fabric: string) =>
+    sdk.replicationFabrics.beginRenewCertificateAndWait(...at, fabric, { properties: {} }, quick);
+  t.is((await renew('Paris')).name, 'Paris');
+  const jobs = await all(sdk.replicationJobs.list(...at));
+  t.true(jobs.some(({ properties }) => properties?.scenarioName === 'RenewCertificate'));
+  t.is(await code(renew('Nowhere')), 'ResourceNotFound');
+});
+
 test('what a site does not have is an empty page or 404, and what is not done is refused with its reason', async (t) => {
   const { sdk } = world;
   t.deepEqual(await all(sdk.replicationNetworks.list(...at)), []);
@@ -824,12 +834,6 @@ test('what a site does not have is an empty page or 404, and what is not done is
   );
   t.is(
     await code(sdk.replicationFabrics.beginMigrateToAadAndWait(...at, 'Paris', quick)),
-    'OperationNotSupported',
-  );
-  t.is(
-    await code(
-      sdk.replicationFabrics.beginRenewCertificateAndWait(...at, 'Paris', { properties: {} }, quick),
-    ),
     'OperationNotSupported',
   );
 });
