@@ -79,7 +79,7 @@ const groupsOf = (db: string, web: string): RecoveryPlanGroup[] => [
 ];
 
 test('a recovery plan of two machines, through the public SDK alone', async (t) => {
-  t.timeout(300_000);
+  t.timeout(480_000);
   const world = await openWorld(t);
   const { client, own, at, note } = world;
   const plans = client.replicationRecoveryPlans;
@@ -250,6 +250,13 @@ test('a recovery plan of two machines, through the public SDK alone', async (t) 
     t.deepEqual(properties?.healthErrors, [], item[2]);
     t.is(properties?.protectionState, 'Protected');
   }
+  const history = await run(
+    process.execPath,
+    ['src/bin/leeward.ts', '--output', 'json', 'protected-item', 'history', 'db', '--hours', '1'],
+    { ...limit, env: { ...own.variables, XDG_CONFIG_HOME: join(own.data, '../config') } },
+  );
+  const samples = JSON.parse(history) as { properties: { seconds: number; rpoSeconds?: number } }[];
+  t.true(samples.length > 0 && samples.every(({ properties }) => properties.seconds === 300), history);
 });
 
 // ── the world ────────────────────────────────────────────────────────────────────────────────────────────────────────
