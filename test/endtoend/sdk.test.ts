@@ -8,13 +8,12 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SiteRecoveryManagementClient } from '@azure/arm-recoveryservices-siterecovery';
-import { ClientSecretCredential } from '@azure/identity';
 import anyTest from 'ava';
 import { tryRun } from '../../src/platform/exec.ts';
 import { canLoop, canTrace, makeLoop } from '../support/loop-device.ts';
 import { listSites } from '../support/namespaces.ts';
-import { Daemon, eventually, freePort } from '../support/site.ts';
+import { OwnVault } from '../support/own-vault.ts';
+import { eventually } from '../support/site.ts';
 import { RealSite } from '../support/site-world.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -47,25 +46,10 @@ test('the main job through the public SDK alone', async (t) => {
   t.timeout(480_000);
   const folder = await mkdtemp(join(tmpdir(), 'leeward-sdk-'));
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  const data = join(folder, 'vault');
-  const environmentFile = join(folder, 'vault.env');
-  const own = new Daemon('make-vault', folder, [
-    ...['tools/vault/up.ts', '--data', data, '--environment', environmentFile, '--volume-gib', '2'],
-    ...['--port', String(await freePort()), '--cache-port', String(await freePort())],
-  ]);
-  own.start();
-  t.teardown(() => own.kill('SIGTERM'));
-  await eventually('make vault is ready', 120, () => {
-    if (!own.isRunning) throw new Error(own.tail());
-    return existsSync(environmentFile) || undefined;
-  });
-  const variables: Record<string, string> = Object.fromEntries(
-    (await readFile(environmentFile, 'utf8'))
-      .trim()
-      .split('\n')
-      .map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]),
-  );
-  t.is(statSync(environmentFile).mode & 0o777, 0o600);
+  const own = await OwnVault.start(folder);
+  t.teardown(() => own[Symbol.asyncDispose]());
+  const { data, variables } = own;
+  t.is(statSync(own.environmentFile).mode & 0o777, 0o600);
   const node = (script: string, ...args: string[]) =>
     tryRun(process.execPath, [join(root, script), ...args], {
       timeoutMilliseconds: 300_000,
@@ -74,8 +58,7 @@ test('the main job through the public SDK alone', async (t) => {
 
   const site = await RealSite.make();
   t.teardown(async () => {
-    if (!t.passed)
-      t.log(`${own.tail(10)}\n${readFileSync(join(data, 'vault.log'), 'utf8').slice(-6000)}\n${site.logs()}`);
+    if (!t.passed) t.log(`${own.logs()}\n${site.logs()}`);
     await site[Symbol.asyncDispose]();
   });
   const keyFile = join(folder, 'site1.VaultCredentials');
@@ -101,21 +84,7 @@ test('the main job through the public SDK alone', async (t) => {
   await site.startProcessServer();
   await site.startMachine('machine');
 
-  const credential = new ClientSecretCredential(
-    variables.LEEWARD_TENANT_ID!,
-    variables.LEEWARD_CLIENT_ID!,
-    variables.LEEWARD_CLIENT_SECRET!,
-    {
-      authorityHost: variables.LEEWARD_URL!,
-      disableInstanceDiscovery: true,
-      tlsOptions: { ca: await readFile(variables.LEEWARD_CA_FILE!) },
-    },
-  );
-  const client = new SiteRecoveryManagementClient(credential, variables.LEEWARD_SUBSCRIPTION_ID!, {
-    endpoint: variables.LEEWARD_URL!,
-    credentialScopes: `${variables.LEEWARD_URL}/.default`,
-    tlsOptions: { ca: await readFile(variables.LEEWARD_CA_FILE!, 'utf8') },
-  });
+  const client = await own.sdk();
   const vault = variables.LEEWARD_VAULT!;
   const group = variables.LEEWARD_RESOURCE_GROUP!;
   const container = await eventually('the site has a container', 60, async () => {
@@ -176,13 +145,9 @@ test('the main job through the public SDK alone', async (t) => {
   const proofs = readdirSync(join(data, 'failovers'), { recursive: true, encoding: 'utf8' });
   const screen = proofs.find((file) => file.endsWith('screen.png'));
   t.true(screen !== undefined && statSync(join(data, 'failovers', screen)).size > 100);
-  const verified = await tryRun(
-    process.execPath,
-    [join(root, 'src/bin/leeward.ts'), '--data', data, 'verify'],
-    { timeoutMilliseconds: 60_000 },
-  );
+  const verified = await node('src/bin/leeward.ts', 'protected-item', 'verify', name, '--wait');
   t.is(verified.exitCode, 0, verified.stderr);
-  t.regex(verified.stdout, /as recorded/);
+  t.regex(verified.stdout, /verifiedBytes +[1-9]/);
 
   const cleaned = await client.replicationProtectedItems.beginTestFailoverCleanupAndWait(
     vault,
@@ -224,9 +189,7 @@ test('the main job through the public SDK alone', async (t) => {
     scenarios.set(properties!.scenarioName!, properties!.state!);
   t.deepEqual([...new Set(scenarios.values())], ['Succeeded'], JSON.stringify([...scenarios]));
 
-  await own.kill('SIGTERM');
-  // Its settings name the hypervisor's folder as the namespace is named.
-  const [namespace] = /leeward-vault-[0-9a-f]+/.exec(await readFile(join(data, 'vault.json'), 'utf8'))!;
-  t.false((await listSites()).includes(namespace), 'the machines’ network is gone');
+  await own.daemon.kill('SIGTERM');
+  t.false((await listSites()).includes(own.siteName), 'the machines’ network is gone');
   t.true(existsSync(join(data, 'vault.json')), 'the data stays');
 });
