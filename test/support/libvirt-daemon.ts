@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock, until } from '../../src/platform/clock.ts';
+import { hasCode } from '../../src/platform/errors.ts';
 import { tryRun } from '../../src/platform/exec.ts';
 import type { Site } from './namespaces.ts';
 
@@ -63,11 +64,19 @@ exec libvirtd --config "$1/etc/libvirtd.conf" --pid-file "$1/libvirtd.pid"`;
   try {
     await until(
       systemClock,
-      30_000,
-      async () =>
-        (await tryRun('virsh', ['-q', '-c', uri, 'version'], { timeoutMilliseconds: 10_000 })).exitCode === 0
-          ? true
-          : undefined,
+      // It looks at the machine first, which takes long where much else is going on: a question that it left open is asked again.
+      90_000,
+      async () => {
+        try {
+          const { exitCode } = await tryRun('virsh', ['-q', '-c', uri, 'version'], {
+            timeoutMilliseconds: 20_000,
+          });
+          return exitCode === 0 ? true : undefined;
+        } catch (error) {
+          if (hasCode(error, 'CommandTimedOut')) return undefined;
+          throw error;
+        }
+      },
       () => new Error('libvirtd did not answer'),
       200,
     );
