@@ -13,6 +13,7 @@ import {
   printList,
   printOne,
   readBody,
+  valueAt,
 } from './noun.ts';
 
 interface SimpleNoun {
@@ -160,7 +161,17 @@ const simpleNouns: readonly SimpleNoun[] = [
     name: 'appliance',
     description: 'appliances of the sites',
     list: 'replicationAppliances.list',
-    columns: [nameColumn, column('KIND', 'providerSpecificDetails.instanceType')],
+    columns: [
+      {
+        // The reference's row has no name: the appliances in it have.
+        heading: 'NAME',
+        value: (row) =>
+          ((valueAt(row, 'providerSpecificDetails.appliances') ?? []) as { name?: string }[])
+            .map(({ name }) => name)
+            .join(', '),
+      },
+      column('KIND', 'providerSpecificDetails.instanceType'),
+    ],
   },
   {
     name: 'migration-item',
