@@ -14,7 +14,6 @@ import { type Clock, pause } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
 import { derivedId } from '../jobs/derived-id.ts';
-import { healthMilliseconds } from '../limits.ts';
 import * as items from '../store/protected-items.ts';
 import type { ItemSites, SiteOrders } from '../workflows/parts.ts';
 
@@ -30,7 +29,9 @@ export interface PolicyChangesParts {
   >;
 }
 
-/** Items of a policy that are told in one pass; the next ones come half a minute later. */
+/** Policies are few: a look is one query over an index for each. */
+const lookMilliseconds = 10_000;
+/** Items of a policy that are told in one pass; the next ones come with the next look. */
 const itemsAtOnce = 500;
 const againMilliseconds = 3600_000;
 
@@ -49,7 +50,7 @@ export class PolicyChanges {
       } catch (error) {
         log.warn('policies-not-told', { error });
       }
-      await pause(clock, healthMilliseconds, signal);
+      await pause(clock, lookMilliseconds, signal);
     }
   }
 
