@@ -111,7 +111,7 @@ export const processServerErrors = catalogue({
   ItemHalted: (itemId: string, why: string, cause?: unknown) => ({
     summary: `replication of this machine stands still: ${why}`,
     possibleCauses: 'See the reason.',
-    recommendedAction: 'Mend what the reason names, then at the vault: leeward resync ITEM.',
+    recommendedAction: 'Mend what the reason names, then at the vault: leeward protected-item resync ITEM.',
     severity: 'critical' as const,
     // The machine asks again: nobody should have to go there once it is settled here.
     retry: 'transient' as const,

@@ -31,7 +31,7 @@ export const errors = catalogue({
   RecoveryPointGone: (pointId: string) => ({
     summary: `recovery point ${pointId} is not there`,
     possibleCauses: 'Retention removed it, or the id is wrong.',
-    recommendedAction: 'Choose one from: leeward points ITEM.',
+    recommendedAction: 'Choose one from: leeward recovery-point list --item ITEM.',
     context: { pointId },
   }),
   PointDiskMissing: (pointId: string, diskId: string) => ({
@@ -43,7 +43,8 @@ export const errors = catalogue({
   ReplicaRangeOutside: (diskId: string, offsetBytes: number, lengthBytes: number, sizeBytes: number) => ({
     summary: `bytes ${offsetBytes}+${lengthBytes} lie outside replica disk ${diskId} of ${sizeBytes} bytes`,
     possibleCauses: 'The segment belongs to another disk or was made for another size.',
-    recommendedAction: 'It is resynchronized by itself; if that does not begin: leeward resync ITEM.',
+    recommendedAction:
+      'It is resynchronized by itself; if that does not begin: leeward protected-item resync ITEM.',
     severity: 'critical' as const,
     context: { diskId, offsetBytes, lengthBytes, sizeBytes },
   }),
@@ -84,13 +85,13 @@ export const errors = catalogue({
   ItemAlreadyProtected: (what: string, name: string) => ({
     summary: `${what} is already protected as ${name}`,
     possibleCauses: 'It was protected before, here or by somebody else.',
-    recommendedAction: `Look at it with: leeward item ${name}. To begin anew: leeward unprotect ${name} --yes.`,
+    recommendedAction: `Look at it with: leeward protected-item show ${name}. To begin anew: leeward protected-item disable ${name} --yes.`,
     context: { name },
   }),
   ItemUnknown: (item: string) => ({
     summary: `there is no protected item ${item}`,
     possibleCauses: 'The name is misspelt, or protection was ended.',
-    recommendedAction: 'List them with: leeward items.',
+    recommendedAction: 'List them with: leeward protected-item list.',
     context: { item },
   }),
   SiteSilent: (name: string, seconds: number, lastReportAt: string | undefined) => ({
@@ -107,23 +108,10 @@ export const errors = catalogue({
     recommendedAction: "Look at the item's allowedOperations, and at its current job.",
     context: { operation, name, state },
   }),
-  ProcessServerUnknown: (name: string) => ({
-    summary: `there is no process server ${name} at this vault`,
-    possibleCauses: 'The name is misspelt, or it was not registered here.',
-    recommendedAction:
-      'See: leeward process-server list. To register one: leeward process-server add NAME --host HOST --port PORT --out FOLDER.',
-    context: { name },
-  }),
-  ProcessServerExists: (name: string) => ({
-    summary: `a process server ${name} is already registered`,
-    possibleCauses: 'It was registered before, or two were given one name.',
-    recommendedAction: 'Choose another name, or list them with: leeward process-server list.',
-    context: { name },
-  }),
   NothingToResync: (name: string) => ({
     summary: `nothing of ${name} has arrived yet, so there is nothing to compare`,
     possibleCauses: 'The first copy has not begun: the machine or its process server is not connected.',
-    recommendedAction: `Start the mobility service, then: leeward watch ${name}.`,
+    recommendedAction: `Start the mobility service, then: leeward protected-item watch ${name}.`,
     context: { name },
   }),
   RequestInvalid: (what: string) => ({

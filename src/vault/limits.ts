@@ -38,8 +38,6 @@ export const punchBytesMin = 1 << 20;
 
 /** A page of items, points or events. */
 export const pageMax = 1000;
-/** The body of an admin request. */
-export const adminBodyBytesMax = 1 << 20;
 /** Health events kept an item; older ones go. One a minute for a week is about 10,000. */
 export const eventsKeptMax = 10_000;
 /** Recovery points looked at by one retention run: 155 of the default, 10 years of dailies, and room. */

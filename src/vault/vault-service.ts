@@ -1,5 +1,5 @@
 /**
- * The vault as one process: database, replica store, cache endpoint, log processor, retention and the admin socket, put
+ * The vault as one process: database, replica store, cache endpoint, log processor, retention and the control plane, put
  * together from its settings and taken apart in the opposite order.
  *
  *     <data>/vault.json       settings            <data>/authority/   certificate authority
@@ -22,10 +22,6 @@ import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
 import { itemKeyBytes } from '../protocol/cache/keys.ts';
-import { adminSocketName } from '../protocol/control/vault-admin.ts';
-import { AdminJobs } from './api/admin-jobs.ts';
-import { AdminOperations } from './api/admin-operations.ts';
-import { startAdminServer } from './api/admin-server.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
 import { startControlPlane } from './control-plane.ts';
 import { errors } from './errors.ts';
@@ -322,44 +318,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
     owner: `vault/${process.pid}`,
     isAnswered: async (orderId) => (await desk.answer(orderId)) !== undefined,
   });
-  const adminJobs = new AdminJobs({
-    jobs,
-    records: testFailovers,
-    provider,
-    replica,
-    log,
-    signal: stopping.signal,
-  });
   await files.makeFolder(at('scripts'));
-  await adminJobs.recover();
-
-  const operations = new AdminOperations({
-    store,
-    replica,
-    files,
-    clock,
-    random,
-    authority,
-    masterKey,
-    cacheUrl,
-    jobs: adminJobs,
-    verifyItem: async (item, report) => {
-      const result = await verifyItem(
-        { item, itemKey: await keyOf(item), store, replica, archive, clock },
-        ({ doneBytes, totalBytes }) =>
-          report(`${item.name}: reading back`, doneBytes / Math.max(totalBytes, 1)),
-      );
-      return {
-        itemId: item.itemId,
-        manifestCount: result.manifests,
-        pointCount: result.points,
-        checkedBytes: result.bytesRead,
-        findings: result.findings.map(({ code, summary }) => `${code}: ${summary}`),
-      };
-    },
-    hasFailover: provider !== undefined,
-  });
-  stack.use(await startAdminServer({ socketPath: at(adminSocketName), operations, clock, log }));
 
   const controlPlane = stack.use(
     await startControlPlane({

@@ -36,7 +36,6 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     const item = exampleItem('web');
     await store.addItem(item, Buffer.from([1, 2, 0, 255]));
     t.deepEqual(await store.item(item.itemId), item);
-    t.deepEqual(await store.itemByName('web'), item);
     t.deepEqual(Buffer.from((await store.sealedKey(item.itemId))!), Buffer.from([1, 2, 0, 255]));
     t.is(
       code(await t.throwsAsync(store.addItem(exampleItem('web'), Buffer.alloc(1)))),
@@ -47,7 +46,6 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
       'ItemAlreadyProtected',
     );
     t.is(await store.item(uuid() as ProtectedItemId), undefined);
-    t.is(await store.itemByName('WEB'), undefined);
   });
 
   test(`${name}: items are listed in pages by name`, async (t) => {
@@ -169,14 +167,5 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
       (await store.listEvents({ limit: 10 })).map((e) => e.event.code),
       ['B', 'A4', 'A3'],
     );
-  });
-
-  test(`${name}: a process server's name and address are taken once`, async (t) => {
-    const store = await open();
-    const server = { name: 'ps1', host: 'ps.example', port: 9443, createdAt: '2026-01-02T03:04:05.000Z' };
-    await store.addProcessServer(server);
-    t.is(code(await t.throwsAsync(store.addProcessServer({ ...server, host: 'x' }))), 'ProcessServerExists');
-    t.is(code(await t.throwsAsync(store.addProcessServer({ ...server, name: 'x' }))), 'ProcessServerExists');
-    t.deepEqual(await store.listProcessServers(), [server]);
   });
 }

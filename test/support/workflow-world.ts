@@ -94,9 +94,6 @@ export class MemoryItemRecords implements ItemRecords {
     await this.#settle(id);
     return this.rows.get(id.toLowerCase());
   }
-  async byItemId(itemId: ProtectedItemId) {
-    return [...this.rows.values()].find((row) => row.itemId === itemId);
-  }
   async begin(
     id: string,
     operation: Parameters<ItemRecords['begin']>[1],
@@ -427,13 +424,11 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       testFailovers: {
         save: async (record) => void testFailovers.set(record.failoverId, record),
         byId: async (failoverId) => testFailovers.get(failoverId),
-        list: async (limit) => [...testFailovers.values()].slice(0, limit),
         allOfItem: async (itemId) => [...testFailovers.values()].filter((record) => record.itemId === itemId),
         ofItem: async (itemId) =>
           [...testFailovers.values()].find(
             (record) => record.itemId === itemId && !['failed', 'cleaned'].includes(record.state),
           ),
-        unfinished: async () => [],
       },
       failovers: {
         save: async (record) => void failovers.set(record.itemId, record),

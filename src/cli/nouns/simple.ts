@@ -208,7 +208,47 @@ const simpleNouns: readonly SimpleNoun[] = [
   },
 ];
 
+/** They have no list of their own: each fabric names its own. */
+function addProcessServers(program: Command, context: NounContext): void {
+  noun(program, 'process-server', 'process servers of the sites')
+    .command('list')
+    .description('all process servers, and how many machines each serves')
+    .action(async () => {
+      const fabrics = await (await context.api()).all('replicationFabrics.list');
+      const rows = fabrics.flatMap((fabric) => {
+        const found = valueAt(fabric, 'customDetails.processServers');
+        return (Array.isArray(found) ? found : []).map((properties: Readonly<Record<string, unknown>>) => ({
+          ...(fabric.name === undefined ? {} : { name: fabric.name }),
+          // The reference's two kinds of fabrics call the same things differently.
+          properties: {
+            ...properties,
+            name: properties.friendlyName ?? properties.name,
+            ipAddress: properties.ipAddress ?? properties.ipAddresses,
+            lastHeartbeat: properties.lastHeartbeat ?? properties.lastHeartbeatUtc,
+            agentVersion: properties.agentVersion ?? properties.version,
+          },
+        }));
+      });
+      printList(
+        context,
+        rows,
+        [
+          { ...nameColumn, heading: 'FABRIC' },
+          column('NAME', 'name'),
+          column('ADDRESS', 'ipAddress'),
+          column('HEALTH', 'health'),
+          column('LAST HEARTBEAT', 'lastHeartbeat'),
+          column('VERSION', 'agentVersion'),
+          column('ID', 'id'),
+        ],
+        'no process server has enrolled yet',
+        'leeward fabric list',
+      );
+    });
+}
+
 export function addSimpleNouns(program: Command, context: NounContext): void {
+  addProcessServers(program, context);
   for (const simple of simpleNouns) {
     const command = noun(program, simple.name, simple.description);
     const rows = async () => (await context.api()).all(simple.list);

@@ -1,6 +1,6 @@
 /**
- * Assignments: who replicates what to where. Made by `leeward protect` at the vault (later by the configuration server),
- * read by a process server and a mobility service from their settings folders.
+ * Assignments: who replicates what to where. A process server and a mobility service keep them as files; what the site's
+ * configuration server wants is written to these files, and a file that was written by hand is taken as it is.
  *
  * Certificates: every process has a certificate of the vault's own authority. A mobility service's common name is its
  * item id; a process server's is `process-server/<name>`; the vault's cache endpoint answers as the host it is reached by.

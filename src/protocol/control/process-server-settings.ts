@@ -1,5 +1,5 @@
 /**
- * The process server's settings file, `process-server.json`: written whole by `leeward process-server add`, read by the
+ * The process server's settings file, `process-server.json`: written whole by `process-server enrol`, read by the
  * process server at start.
  */
 import { z } from 'zod';

@@ -175,7 +175,7 @@ function forbidden(peer: string, why: string): LeewardError {
     summary: `${peer === '' ? 'this peer' : peer} may not do that: ${why}`,
     possibleCauses:
       "The item was assigned to another process server or unprotected, or the certificate is another's.",
-    recommendedAction: "Compare the process server's name with: leeward item ITEM.",
+    recommendedAction: "Compare the process server's id with: leeward protected-item show ITEM.",
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * The archive of an item's manifests: what was applied, byte for byte, so that `leeward verify` can walk the chain again
+ * The archive of an item's manifests: what was applied, byte for byte, so that `leeward protected-item verify` can walk the chain again
  * long after cache storage has forgotten it.
  *
  *     <folder>/<item>/<chain>/<first sequence>.manifests    1000 manifests each, one after the other

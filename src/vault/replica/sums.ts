@@ -1,5 +1,5 @@
 /**
- * `<disk>.sums`: one unsigned 32-bit number, little endian, for each 4 KiB block of a replica disk, so that `leeward verify`
+ * `<disk>.sums`: one unsigned 32-bit number, little endian, for each 4 KiB block of a replica disk, so that `verify`
  * can find a flipped bit at rest without reading history. They are kept up while segments are applied and are cloned
  * with each recovery point.
  *

@@ -6,9 +6,8 @@ import { errors } from '../errors.ts';
 import * as events from './events.ts';
 import * as items from './items.ts';
 import * as points from './points.ts';
-import * as servers from './process-servers.ts';
 import * as states from './states.ts';
-import type { Advance, Blocked, ProcessServerRecord, ProtectedItem, VaultStore } from './vault-store.ts';
+import type { Advance, Blocked, ProtectedItem, VaultStore } from './vault-store.ts';
 
 export class MariaStore implements VaultStore {
   readonly #database: Database;
@@ -16,20 +15,11 @@ export class MariaStore implements VaultStore {
     this.#database = database;
   }
 
-  addProcessServer(server: ProcessServerRecord) {
-    return servers.add(this.#database, server);
-  }
-  listProcessServers() {
-    return servers.list(this.#database);
-  }
   addItem(item: ProtectedItem, sealedKey: Uint8Array) {
     return items.add(this.#database, item, sealedKey);
   }
   item(itemId: ProtectedItemId) {
     return items.byId(this.#database, itemId);
-  }
-  itemByName(name: string) {
-    return items.byName(this.#database, name);
   }
   listItems(page: { after?: string; limit: number }) {
     return items.list(this.#database, page);

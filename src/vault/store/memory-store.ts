@@ -6,7 +6,6 @@ import type {
   Advance,
   Blocked,
   ItemState,
-  ProcessServerRecord,
   ProtectedItem,
   RecoveryPoint,
   StoredEvent,
@@ -24,29 +23,18 @@ const fresh: ItemState = { disks: [], progress: [], changedBytes: 0 };
 
 export class MemoryStore implements VaultStore {
   readonly #items = new Map<string, Entry>();
-  readonly #servers = new Map<string, ProcessServerRecord>();
   #events: StoredEvent[] = [];
   #lastEventId = 0;
 
-  async addProcessServer(server: ProcessServerRecord): Promise<void> {
-    for (const known of this.#servers.values())
-      if (known.name === server.name || (known.host === server.host && known.port === server.port))
-        throw errors.ProcessServerExists(known.name);
-    this.#servers.set(server.name, server);
-  }
-  async listProcessServers(): Promise<ProcessServerRecord[]> {
-    return [...this.#servers.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
   async addItem(item: ProtectedItem, sealedKey: Uint8Array): Promise<void> {
-    const same = this.#items.get(item.itemId)?.item ?? (await this.itemByName(item.name));
+    const same =
+      this.#items.get(item.itemId)?.item ??
+      [...this.#items.values()].find((entry) => entry.item.name === item.name)?.item;
     if (same !== undefined) throw errors.ItemAlreadyProtected(`a machine named ${item.name}`, same.name);
     this.#items.set(item.itemId, { item, sealedKey, state: fresh, points: new Map() });
   }
   async item(itemId: ProtectedItemId): Promise<ProtectedItem | undefined> {
     return this.#items.get(itemId)?.item;
-  }
-  async itemByName(name: string): Promise<ProtectedItem | undefined> {
-    return [...this.#items.values()].find((entry) => entry.item.name === name)?.item;
   }
   async listItems(page: { after?: string; limit: number }): Promise<ProtectedItem[]> {
     return [...this.#items.values()]

@@ -41,14 +41,10 @@ export interface TestFailoverRecords {
   /** Makes or replaces. */
   save(record: TestFailoverRecord): Promise<void>;
   byId(failoverId: string): Promise<TestFailoverRecord | undefined>;
-  /** Newest first. */
-  list(limit: number): Promise<TestFailoverRecord[]>;
   /** The item's, newest first. */
   allOfItem(itemId: ProtectedItemId, limit: number): Promise<TestFailoverRecord[]>;
   /** The item's that is not cleaned up; the newest. */
   ofItem(itemId: ProtectedItemId): Promise<TestFailoverRecord | undefined>;
-  /** Those in `starting` or `cleaning`. */
-  unfinished(): Promise<TestFailoverRecord[]>;
 }
 
 export function testFailoverRecords(session: Session): TestFailoverRecords {
@@ -66,7 +62,6 @@ export function testFailoverRecords(session: Session): TestFailoverRecords {
       );
     },
     byId: async (failoverId) => (await read('WHERE failover_id = ?', [failoverId]))[0],
-    list: (limit) => read('ORDER BY started_at DESC, failover_id LIMIT ?', [limit]),
     allOfItem: (itemId, limit) =>
       read('WHERE item_id = ? ORDER BY started_at DESC, failover_id LIMIT ?', [itemId, limit]),
     ofItem: async (itemId) =>
@@ -76,7 +71,5 @@ export function testFailoverRecords(session: Session): TestFailoverRecords {
           [itemId],
         )
       )[0],
-    // A handful at most: each holds a machine.
-    unfinished: () => read("WHERE state IN ('starting', 'cleaning') ORDER BY started_at", []),
   };
 }

@@ -87,14 +87,6 @@ export const ItemState = z.strictObject({
 });
 export type ItemState = z.infer<typeof ItemState>;
 
-export const ProcessServerRecord = z.strictObject({
-  name: z.string().min(1).max(40),
-  host: z.string().min(1).max(255),
-  port: z.number().int().min(1).max(65535),
-  createdAt: z.iso.datetime(),
-});
-export type ProcessServerRecord = z.infer<typeof ProcessServerRecord>;
-
 export interface StoredEvent {
   /** Grows with time; the page's key. */
   readonly eventId: number;
@@ -112,12 +104,9 @@ export interface Advance {
 }
 
 export interface VaultStore {
-  addProcessServer(server: ProcessServerRecord): Promise<void>;
-  listProcessServers(): Promise<ProcessServerRecord[]>;
   /** `sealedKey`: the item key under the vault's master key. Throws `ItemAlreadyProtected` when name or id is in use. */
   addItem(item: ProtectedItem, sealedKey: Uint8Array): Promise<void>;
   item(itemId: ProtectedItemId): Promise<ProtectedItem | undefined>;
-  itemByName(name: string): Promise<ProtectedItem | undefined>;
   /** Sorted by name, those after `after`. */
   listItems(page: { readonly after?: string; readonly limit: number }): Promise<ProtectedItem[]>;
   sealedKey(itemId: ProtectedItemId): Promise<Uint8Array | undefined>;

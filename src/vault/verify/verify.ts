@@ -1,5 +1,5 @@
 /**
- * `leeward verify`: does what the vault holds of an item still hold together? Reads, really reads, every byte of every
+ * `leeward protected-item verify`: does what the vault holds of an item still hold together? Reads, really reads, every byte of every
  * recovery point and compares it with its sums; walks the archive of manifests link by link with HMAC and digest up to
  * the recorded position; and compares the list of points with what is on the replica store. Changes nothing.
  */

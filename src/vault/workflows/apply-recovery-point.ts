@@ -34,7 +34,7 @@ type Input = ApplyRecoveryPointInput;
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
-  claim(parts, 'ChangePit', 'ApplyRecoveryPoint', ({ input: { id, itemId } }) => ({ id, itemId })),
+  claim(parts, 'ChangePit', 'ApplyRecoveryPoint', ({ input }) => input),
   {
     name: 'Choose',
     title: 'Choosing the recovery point',

@@ -23,7 +23,7 @@ type Parts = Pick<
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const stepsOf = (parts: Parts, input: Input): readonly Step<Input>[] => [
-  claim(parts, 'DisableProtection', 'DisableDr', ({ input: { id, itemId } }) => ({ id, itemId })),
+  claim(parts, 'DisableProtection', 'DisableDr', ({ input }) => input),
   input.purge ? leaveOrder(parts) : unprotect(parts),
   {
     name: 'Release',
@@ -58,8 +58,7 @@ const stepsOf = (parts: Parts, input: Input): readonly Step<Input>[] => [
     title: 'Removing the item',
     where: 'database',
     do: async (context) => {
-      const { id } = claimed(context);
-      if (id !== null) await parts.items.end(id, context.jobId, 'done');
+      await parts.items.end(claimed(context).id, context.jobId, 'done');
       return undefined;
     },
   },
@@ -102,7 +101,7 @@ function unprotect(parts: Parts): Step<Input> {
   return {
     ...step,
     do: async (context) => {
-      // A fabric whose site is gone, or an item of the admin socket, has nobody to tell.
+      // A fabric whose site is gone has nobody to tell.
       const resource = await resourceOf(parts, context.input);
       if (!resource || (await parts.sites.siteOf(resource)) === undefined) return { outcome: 'skipped' };
       return step.do(context);

@@ -11,14 +11,14 @@ export const errors = catalogue({
       wish === 'latestApplicationConsistent'
         ? 'No application-consistent point was taken yet, or retention removed it.'
         : 'The initial replication is not complete yet.',
-    recommendedAction: 'Look at: leeward points <item>. Wait for one, or choose another.',
+    recommendedAction: 'Look at: leeward recovery-point list --item <item>. Wait for one, or choose another.',
     retry: 'transient' as const,
     context: { item },
   }),
   TestFailoverUnknown: (failoverId: string) => ({
     summary: `there is no test failover ${failoverId}`,
     possibleCauses: 'The id is misspelt.',
-    recommendedAction: 'List them with: leeward failovers.',
+    recommendedAction: 'Look at: leeward protected-item rehearsals <item>.',
     context: { failoverId },
   }),
   SiteMissing: (item: string) => ({
@@ -116,12 +116,5 @@ export const errors = catalogue({
     recommendedAction: `Use a recovery point that is not named. Look at the storage (dmesg, SMART), then: leeward protected-item resync ${item}.`,
     severity: 'critical' as const,
     context: { item, findings: findings.length },
-  }),
-  TestFailoverInterrupted: (machineName: string) => ({
-    summary: `the vault stopped while it was starting ${machineName}; the test was undone`,
-    possibleCauses: 'The vault or its host was restarted.',
-    recommendedAction: 'Start the test failover again.',
-    retry: 'transient' as const,
-    context: { machineName },
   }),
 });

@@ -1,6 +1,6 @@
 /**
  * What the workflows of a protected item are given: whoever starts one builds this and nothing else. An item is named by
- * its resource id; the admin socket's items, which are no resources, by the data plane's id.
+ * its resource id.
  */
 import { z } from 'zod';
 import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
@@ -8,8 +8,8 @@ import { MachineId } from '../../protocol/control/site-link.ts';
 import { ItemInstanceType } from '../store/protected-items.ts';
 import { RetentionPolicy } from '../store/vault-store.ts';
 
-const itemRef = { id: z.string().max(1500).optional(), itemId: ProtectedItemId.optional() };
-export type ItemRef = { readonly id?: string | undefined; readonly itemId?: ProtectedItemId | undefined };
+const itemRef = { id: z.string().max(1500) };
+export type ItemRef = { readonly id: string };
 
 const absolute = z.string().startsWith('/');
 

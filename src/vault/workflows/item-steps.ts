@@ -10,7 +10,7 @@
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedItemId } from '../../model/ids.ts';
 import type { ItemOperation } from '../../model/protection-state.ts';
-import { hasCode, LeewardError } from '../../platform/errors.ts';
+import { LeewardError } from '../../platform/errors.ts';
 import { errors } from '../errors.ts';
 import type { FailoverProvider, MachineDefinition } from '../failover/provider.ts';
 import { derivedId } from '../jobs/derived-id.ts';
@@ -25,51 +25,36 @@ import type { WorkflowParts } from './parts.ts';
 type Context<I> = StepContext<I>;
 
 export interface ClaimedItem {
-  /** Null: an item of the admin socket, which is no resource. */
-  readonly id: string | null;
+  readonly id: string;
   readonly itemId: ProtectedItemId;
   readonly name: string;
 }
 
-type ClaimParts = Pick<WorkflowParts, 'items' | 'store'>;
-
 /** Guards and marks the item; idempotent by the job. */
 export function claim<I>(
-  parts: ClaimParts,
+  parts: Pick<WorkflowParts, 'items'>,
   operation: ItemOperation,
   scenarioName: string,
-  refOf: (context: Context<I>) => ItemRef | Promise<ItemRef>,
+  refOf: (context: Context<I>) => ItemRef,
 ): Step<I> {
   return {
     name: 'Claim',
     title: 'Checking prerequisites',
     where: 'database',
     do: async (context) => {
-      const ref = await refOf(context);
+      const ref = refOf(context);
       const resource = await resourceOf(parts, ref);
-      if (resource) {
-        await parts.items.begin(resource.id, operation, {
-          jobId: context.jobId,
-          scenarioName,
-          startedAt: context.job.createdAt,
-        });
-        if (resource.itemId === undefined) throw errors.ItemUnknown(resource.friendlyName);
-        return { id: resource.id, itemId: resource.itemId, name: resource.friendlyName };
-      }
-      const item = ref.itemId === undefined ? undefined : await parts.store.item(ref.itemId);
-      if (!item) throw errors.ItemUnknown(ref.id ?? ref.itemId ?? '');
-      return { id: null, itemId: item.itemId, name: item.name };
+      if (resource === undefined) throw errors.ItemUnknown(ref.id);
+      await parts.items.begin(resource.id, operation, {
+        jobId: context.jobId,
+        scenarioName,
+        startedAt: context.job.createdAt,
+      });
+      if (resource.itemId === undefined) throw errors.ItemUnknown(resource.friendlyName);
+      return { id: resource.id, itemId: resource.itemId, name: resource.friendlyName };
     },
     undo: async (context) => {
-      let ref: ItemRef;
-      try {
-        ref = await refOf(context);
-      } catch (error) {
-        // Who names a test that is not there has claimed nothing.
-        if (hasCode(error, 'TestFailoverUnknown')) return;
-        throw error;
-      }
-      const resource = await resourceOf(parts, ref);
+      const resource = await resourceOf(parts, refOf(context));
       if (resource) await parts.items.end(resource.id, context.jobId, 'failed');
     },
   };
@@ -89,8 +74,7 @@ export function finish<I>(
     isPivot: true,
     do: async (context) => {
       const changes = await before(context);
-      const { id } = claimed(context);
-      if (id !== null) await parts.items.end(id, context.jobId, 'done', changes);
+      await parts.items.end(claimed(context).id, context.jobId, 'done', changes);
       return output(context);
     },
   };
@@ -103,13 +87,10 @@ export const claimed = ({ outputs }: Pick<StepContext<unknown>, 'outputs'>): Cla
 export const outputOf = <T>({ outputs }: Pick<StepContext<unknown>, 'outputs'>, step: string): T =>
   outputs[step] as unknown as T;
 
-export async function resourceOf(
+export const resourceOf = (
   { items }: Pick<WorkflowParts, 'items'>,
-  ref: ItemRef,
-): Promise<ItemResource | undefined> {
-  if (ref.id !== undefined) return items.byId(ref.id);
-  return ref.itemId === undefined ? undefined : items.byItemId(ref.itemId);
-}
+  { id }: ItemRef,
+): Promise<ItemResource | undefined> => items.byId(id);
 
 export async function dataItem(
   { store }: Pick<WorkflowParts, 'store'>,
@@ -201,9 +182,9 @@ function ofEvent({ code, severity, summary, possibleCauses, recommendedAction, c
 /** Site and machine of an item, if it still has them. */
 export async function siteOf(
   { items, sites }: Pick<WorkflowParts, 'items' | 'sites'>,
-  id: string | null,
+  id: string,
 ): Promise<{ readonly siteId: string; readonly item: ItemResource } | undefined> {
-  const item = id === null ? undefined : await items.byId(id);
+  const item = await items.byId(id);
   const siteId = item && (await sites.siteOf(item));
   return item && siteId !== undefined ? { siteId, item } : undefined;
 }
@@ -262,7 +243,7 @@ const mebibyte = 1 << 20;
 
 export async function machineOf(
   parts: Pick<WorkflowParts, 'items' | 'sites'>,
-  id: string | null,
+  id: string,
   wish: MachineShape,
 ): Promise<Pick<MachineDefinition, 'cpuCount' | 'memoryMebibytes' | 'firmware' | 'directBoot'>> {
   const site = await siteOf(parts, id);

@@ -50,7 +50,6 @@ export interface ItemRecords {
   ): Promise<void>;
   tie(id: string, itemId: ProtectedItemId): Promise<void>;
   byId(id: string): Promise<ItemResource | undefined>;
-  byItemId(itemId: ProtectedItemId): Promise<ItemResource | undefined>;
   begin(
     id: string,
     operation: ItemOperation,

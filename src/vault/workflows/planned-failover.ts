@@ -22,7 +22,7 @@ type Input = PlannedFailoverInput;
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
-  claim(parts, 'PlannedFailover', 'PlannedFailover', ({ input: { id, itemId } }) => ({ id, itemId })),
+  claim(parts, 'PlannedFailover', 'PlannedFailover', ({ input }) => input),
   {
     name: 'Look',
     title: 'Looking at what is there',

@@ -8,7 +8,7 @@
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import type { TestFailoverRecord } from '../store/test-failovers.ts';
 import { errors } from './errors.ts';
-import { type ItemRef, TestFailoverCleanupInput } from './inputs.ts';
+import { TestFailoverCleanupInput } from './inputs.ts';
 import { claim, finish, outputOf, providerOf, resourceOf } from './item-steps.ts';
 import type { WorkflowParts } from './parts.ts';
 import { writeReport } from './test-failover.ts';
@@ -25,7 +25,7 @@ type Parts = Pick<
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const stepsOf = (parts: Parts): readonly Step<Input>[] => [
-  claim(parts, 'TestFailoverCleanup', 'TestFailoverCleanup', ({ input }) => refOf(parts, input)),
+  claim(parts, 'TestFailoverCleanup', 'TestFailoverCleanup', ({ input }) => input),
   {
     name: 'Mark',
     title: 'Marking the test environment for deletion',
@@ -100,18 +100,12 @@ export function testFailoverCleanup(parts: Parts): Workflow<Input> {
 async function find(parts: Parts, input: Input): Promise<TestFailoverRecord> {
   const { failoverId } = input;
   const itemId = failoverId === undefined ? (await resourceOf(parts, input))?.itemId : undefined;
-  const wanted = itemId ?? input.itemId;
   const record =
     failoverId !== undefined
       ? await parts.testFailovers.byId(failoverId)
-      : wanted && (await parts.testFailovers.ofItem(wanted));
-  if (record === undefined) throw errors.TestFailoverUnknown(failoverId ?? input.id ?? input.itemId ?? '');
+      : itemId && (await parts.testFailovers.ofItem(itemId));
+  if (record === undefined) throw errors.TestFailoverUnknown(failoverId ?? input.id);
   return record;
-}
-
-async function refOf(parts: Parts, input: Input): Promise<ItemRef> {
-  if (input.id !== undefined || input.itemId !== undefined) return input;
-  return { itemId: (await find(parts, input)).itemId };
 }
 
 /** Its record by id: after a repetition it may be cleaned already. */

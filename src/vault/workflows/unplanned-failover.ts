@@ -18,7 +18,7 @@ type Input = UnplannedFailoverInput;
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const stepsOf = (parts: FailoverParts, input: Input): readonly Step<Input>[] => [
-  claim(parts, 'UnplannedFailover', 'UnplannedFailover', ({ input: { id, itemId } }) => ({ id, itemId })),
+  claim(parts, 'UnplannedFailover', 'UnplannedFailover', ({ input }) => input),
   ...(input.shutDownSource ? [shutDownSource<Input>(parts, true)] : []),
   {
     name: 'Choose',

@@ -73,10 +73,8 @@ export function verifyItemWorkflow(parts: Parts): Workflow<Input> {
 
 async function find(parts: Parts, { input }: Context) {
   const resource = await resourceOf(parts, input);
-  const itemId = resource?.itemId ?? input.itemId;
-  if (itemId === undefined) throw vaultErrors.ItemUnknown(resource?.friendlyName ?? input.id ?? '');
-  const item = await dataItem(parts, itemId);
-  return { itemId, name: resource?.friendlyName ?? item.name };
+  if (resource?.itemId === undefined) throw vaultErrors.ItemUnknown(resource?.friendlyName ?? input.id);
+  return { itemId: resource.itemId, name: resource.friendlyName };
 }
 
 async function readBack(parts: Parts, context: Context) {

@@ -35,13 +35,14 @@ test('migrations run once, and again without harm after a crash before they were
   t.deepEqual(await migrate(database), applied.slice(3));
 });
 
-test('MariaDB: test failovers are saved, replaced, found, and those on their way come first', async (t) => {
+test('MariaDB: test failovers are saved, replaced, and found by their item', async (t) => {
   const { database } = await mariadb.database();
   await migrate(database);
   const records = testFailoverRecords(database);
+  const itemId = systemRandom.uuid() as TestFailoverRecord['itemId'];
   const record = (state: TestFailoverRecord['state'], startedAt: string): TestFailoverRecord => ({
     failoverId: systemRandom.uuid(),
-    itemId: systemRandom.uuid() as TestFailoverRecord['itemId'],
+    itemId,
     itemName: 'wäb',
     pointId: systemRandom.uuid() as TestFailoverRecord['pointId'],
     pointTakenAt: '2026-01-01T00:00:00.000Z',
@@ -57,8 +58,9 @@ test('MariaDB: test failovers are saved, replaced, found, and those on their way
   for (const each of [newer, done, older]) await records.save(each);
   t.deepEqual(await records.byId(older.failoverId), older);
   t.is(await records.byId(systemRandom.uuid()), undefined);
-  t.deepEqual(await records.list(2), [newer, older]);
-  t.deepEqual(await records.unfinished(), [older, newer], 'oldest first');
+  t.deepEqual(await records.allOfItem(itemId, 2), [newer, older], 'newest first');
+  t.deepEqual(await records.allOfItem(systemRandom.uuid() as typeof itemId, 2), []);
+  t.deepEqual(await records.ofItem(itemId), newer, 'the newest that is not cleaned up');
   const running: TestFailoverRecord = {
     ...older,
     state: 'running',
@@ -69,8 +71,7 @@ test('MariaDB: test failovers are saved, replaced, found, and those on their way
   await records.save(running);
   await records.save(running);
   t.deepEqual(await records.byId(older.failoverId), running);
-  t.deepEqual(await records.unfinished(), [newer]);
-  t.is((await records.list(10)).length, 3);
+  t.is((await records.allOfItem(itemId, 10)).length, 3);
 });
 
 test('a schema from a newer version is refused with a sentence', async (t) => {
