@@ -12,7 +12,7 @@
  * later or when the program itself has gone, what is left of the group is killed: a child that ignores signals does not stay.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from './clock.ts';
 import { hasCode } from './errors.ts';
@@ -34,6 +34,8 @@ const stopLookMilliseconds = 50;
 /** What `timeout` of coreutils ends with; and programs too, of their own accord, so the time must be over as well. */
 const timedOutCode = 124;
 const killedCode = 137;
+/** Of a program that was told to end. */
+const stoppedCode = 143;
 
 const script = `folder=$1; seconds=$2; shift 2
 echo $$ > "$folder/begun.$$" && ln "$folder/begun.$$" "$folder/begun" 2>/dev/null || exit 0
@@ -89,22 +91,45 @@ export async function lookAtOutliving(folder: string, outputBytesMax: number): P
   return (await result(folder, outputBytesMax)) ?? { state: 'interrupted' };
 }
 
+/** What stands in `begun` instead of a process where it is never to begin. */
+const refused = 'refused';
+
+/** One that has not begun never will: it is found as ended by a signal. Of one that has begun: nothing. */
+export async function refuseOutliving(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const draft = join(folder, 'begun.refused');
+  await writeFile(draft, refused);
+  try {
+    await link(draft, join(folder, 'begun'));
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  }
+  // Whoever refused it may have died before it had written how it ended.
+  if ((await textOf(join(folder, 'begun'))) !== refused) return;
+  await writeFile(join(folder, 'output'), '');
+  await writeFile(join(folder, 'exit'), `${stoppedCode}\n`);
+}
+
 /** Ends it with all that it has started, as far as that has not made itself independent. Of one that has ended: nothing. */
 export async function stopOutliving(folder: string, clock: Clock): Promise<void> {
   const shell = await begunBy(folder);
   if (shell === undefined || !(await isShellOf(folder, shell))) return;
   const deadline = clock.monotonic() + stopMilliseconds;
-  for (let name: NodeJS.Signals = 'SIGTERM'; ; await clock.sleep(stopLookMilliseconds)) {
+  for (;;) {
     const members = await sessionOf(shell);
     if (members.length === 0) return;
-    if (clock.monotonic() > deadline) name = 'SIGKILL';
-    for (const pid of members)
+    const lateMilliseconds = clock.monotonic() - deadline;
+    for (const { pid, group } of members) {
+      // The shell and its helpers are left to note how it ended, unless they do not come to it.
+      if (group === shell && lateMilliseconds < stopMilliseconds) continue;
       try {
-        process.kill(pid, name);
+        process.kill(pid, lateMilliseconds < 0 ? 'SIGTERM' : 'SIGKILL');
       } catch (error) {
         if (!hasCode(error, 'ESRCH')) throw error;
       }
-    if (clock.monotonic() > deadline + stopMilliseconds) return;
+    }
+    if (lateMilliseconds >= stopMilliseconds) return;
+    await clock.sleep(stopLookMilliseconds);
   }
 }
 
@@ -156,13 +181,14 @@ async function isShellOf(folder: string, pid: number): Promise<boolean> {
 }
 
 /** Processes of this session that are not dead. */
-async function sessionOf(leader: number): Promise<number[]> {
-  const members: number[] = [];
+async function sessionOf(leader: number): Promise<{ readonly pid: number; readonly group: number }[]> {
+  const members: { pid: number; group: number }[] = [];
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     // `pid (name) state ppid pgrp session …`; the name may have anything in it.
     const facts = (await textOf(`/proc/${name}/stat`))?.replace(/^.*\)/s, '').trim().split(' ');
-    if (facts !== undefined && facts[0] !== 'Z' && Number(facts[3]) === leader) members.push(Number(name));
+    if (facts !== undefined && facts[0] !== 'Z' && Number(facts[3]) === leader)
+      members.push({ pid: Number(name), group: Number(facts[2]) });
   }
   return members;
 }

@@ -3,12 +3,13 @@
  * database that fails at its n-th statement, for every n there is; then a successor on a sound one. Effects are counted in a
  * ledger that scripts write, and in the rows that agents are told from.
  */
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { OrderWork } from '../../src/configuration-server/assignments/order-work.ts';
 import { wantedOf } from '../../src/configuration-server/assignments/wanted.ts';
+import { scriptsMax } from '../../src/configuration-server/limits.ts';
 import { ScriptRuns } from '../../src/configuration-server/scripts/runs.ts';
 import * as agents from '../../src/configuration-server/store/agents.ts';
 import * as items from '../../src/configuration-server/store/items.ts';
@@ -320,6 +321,35 @@ test('a protect order assigns once, serves the process server first, and is answ
     t.deepEqual((await at.answer(order.orderId))?.outcome, { state: 'done' });
     await orders.sent(at.database, [order.orderId], new Date(systemClock.now()).toISOString());
   }
+});
+
+test('a script that nobody waits for any more is ended, or does not begin', async (t) => {
+  const at = await world();
+  const script = { order: 'run-script', name: 'slow', arguments: [], timeoutSeconds: 60 };
+  const running = await at.order(script);
+  const work = at.work();
+  for (let pass = 0; pass < 3; pass++) await work.pass();
+  t.is(await at.answer(running.orderId), undefined);
+  const stop = await at.order({ order: 'stop-script', scriptOrderId: running.orderId });
+  t.deepEqual((await passUntilAnswered(at, work, stop.orderId)).outcome, { state: 'done' });
+  t.like((await passUntilAnswered(at, work, running.orderId)).outcome, {
+    state: 'failed',
+    error: { code: 'ScriptFailed' },
+  });
+  // Before it began: as many as run at once are under way.
+  const busy = await Promise.all(Array.from({ length: scriptsMax }, () => at.order(script)));
+  const late = await at.order(note('never'));
+  await work.pass();
+  const early = await at.order({ order: 'stop-script', scriptOrderId: late.orderId });
+  t.deepEqual((await passUntilAnswered(at, work, early.orderId)).outcome, { state: 'done' });
+  for (const { orderId } of busy) await at.order({ order: 'stop-script', scriptOrderId: orderId });
+  t.like((await passUntilAnswered(at, work, late.orderId)).outcome, { state: 'failed' });
+  for (const { orderId } of busy) await passUntilAnswered(at, work, orderId);
+  t.false((await readFile(at.ledger, 'utf8').catch(() => '')).includes('never'));
+  // Of one that is answered nothing is left, and nothing comes back.
+  const again = await at.order({ order: 'stop-script', scriptOrderId: late.orderId });
+  await passUntilAnswered(at, work, again.orderId);
+  t.deepEqual(await readdir(join(at.folder, 'runs')), []);
 });
 
 test('a changed policy is durable at once, told to the machine, and nothing where the item is not', async (t) => {

@@ -151,6 +151,8 @@ export class OrderWork {
         return this.#changePolicy(order);
       case 'run-script':
         return this.#runScript(order, isBegun);
+      case 'stop-script':
+        return this.#stopScript(order);
       case 'take-bookmark':
         return this.#takeBookmark(order, command);
       case 'shut-down-machine':
@@ -274,6 +276,14 @@ export class OrderWork {
     return state.state === 'ended' ? { state: 'done', output: state.output } : this.#failed(state.error);
   }
 
+  /** The script's own order is answered by what is found of it. */
+  async #stopScript({ scriptOrderId }: OrderOf<'stop-script'>): Promise<Outcome> {
+    const { database, scripts } = this.#parts;
+    const open = await orders.open(database, ordersUnderWayMax);
+    if (open.some(({ order }) => order.orderId === scriptOrderId)) await scripts.stop(scriptOrderId);
+    return { state: 'done' };
+  }
+
   async #takeBookmark(
     order: OrderOf<'take-bookmark'>,
     command: (agentId: string, command: AgentCommand) => void,
@@ -374,6 +384,7 @@ function subjectsOf(order: SiteOrder): string[] {
     case 'shut-down-machine':
       return [order.machineId];
     case 'run-script':
+    case 'stop-script':
     case 'renew-certificate':
       return [order.orderId];
   }

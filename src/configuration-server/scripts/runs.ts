@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import type { Clock } from '../../platform/clock.ts';
 import type { LeewardError } from '../../platform/errors.ts';
 import { mayRun } from '../../platform/may-run.ts';
-import { forgetOutliving, lookAtOutliving, startOutliving } from '../../platform/outliving.ts';
+import {
+  forgetOutliving,
+  lookAtOutliving,
+  refuseOutliving,
+  startOutliving,
+  stopOutliving,
+} from '../../platform/outliving.ts';
 import { errors } from '../errors.ts';
 import { scriptOutputBytesMax, scriptsMax } from '../limits.ts';
 
@@ -72,6 +78,13 @@ export class ScriptRuns {
         error: errors.ScriptFailed(run.name, state.exitCode, state.output.trim().slice(-1000)),
       };
     return { state: 'ended', output: state.output };
+  }
+
+  /** Ended with all that it has started, or kept from beginning. */
+  async stop(runId: string): Promise<void> {
+    const folder = join(this.#runsFolder, runId);
+    await refuseOutliving(folder);
+    await stopOutliving(folder, this.#clock);
   }
 
   /** After its answer is durable. */

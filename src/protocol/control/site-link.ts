@@ -126,6 +126,8 @@ export const SiteOrder = z.discriminatedUnion('order', [
     arguments: z.array(z.string().max(1000)).max(32),
     timeoutSeconds: z.number().positive().max(86_400),
   }),
+  /** End a script that nobody waits for any more, with all that it has started; one that has not begun does not begin. */
+  z.strictObject({ ...orderBase, order: z.literal('stop-script'), scriptOrderId: z.guid() }),
   /** Shut the source machine down before a failover, so that nothing is written after the last point. */
   z.strictObject({
     ...orderBase,

@@ -62,8 +62,10 @@ export function planSteps<Input extends PlanInput>(
       const name = group.groupType === 'Boot' ? `Group ${++boots}` : group.groupType;
       const add = (actions: readonly PlanAction[], when: 'start' | 'end') => {
         if (!task.hasActions) return;
-        for (const action of actions.filter((one) => belongs(one, task.operation)))
-          steps.push(actionStep(parts, task, plan, name, action, `${name}: ${when}: ${action.actionName}`));
+        for (const action of actions.filter((one) => belongs(one, task.operation))) {
+          const step = `${name}: ${when}: ${action.actionName}`;
+          steps.push(actionStep(parts, task, plan, name, action, step, outputs[step] !== undefined));
+        }
       };
       add(group.startGroupActions, 'start');
       if (group.groupType === 'Boot') steps.push(itemsStep(parts, task, plan, group, name));
@@ -256,6 +258,7 @@ function actionStep<Input extends PlanInput>(
   group: string,
   action: PlanAction,
   name: string,
+  isDone: boolean,
 ): Step<Input> {
   const { customDetails: details } = action;
   if (details.instanceType === 'ManualActionDetails') return manualStep(action, name);
@@ -312,17 +315,19 @@ function actionStep<Input extends PlanInput>(
         }
       },
     };
+  const segments = plan.primaryFabricId.split('/');
+  const findSite = () =>
+    parts.sites.siteOf({
+      vaultId: segments.slice(0, 9).join('/'),
+      fabricName: segments.at(-1) ?? '',
+    });
   const order = siteOrder<Input>(parts, {
     name,
     title: action.actionName,
     timeoutSeconds: timeoutSeconds + orderGraceSeconds,
     isOptional: true,
     what: async () => {
-      const segments = plan.primaryFabricId.split('/');
-      const siteId = await parts.sites.siteOf({
-        vaultId: segments.slice(0, 9).join('/'),
-        fabricName: segments.at(-1) ?? '',
-      });
+      const siteId = await findSite();
       return siteId === undefined
         ? undefined
         : {
@@ -331,6 +336,18 @@ function actionStep<Input extends PlanInput>(
           };
     },
   });
+  const stop = async ({ jobId, startedAt }: StepContext<Input>): Promise<void> => {
+    const scriptOrderId = derivedId(jobId, name);
+    const siteId = await findSite();
+    if (siteId === undefined || (await parts.orders.answer(scriptOrderId)) !== undefined) return;
+    await parts.orders.place({
+      orderId: derivedId(scriptOrderId, 'stop'),
+      siteId,
+      content: { order: 'stop-script', scriptOrderId },
+      // Until the script would have ended by itself.
+      expiresAt: new Date(Date.parse(startedAt) + (timeoutSeconds + orderGraceSeconds) * 1000).toISOString(),
+    });
+  };
   return {
     ...order,
     task: shown,
@@ -340,6 +357,8 @@ function actionStep<Input extends PlanInput>(
       const { outcome, output, why } = result as unknown as OrderOutcome;
       return outcome === 'done' ? said(output ?? '') : failed(why ?? 'the site is not registered');
     },
+    // Nothing that it did is taken back, but it does not go on for a plan that was cancelled.
+    ...(isDone ? {} : { undo: stop }),
   };
 }
 

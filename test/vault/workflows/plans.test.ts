@@ -238,6 +238,47 @@ test('a cancelled plan cancels what is on its way and keeps what came through', 
   t.is(shop.world.machines.size, 1);
 });
 
+test('a plan that is cancelled tells the site to end the script that it waits for', async (t) => {
+  await using shop = await open(['db'], (ids) => [
+    {
+      groupType: 'Boot',
+      replicationProtectedItems: members(ids),
+      startGroupActions: ['first', 'second'].map((path) =>
+        action(path, { instanceType: 'ScriptActionDetails', path, fabricLocation: 'Primary' }),
+      ),
+    },
+  ]);
+  const { world, engine } = shop;
+  const jobId = await engine.start({
+    workflow: 'plan-test-failover',
+    input: { id: planId },
+    target: { id: planId, name: 'shop', type: 'RecoveryPlan' },
+    vaultId,
+    requestedBy: 'test',
+  });
+  const ordered = (count: number) =>
+    until(
+      world.clock,
+      12_000_000,
+      () => {
+        if (world.orders.length === 1) world.siteMood = 'silent';
+        return world.orders.length >= count ? true : undefined;
+      },
+      () => new Error('the site is not told'),
+      100,
+    );
+  await ordered(2);
+  await engine.cancel(jobId, 'somebody');
+  t.is((await shop.settled(jobId)).state, 'Cancelled');
+  const contents = world.orders.map(({ content }) => content);
+  t.deepEqual(
+    contents.map(({ order }) => order),
+    ['run-script', 'run-script', 'stop-script'],
+  );
+  t.like(contents[2], { scriptOrderId: world.orders[1]!.orderId });
+  t.is(world.machines.size, 0);
+});
+
 test('a script of the vault runs with its surroundings, once, within its time, and only from its folder', async (t) => {
   const home = await mkdtemp(join(tmpdir(), 'leeward-scripts-'));
   t.teardown(() => rm(home, { recursive: true }));
