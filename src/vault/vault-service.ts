@@ -305,11 +305,7 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
             diskId,
           ),
         verifyItem: async (item, onProgress, signal) =>
-          verifyItem(
-            { item, itemKey: await keyOf(item), store, replica, archive, clock },
-            onProgress,
-            signal,
-          ),
+          verifyItem({ item, itemKey: await keyOf(item), store, replica, archive }, onProgress, signal),
       }),
     ],
     clock,

@@ -17,7 +17,7 @@ import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import { MemoryStore } from '../../src/vault/store/memory-store.ts';
 import { ProtectedItem } from '../../src/vault/store/vault-store.ts';
 import { type VerifyResult, verifyItem } from '../../src/vault/verify/verify.ts';
-import { Life, never, SimulatedClock, Timeline } from '../support/simulated/clock.ts';
+import { Life, never, Timeline } from '../support/simulated/clock.ts';
 import { SimulatedDrive } from '../support/simulated/files.ts';
 import { SimulatedConnection } from '../support/simulated/link.ts';
 import { SeededRandom } from '../support/simulated/random.ts';
@@ -380,13 +380,12 @@ export class World {
   async #verify(isOver: () => boolean): Promise<void> {
     const life = new Life('verify');
     const files = this.vaultDrive.files(life);
-    const clock = new SimulatedClock(this.timeline, life, { offsetMilliseconds: 0 });
     const replica = new ReflinkStore({ folder: '/replicas', files });
     const archive = new Archive({ files, folder: '/archive' });
     for (const { itemId, itemKey, machine } of this.sites) {
       const item = await this.store.item(itemId as never);
       let result: VerifyResult | undefined;
-      verifyItem({ item: item!, itemKey, store: this.store, replica, archive, clock }, () => {}).then(
+      verifyItem({ item: item!, itemKey, store: this.store, replica, archive }, () => {}).then(
         (verified) => {
           result = verified;
         },

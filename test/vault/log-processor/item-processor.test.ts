@@ -105,8 +105,7 @@ async function house(sizes: readonly number[]) {
     return wrong;
   };
   const objectPath = (key: string) => join(cacheFolder, `${key}=`);
-  const verify = () =>
-    verifyItem({ item, itemKey: writer.itemKey, store, replica, archive, clock: systemClock }, () => {});
+  const verify = () => verifyItem({ item, itemKey: writer.itemKey, store, replica, archive }, () => {});
   return { cache, replica, archive, store, writer, item, open, drain, wrongPoints, objectPath, verify };
 }
 
