@@ -24,20 +24,24 @@ export interface LibvirtDaemon extends AsyncDisposable {
 export const libvirtUri = (folder: string) =>
   `qemu+unix:///system?socket=${join(folder, 'run/libvirt-sock')}`;
 
-/** @param folder short and private; default: a new one under the temporary folder, removed with the daemon. */
-export async function startLibvirt(site: Site, folder?: string): Promise<LibvirtDaemon> {
+/**
+ * @param folder short and private; default: a new one under the temporary folder, removed with the daemon.
+ * @param dataFolder of the vault whose machines it runs: of replica volumes it sees that one's only.
+ */
+export async function startLibvirt(site: Site, folder?: string, dataFolder = ''): Promise<LibvirtDaemon> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'lw-')));
   await writeConfiguration(own);
-  // The copies of mounts that tests take away again: where mounts are private, these would keep them alive.
+  // The copies of mounts that others take away again: where mounts are private, these would keep them alive.
   const script = `set -e
-awk '$5 ~ "/leeward-mount-" { print $5 }' /proc/self/mountinfo | xargs -r umount
+awk -v own="$2/" '$5 ~ "/leeward-mount-" || (/ - [a-z0-9]+ \\/dev\\/loop/ && $5 ~ "/replica$" && index($5, own) != 1) { print $5 }' \
+  /proc/self/mountinfo | xargs -r umount
 for pair in run:/run/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt etc:/etc/libvirt; do
   mkdir -p "\${pair#*:}"
   mount --bind "$1/\${pair%%:*}" "\${pair#*:}"
 done
 exec libvirtd --config "$1/etc/libvirtd.conf" --pid-file "$1/libvirtd.pid"`;
   const log = openSync(join(own, 'libvirtd.log'), 'a', 0o600);
-  const child = spawn('ip', ['netns', 'exec', site.name, 'sh', '-c', script, 'sh', own], {
+  const child = spawn('ip', ['netns', 'exec', site.name, 'sh', '-c', script, 'sh', own, dataFolder], {
     detached: true,
     stdio: ['ignore', log, log],
   });

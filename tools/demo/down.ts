@@ -1,5 +1,5 @@
 /** Removes every trace of the demo: namespaces with all that runs in them, mounts, loop devices, files. */
-import { readFile, rm, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import { hasCode } from '../../src/platform/errors.ts';
 import { run, tryRun } from '../../src/platform/exec.ts';
@@ -38,14 +38,7 @@ else {
       .map(([device]) => device!);
   };
   for (const device of await loops()) await run('losetup', ['--detach', device], limit);
-  // Whoever copied the machine's mounts while the volume was mounted may hold it a moment longer.
-  await until(
-    systemClock,
-    30_000,
-    async () => ((await loops()).length === 0 ? true : undefined),
-    () => new Error(`the loop device of ${state.folder} is still held; run make demo-down again`),
-    200,
-  );
+  const isReleased = await waitFor(async () => (await loops()).length === 0);
   await rm(state.folder, { recursive: true, force: true });
   for (const path of [leewardFile, resultFile]) await rm(path, { force: true });
   await rm(demoFolder, { recursive: true, force: true });
@@ -54,4 +47,34 @@ else {
     if (!hasCode(error, 'ENOTEMPTY')) throw error;
   });
   console.log('the demo is gone');
+  const still = isReleased ? [] : await holders(state.folder);
+  if (still.length > 0)
+    console.log(
+      `but for a loop device that the kernel keeps until these have ended, which began meanwhile with a copy of this machine's mounts:\n${still.join('\n')}`,
+    );
+}
+
+/** A few seconds: those that have just been ended may take one. */
+async function waitFor(condition: () => Promise<boolean>): Promise<boolean> {
+  const late = new Error('late');
+  try {
+    const holds = async () => ((await condition()) ? true : undefined);
+    return await until(systemClock, 5_000, holds, () => late, 200);
+  } catch (error) {
+    if (error === late) return false;
+    throw error;
+  }
+}
+
+/** `pid command` of those that still see a mount below the folder. */
+async function holders(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    // A process may end while it is looked at.
+    const text = (name: string) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
+    if ((await text('mountinfo')).includes(` ${folder}/`))
+      found.push(`  ${pid} ${(await text('cmdline')).replaceAll('\0', ' ').slice(0, 100)}`);
+  }
+  return found;
 }

@@ -123,7 +123,7 @@ await step('a vault', async (say) => {
 });
 await step('a hypervisor at the vault’s site', async () => {
   await mkdir(at('lv'));
-  await startLibvirt(vaultSite, at('lv'));
+  await startLibvirt(vaultSite, at('lv'), at('vault'));
 });
 await step('the protected site’s servers', async (say) => {
   say('a configuration server');

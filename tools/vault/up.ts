@@ -97,7 +97,7 @@ async function serve(): Promise<void> {
         await site.remove();
         site = await makeSite(siteName);
         // After the vault: it sees the volume that the vault has mounted.
-        return startLibvirt(site, libvirtFolder);
+        return startLibvirt(site, libvirtFolder, data);
       });
     else note('no libvirtd or QEMU on this machine: everything but failovers works');
     await makeVault(url);
