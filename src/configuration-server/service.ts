@@ -9,6 +9,7 @@ import { hostname } from 'node:os';
 import { Bell } from '../platform/bell.ts';
 import { type Clock, pause } from '../platform/clock.ts';
 import { type Files, readWhole } from '../platform/files.ts';
+import { holdFolder } from '../platform/hold-folder.ts';
 import { serveJson } from '../platform/https-json.ts';
 import type { Log } from '../platform/log.ts';
 import { openDatabase } from '../platform/mysql.ts';
@@ -45,6 +46,7 @@ export async function startConfigurationServer(
 ): Promise<RunningConfigurationServer> {
   await using stack = new AsyncDisposableStack();
   await files.makeFolder(settings.dataFolder);
+  stack.use(await holdFolder(settings.dataFolder));
   const identity = new Identity({ dataFolder: settings.dataFolder, files, clock, random });
   const server =
     settings.database.type === 'embedded'

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import type { ProtectedItemId } from '../model/ids.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type Files, readWhole, writeDurably } from '../platform/files.ts';
+import { holdFolder } from '../platform/hold-folder.ts';
 import type { Log } from '../platform/log.ts';
 import { openDatabase } from '../platform/mysql.ts';
 import { startDatabaseServer } from '../platform/mysql-server.ts';
@@ -150,6 +151,8 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   await using stack = new AsyncDisposableStack();
   const stopping = new AbortController();
 
+  // First, and let go of last: everything below is one process's alone.
+  stack.use(await holdFolder(dataFolder));
   if (settings.replica.volume !== undefined) {
     await mountVolume(settings.replica.volume, settings.replica.folder);
     stack.defer(() => unmountVolume(settings.replica.folder));

@@ -233,6 +233,16 @@ test('a deleted vault is brought back by its name', async (t) => {
   t.is((await json('vault', 'show', 'third')).name, 'third');
 });
 
+test('a second vault over the same folder is refused, and the first does not notice', async (t) => {
+  const data = join(folder, 'vault');
+  const second = await tryRun(process.execPath, [join(root, 'src/bin/vault.ts'), 'run', '--data', data], {
+    timeoutMilliseconds: 60_000,
+  });
+  t.is(second.exitCode, 1);
+  t.regex(second.stderr, /FolderHeld/);
+  t.is((await json('vault', 'show')).name, 'main');
+});
+
 test('every noun lists', async (t) => {
   for (const noun of [
     ...['fabric', 'provider', 'container', 'container-mapping', 'vcenter', 'network', 'network-mapping'],

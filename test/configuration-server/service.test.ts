@@ -410,3 +410,10 @@ test('a certificate is renewed by order, and the site goes on with the new one',
   t.not(await readFile(join(folder, 'key.pem'), 'utf8'), keyAfter);
   t.true(server.port > 0);
 });
+
+test('a second configuration server over the same folder is refused, and the first goes on', async (t) => {
+  const place = await makePlace(t);
+  await using server = await startConfigurationServer(place.settings, surroundings);
+  await t.throwsAsync(startConfigurationServer(place.settings, surroundings), { code: 'FolderHeld' });
+  t.true(server.port > 0);
+});

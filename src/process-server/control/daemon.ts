@@ -8,6 +8,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { createServer } from 'node:tls';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { readWhole, systemFiles } from '../../platform/files.ts';
+import { holdFolder } from '../../platform/hold-folder.ts';
 import { createLog } from '../../platform/log.ts';
 import { Metrics } from '../../platform/metrics.ts';
 import { systemRandom } from '../../platform/random.ts';
@@ -46,6 +47,7 @@ export async function startDaemon(
   const log = createLog('process-server', settings.logLevel);
   const sealer = new CodecPool(settings.codecWorkers);
   await systemFiles.makeFolder(settings.spool.folder);
+  const held = await holdFolder(settings.spool.folder);
   const server = new ProcessServer({
     files: systemFiles,
     clock,
@@ -143,6 +145,7 @@ export async function startDaemon(
       await turn;
       await server[Symbol.asyncDispose]();
       await sealer[Symbol.asyncDispose]();
+      await held[Symbol.asyncDispose]();
       log.info('stopped');
     },
   };
