@@ -45,9 +45,12 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
   const { api, clock, signal, output } = options;
   let job = await readJob(api, jobId);
   let heardAt = clock.monotonic();
+  let isAway = false;
   while (!isEnded(job) && job.properties.state !== 'Suspended' && !signal.aborted) {
     showProgress(
-      currentTask(job) ?? `${job.properties.friendlyName ?? job.properties.scenarioName}`,
+      isAway
+        ? 'the vault does not answer; trying again'
+        : (currentTask(job) ?? `${job.properties.friendlyName ?? job.properties.scenarioName}`),
       undefined,
     );
     await pause(clock, pollMilliseconds, signal);
@@ -55,11 +58,15 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
     try {
       job = await readJob(api, jobId);
       heardAt = clock.monotonic();
+      isAway = false;
     } catch (error) {
       // Interrupted while it asked: what it knew last is shown.
       if (signal.aborted) break;
-      if (!isTransient(error) || clock.monotonic() - heardAt > vaultAwayMilliseconds) throw error;
-      showProgress('the vault does not answer; trying again', undefined);
+      if (!isTransient(error) || clock.monotonic() - heardAt > vaultAwayMilliseconds) {
+        endProgress();
+        throw error;
+      }
+      isAway = true;
     }
   }
   endProgress();
