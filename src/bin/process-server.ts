@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --initial-old-space-size=256
 /**
- * process-server --settings FILE          serve until SIGTERM
+ * process-server run --settings FILE      serve until SIGTERM; so it does without a verb
  * process-server status --settings FILE   what the running one says of itself, as JSON
  * process-server enrol …                  makes it a process server of a site, and writes its settings file
  */
@@ -10,7 +10,7 @@ import { resolve } from 'node:path';
 import '../platform/threads.ts';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../platform/clock.ts';
-import { renderError } from '../platform/errors.ts';
+import { LeewardError, renderError } from '../platform/errors.ts';
 import { systemFiles } from '../platform/files.ts';
 import { createLog } from '../platform/log.ts';
 import { systemRandom } from '../platform/random.ts';
@@ -20,6 +20,18 @@ import { enrolProcessServer, runSite } from '../process-server/control/site.ts';
 import { openStore } from '../process-server/outlet/open-store.ts';
 import { agentUrl, readEnrolmentKey } from '../protocol/control/agent-client.ts';
 import { ProcessServerSettings } from '../protocol/control/process-server-settings.ts';
+
+const usage = `usage:
+  process-server enrol  [--settings FILE] --key-file FILE [--configuration-server HOST] [--folder FOLDER] [--name NAME]
+                        [--host NAME]… [--port PORT] [--status-port PORT] [--spool-gib GIB]
+  process-server run    [--settings FILE]
+  process-server status [--settings FILE]
+
+  --settings FILE   (/etc/leeward/process-server.json)
+  --key-file FILE   of configuration-server enrolment-key
+  --folder FOLDER   keys, certificates, spool (/var/lib/leeward/process-server)
+  --host NAME       name or address under which machines reach it; may be repeated
+  --spool-gib GIB   how much may wait there while the vault is away (100)`;
 
 try {
   const { values, positionals } = parseArgs({
@@ -34,6 +46,7 @@ try {
       port: { type: 'string', default: '9443' },
       'status-port': { type: 'string', default: '9444' },
       'spool-gib': { type: 'string', default: '100' },
+      help: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
@@ -43,17 +56,29 @@ try {
     files: systemFiles,
     log: createLog('process-server'),
   };
-  if (positionals[0] === 'enrol') {
+  const [verb = 'run'] = positionals;
+  if (values.help) console.log(usage);
+  else if (!['run', 'enrol', 'status'].includes(verb) || positionals.length > 1)
+    throw wrong(`there is no ${positionals.join(' ')}`);
+  else if (verb === 'enrol') {
+    // A port of 0 is any free one.
+    for (const name of ['port', 'status-port', 'spool-gib'] as const)
+      if (!(Number(values[name]) >= 0) || values[name] === '')
+        throw wrong(`--${name} takes a number, not ${values[name]}`);
     const keyFile = values['key-file'];
     const server = values['configuration-server'];
-    if (keyFile === undefined)
-      throw new Error('--key-file names the enrolment key of the configuration server');
+    if (keyFile === undefined) throw wrong('--key-file names the enrolment key of the configuration server');
     await enrolProcessServer(
       {
         folder: resolve(values.folder),
         settingsPath: resolve(values.settings),
         name: values.name.slice(0, 40),
-        key: readEnrolmentKey(await readFile(keyFile, 'utf8'), keyFile),
+        key: readEnrolmentKey(
+          await readFile(keyFile, 'utf8').catch((cause: unknown) => {
+            throw wrong(`${keyFile} cannot be read`, cause);
+          }),
+          keyFile,
+        ),
         url: server === undefined ? undefined : agentUrl(server),
         hosts: values.host ?? [hostname()],
         port: Number(values.port),
@@ -63,7 +88,7 @@ try {
       surroundings,
     );
     console.log(`enrolled as ${values.name}; ${values.settings} is written`);
-  } else if (positionals[0] === 'status') {
+  } else if (verb === 'status') {
     const settings = await readSettings(ProcessServerSettings, values.settings);
     const answer = await fetch(`http://127.0.0.1:${settings.statusPort}/status`, {
       signal: AbortSignal.timeout(10_000),
@@ -92,6 +117,16 @@ try {
 } catch (error) {
   console.error(renderError(error));
   process.exitCode = 1;
+}
+
+function wrong(summary: string, cause?: unknown): LeewardError {
+  return new LeewardError({
+    code: 'WrongUsage',
+    summary,
+    possibleCauses: 'A misspelt verb, option or path.',
+    recommendedAction: 'See process-server --help.',
+    cause,
+  });
 }
 
 function ended(signal: AbortSignal): Promise<void> {

@@ -82,6 +82,11 @@ export function renderError(error: unknown): string {
     const context = Object.entries(error.context).filter(([, value]) => value !== undefined);
     if (context.length > 0)
       lines.push(`  where: ${context.map(([key, value]) => `${key}=${value}`).join(' ')}`);
+  } else if (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
+    // What somebody typed; a stack would not help them.
+    lines.push(`error: ${error.message.split('. ')[0]} (WrongUsage)`);
+    lines.push('  possible causes: A misspelt option.');
+    lines.push('  what to do: --help shows what there is.');
   } else {
     lines.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }

@@ -27,6 +27,23 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+test('what is misspelt is refused in words, and starts nothing', async (t) => {
+  for (const [expected, ...args] of [
+    [/there is no frob/, 'frob'],
+    [/Unknown option '--bogus'/, '--bogus'],
+    [/--key-file names/, 'enrol'],
+    [/--spool-gib takes a number/, 'enrol', '--key-file', 'x', '--spool-gib', 'much'],
+    [/nowhere cannot be read/, 'enrol', '--key-file', '/nowhere'],
+  ] as const) {
+    const said = await tryRun(process.execPath, [program, ...(args as string[])], {
+      timeoutMilliseconds: 30_000,
+    });
+    t.is(said.exitCode, 1, args.join(' '));
+    t.regex(said.stderr, expected);
+    t.notRegex(said.stderr, /^\s+at /m);
+  }
+});
+
 test('killed at any moment, it goes on with every bookmark byte for byte; strangers stay out', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-ps-bin-'));
   let child: ChildProcess | undefined;
