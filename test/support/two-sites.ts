@@ -496,11 +496,16 @@ export class Machine {
   }
 }
 
-/** Segments of an item that the vault has not applied yet. */
-export function waitingSegments(sites: TwoSites, machine: Machine): { parentPath: string; name: string }[] {
+/** Segments of an item that the vault has not applied yet, whole with their manifest: nobody will put them again. */
+export function waitingSegments(sites: TwoSites, machine: Machine): string[] {
   const folder = join(sites.vaultFolder, 'cache', 'items', machine.itemId, 'segments');
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.seg='))
+    .map((name) => join(folder, name))
+    .filter((path) =>
+      existsSync(path.replace('/segments/', '/manifests/').replace(/(\/\d{16})-[^/]*$/, '$1.json=')),
+    );
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: answers of the API are looked into here as any client would
