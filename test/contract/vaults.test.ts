@@ -376,3 +376,15 @@ test('every operation that the SDK has was called', (t) => {
     [],
   );
 });
+
+test('a vault that many delete at once is kept once', async (t) => {
+  const path = `${group}g/providers/Microsoft.RecoveryServices/vaults/wanted-gone`;
+  await world.request('PUT', path, { body: { location: 'elsewhere' } });
+  const answers = await Promise.all(Array.from({ length: 8 }, () => world.request('DELETE', path)));
+  t.true(answers.every(({ status }) => status === 204));
+  const kept = await world.request(
+    'GET',
+    `/subscriptions/${subscriptionId}/providers/Microsoft.RecoveryServices/locations/elsewhere/deletedVaults`,
+  );
+  t.is(kept.body.value.length, 1);
+});

@@ -16,7 +16,7 @@ import type { Principal } from '../access/principal.ts';
 import { pageMax } from '../limits.ts';
 import type { PageRequest, Properties, Resource, Resources } from '../store/resources.ts';
 import { errors } from './errors.ts';
-import type { ArmRequest, Handlers } from './operation.ts';
+import type { ArmAnswer, ArmRequest, Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
 import { ensureGroup, groupIdOf, listGroups, locationIn, plainLocation, tagsIn } from './resource-groups.ts';
 
@@ -130,7 +130,17 @@ export function vaultHandlers(parts: VaultParts): Handlers {
     return { body: renderVault(changed) };
   };
 
-  const remove = async (request: ArmRequest) => {
+  const removing = new Map<string, Promise<ArmAnswer>>();
+  /** Two who delete the same vault at once keep one copy of it, and that the whole one. */
+  const remove = (request: ArmRequest): Promise<ArmAnswer> => {
+    const key = idKey(request.vaultId!);
+    const underWay = removing.get(key);
+    if (underWay !== undefined) return underWay;
+    const done = removeOnce(request).finally(() => removing.delete(key));
+    removing.set(key, done);
+    return done;
+  };
+  const removeOnce = async (request: ArmRequest): Promise<ArmAnswer> => {
     const row = await resources.get(request.vaultId!);
     if (row === undefined) return { empty: true } as const;
     const occupants = await parts.occupants(row.id, occupantsNamedMax + 1);
