@@ -169,7 +169,8 @@ async function runEnrolled(
         await pause(systemClock, restMilliseconds, signal);
         continue;
       }
-      await runOnce(folders, assignment, log, signal, (started) => {
+      const scripts = await site.ownScripts(folders.settings);
+      await runOnce(folders, { ...assignment, scripts }, log, signal, (started) => {
         replication = started;
         failures = 0;
         outcome.good();

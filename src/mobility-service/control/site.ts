@@ -9,6 +9,7 @@
  *     <state>/site/assignment.json      what it replicates
  *     <state>/site/removed.json         what it has to take away, until that is done: a crash in between loses nothing
  *     <state>/site/items/<id>/          certificate for the stream
+ *     <settings>/scripts.json           the operator's scripts, if there are any
  *
  * Loaded only where a machine is enrolled: an assignment by hand needs none of it, and it costs memory.
  */
@@ -107,6 +108,16 @@ export async function siteAssignment(folder: string): Promise<MobilityAssignment
   const bytes = await readWhole(systemFiles, path, assignmentBytesMax);
   return bytes && parseJson(MobilityAssignment, bytes.toString(), path);
 }
+
+/** The operator's scripts of application-consistent points: this machine's own business, so no site says anything of them. */
+export async function ownScripts(settings: string): Promise<MobilityAssignment['scripts']> {
+  const path = join(settings, 'scripts.json');
+  const bytes = await readWhole(systemFiles, path, assignmentBytesMax);
+  // One that is not valid is told, and nothing is replicated meanwhile: points without the scripts would not be what they
+  // say they are.
+  return bytes && parseJson(Scripts, bytes.toString(), path);
+}
+const Scripts = MobilityAssignment.shape.scripts.unwrap();
 
 async function apply(
   { folder, runs }: SiteParts,
