@@ -248,7 +248,7 @@ test('every noun lists', async (t) => {
     ...['fabric', 'provider', 'container', 'container-mapping', 'vcenter', 'network', 'network-mapping'],
     ...['storage-classification', 'storage-classification-mapping', 'appliance', 'migration-item'],
     ...['protection-intent', 'cluster', 'alert', 'vault-setting', 'policy', 'protectable-item'],
-    ...['protected-item', 'recovery-plan', 'job', 'event', 'vault'],
+    ...['process-server', 'protected-item', 'recovery-plan', 'job', 'event', 'vault'],
   ]) {
     const said = await leeward('--output', 'json', noun, 'list');
     t.is(said.exitCode, 0, `${noun}: ${said.stderr}`);
