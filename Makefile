@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check format test sim bench api agent demo demo-down vault clean
+.PHONY: help setup check format test az-test terraform-test sim bench api agent demo demo-down vault clean
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,14 @@ demo-down: ## Remove every trace of the demo
 vault: setup ## A vault of one's own in the foreground, for any SDK (root); writes .run/vault.env
 	@tools/packages.sh
 	@node tools/vault/up.ts $(if $(VAULT_PORT),--port $(VAULT_PORT),)
+
+az-test: setup ## Drive a vault of its own with the real azure-cli, from Python's package index (root)
+	@tools/packages.sh
+	@node tools/az-test/run.ts
+
+terraform-test: setup ## Drive a vault with the library of Terraform's azurerm provider (needs Go)
+	@tools/packages.sh
+	@node tools/terraform-test/run.ts
 
 test: setup ## Everything that CI runs
 	@tools/packages.sh

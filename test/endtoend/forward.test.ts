@@ -101,7 +101,8 @@ interface Load {
   stop(): Promise<void>;
 }
 
-/** fio with discards, a tree that is made and removed, zeroing and trimming: every kind of write there is. */
+/** fio with discards, a tree that is made and removed, zeroing and trimming: every kind of write there is. Trimming marks all
+ * that is free, most of the disk: seldom enough that a slow machine has a pass without it and gets its freeze. */
 function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
   const ledger = new Ledger(mount.mountPoint);
   const children: ChildProcess[] = [
@@ -131,7 +132,7 @@ function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
            mkdir -p d$((i % 20)); cp /bin/true d$((i % 20))/f$i 2>/dev/null; ln -s x d$((i % 20))/l$i
            [ $((i % 7)) = 0 ] && rm -rf d$(((i + 3) % 20))
            [ $((i % 11)) = 0 ] && fallocate -l 1M hole && fallocate --punch-hole -o 64K -l 512K hole && rm hole
-           [ $((i % 23)) = 0 ] && fstrim .
+           [ $((i % 97)) = 0 ] && fstrim .
            sleep 0.02
          done`,
       ],

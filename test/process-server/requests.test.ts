@@ -224,7 +224,7 @@ test('other content under a key of its chain halts the item, tells the vault, an
   );
   const notice = decodeSigned(HaltNotice, object, requestMacKey(sender.itemKey), key);
   t.like(notice, { chain: 1, event: { code: 'ItemHalted', severity: 'critical' } });
-  t.regex(notice.event.recommendedAction, /leeward resync/);
+  t.regex(notice.event.recommendedAction, /leeward protected-item resync/);
   // The operator has settled who it is, and says so.
   await order(w, sender, 1);
   await gone(w, sender);
