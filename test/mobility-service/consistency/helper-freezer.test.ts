@@ -92,7 +92,7 @@ test('a session that is disposed while frozen thaws', async (t) => {
 test('the helper thaws at the deadline by itself, and the moment is thrown away', async (t) => {
   const { mounted, mount } = await fileSystem(t, 'ext4');
   await using session = await freezer(t, [mount]).prepare();
-  await session.freeze(50);
+  await session.freeze(500);
   t.is(await startWriter(t, mounted).exitCode, 0);
   await t.throwsAsync(session.thaw(), { code: 'FreezeExpired', message: /deadline/ });
 });
@@ -142,7 +142,7 @@ test('the guard thaws when the helper is stopped over its deadline, and the mome
   const { mounted, mount } = await fileSystem(t, 'ext4');
   await using session = await freezer(t, [mount]).prepare();
   const [helper] = await bothProcesses();
-  await session.freeze(200);
+  await session.freeze(800);
   process.kill(helper!, 'SIGSTOP');
   try {
     t.is(await startWriter(t, mounted).exitCode, 0);
