@@ -13,21 +13,23 @@ import {
   signRequest,
 } from '../../src/platform/certificate-request.ts';
 import { run } from '../../src/platform/exec.ts';
-import { issueAuthority } from '../../src/platform/tls.ts';
+import { type Authority, issueAuthority } from '../../src/platform/tls.ts';
 
 const limit = { timeoutMilliseconds: 20_000 };
 let folder: string;
+let authority: Authority;
 let count = 0;
 const place = () => join(folder, `place-${++count}`);
 
 test.before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'leeward-request-test-'));
+  authority = await issueAuthority(join(folder, 'authority'));
 });
 test.after.always(() => rm(folder, { recursive: true, force: true }));
 
 const sign = async (requestPem: string, usage: 'client' | 'both' = 'client', hosts: string[] = []) =>
   signRequest({
-    authority: await issueAuthority(join(folder, 'authority')),
+    authority,
     requestPem,
     commonName: 'machine/one',
     hosts,
