@@ -24,7 +24,7 @@ export async function chooseAccelerator(
 ): Promise<AcceleratorChoice> {
   const slow = (why: string): AcceleratorChoice => ({
     accelerator: 'tcg',
-    reason: `${why}; machines run under QEMU's emulation, several times slower`,
+    reason: `${why}; machines run under QEMU's emulation on one processor, several times slower`,
   });
   if (wish === 'tcg') return slow('the settings ask for emulation');
   if ((await files.sizeBytes('/dev/kvm')) === undefined) return slow('this host has no /dev/kvm');

@@ -58,10 +58,12 @@ export function domainXml(machine: MachineDefinition, extras: DomainExtras): str
   });
   const boot = machine.directBoot;
   const isEfi = machine.firmware === 'efi' && boot === undefined;
+  // Emulated processors that wait for one another may wait for ever: `docs/decisions/one-emulated-processor.md`.
+  const cpuCount = extras.accelerator === 'tcg' ? 1 : machine.cpuCount;
   return `<domain type='${extras.accelerator === 'kvm' ? 'kvm' : 'qemu'}'>
   <name>${escapeXml(machine.name)}</name>
   <memory unit='MiB'>${machine.memoryMebibytes}</memory>
-  <vcpu>${machine.cpuCount}</vcpu>
+  <vcpu>${cpuCount}</vcpu>
   <os${isEfi ? " firmware='efi'" : ''}>
     <type arch='x86_64' machine='q35'>hvm</type>${isEfi ? noSecureBoot : ''}${
       boot === undefined

@@ -45,3 +45,18 @@ test('nothing that came from outside can write XML of its own', (t) => {
   ])
     t.throws(() => domainXml(wrong, extras), { code: 'MachineDefinitionInvalid' });
 });
+
+test('an emulated machine has one processor, one under KVM as many as it should', (t) => {
+  const machine = {
+    name: 'm',
+    cpuCount: 4,
+    memoryMebibytes: 64,
+    firmware: 'bios',
+    disks: [{ path: '/a', bus: 'virtio' }],
+    network: { mode: 'isolated', name: 'n' },
+  } as const;
+  const xml = (accelerator: 'kvm' | 'tcg') =>
+    domainXml(machine, { accelerator, consoleLog: '/c', displaySocket: '/d' });
+  t.true(xml('tcg').includes('<vcpu>1</vcpu>'));
+  t.true(xml('kvm').includes('<vcpu>4</vcpu>'));
+});
