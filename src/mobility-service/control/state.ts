@@ -3,7 +3,8 @@
  * copies before they are trusted again. Change maps are capture's own file.
  *
  * A generation is made durable before the hello that carries it. A service without a state file (installed anew) begins
- * at the seconds of the clock: above everything that an earlier installation can have counted up to.
+ * at the milliseconds of the clock: above everything that an earlier installation can have counted up to, since no
+ * session takes less. (Seconds were not enough: two short sessions within one outnumbered the new installation.)
  */
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -43,7 +44,7 @@ export class ServiceState {
       ? parseJson(Content, bytes.toString(), path)
       : {
           format: 'leeward-mobility-state/1',
-          generation: Math.max(0, Math.floor(clock.now() / 1000)),
+          generation: Math.max(0, Math.floor(clock.now())),
           bootId,
           untrusted: {},
         };
