@@ -18,6 +18,7 @@ import { vaultResourceId } from '../src/protocol/arm/resource-id.ts';
 import { startArmServer } from '../src/vault/api/arm-server.ts';
 import { nounsOfVault } from '../src/vault/api/nouns.ts';
 import { JobEngine } from '../src/vault/jobs/engine.ts';
+import { databasePoolMebibytes } from '../src/vault/limits.ts';
 import { MariaJobStore } from '../src/vault/store/jobs.ts';
 import { migrate } from '../src/vault/store/migrate.ts';
 import { MariaResources } from '../src/vault/store/resources.ts';
@@ -59,7 +60,7 @@ const eventsOfItem = 3;
 
 export async function measureVaultApi(itemCount = 10_000, rounds = 5): Promise<VaultApiFigures> {
   await using stack = new AsyncDisposableStack();
-  const mariadb = await startPrivateMariadb();
+  const mariadb = await startPrivateMariadb(databasePoolMebibytes);
   stack.defer(() => mariadb.dispose());
   const { database } = await mariadb.database();
   await migrate(database);

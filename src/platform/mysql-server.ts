@@ -26,6 +26,7 @@ export interface DatabaseServerOptions {
   readonly folder: string;
   /** Made when missing. */
   readonly database: string;
+  /** Default: 64, enough for a site. What does not fit is read from the disk each time, past the kernel's cache. */
   readonly bufferPoolMebibytes?: number;
   readonly clock?: Clock;
 }
@@ -33,11 +34,14 @@ export interface DatabaseServerOptions {
 /** Recovery after a kill replays at most the 32 MiB of redo log below; a slow, busy machine gets two minutes. */
 const startMilliseconds = 120_000;
 const stopMilliseconds = 30_000;
+/** A page is 16 KiB. The server frees pages until a scan's depth is free; its default depth is more than a small pool has. */
+const pagesOfMebibyte = 64;
 /** Linux' limit for a unix socket's address. */
 const socketPathMax = 107;
 
 export async function startDatabaseServer(options: DatabaseServerOptions): Promise<DatabaseServer> {
   const clock = options.clock ?? systemClock;
+  const bufferPoolMebibytes = options.bufferPoolMebibytes ?? 64;
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
   const folder = await realpath(options.folder);
   await chmod(folder, 0o700);
@@ -87,7 +91,8 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
       '--skip-log-bin',
       '--skip-name-resolve',
       '--performance-schema=OFF',
-      `--innodb-buffer-pool-size=${options.bufferPoolMebibytes ?? 64}M`,
+      `--innodb-buffer-pool-size=${bufferPoolMebibytes}M`,
+      `--innodb-lru-scan-depth=${Math.max(100, Math.floor((bufferPoolMebibytes * pagesOfMebibyte) / 16))}`,
       '--innodb-log-file-size=32M',
       '--innodb-flush-log-at-trx-commit=1',
       '--max-connections=50',

@@ -60,3 +60,10 @@ export const notifyBatchMax = 1_000;
 /** A channel that fails is tried again after 30 s, 1, 2, 4, 8, 16 and then every 30 minutes. */
 export const notifyRetryMilliseconds = 30_000;
 export const notifyRetryMillisecondsMax = 30 * 60_000;
+
+/**
+ * Of the embedded database: the rows of 10,000 items fill 105 MiB with five points each (bench/vault-api.ts), and points are what
+ * grows. Rows that do not fit are read from the disk for every page of a list: with 16 MiB a page took three times as long.
+ * Memory is taken as it is filled.
+ */
+export const databasePoolMebibytes = 256;

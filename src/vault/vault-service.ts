@@ -28,7 +28,7 @@ import { startControlPlane } from './control-plane.ts';
 import { errors } from './errors.ts';
 import { LibvirtProvider } from './failover/libvirt.ts';
 import { JobEngine } from './jobs/engine.ts';
-import { cacheListMax, cacheReserveBytes } from './limits.ts';
+import { cacheListMax, cacheReserveBytes, databasePoolMebibytes } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
@@ -164,7 +164,14 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
 
   const server =
     settings.database.type === 'embedded'
-      ? stack.use(await startDatabaseServer({ folder: at('database'), database: 'leeward', clock }))
+      ? stack.use(
+          await startDatabaseServer({
+            folder: at('database'),
+            database: 'leeward',
+            bufferPoolMebibytes: databasePoolMebibytes,
+            clock,
+          }),
+        )
       : undefined;
   const database = stack.use(
     openDatabase(

@@ -17,9 +17,9 @@ export async function hasMariadb(): Promise<boolean> {
   return (await tryRun('test', ['-x', '/usr/sbin/mariadbd'], { timeoutMilliseconds: 10_000 })).exitCode === 0;
 }
 
-export async function startPrivateMariadb(): Promise<PrivateMariadb> {
+export async function startPrivateMariadb(bufferPoolMebibytes = 16): Promise<PrivateMariadb> {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-sql-'));
-  const server = await startDatabaseServer({ folder, database: 'first', bufferPoolMebibytes: 16 });
+  const server = await startDatabaseServer({ folder, database: 'first', bufferPoolMebibytes });
   const opened: Database[] = [];
   let count = 0;
   return {

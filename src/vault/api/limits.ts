@@ -2,7 +2,7 @@
 
 /**
  * Items on a page: 100 protected items are about 0.5 MB of JSON, and their facts come from eight queries of some milliseconds
- * each. With 200 the slowest pages of a vault of ten thousand took longer than 100 ms (bench/vault-api.ts).
+ * each. Pages of a vault of ten thousand take 40 ms at the worst (bench/vault-api.ts); larger ones save a client little.
  */
 export const armPageMax = 100;
 /** A request's body, as the reference's resource manager limits it: 4 MiB. */
