@@ -11,9 +11,10 @@ import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, stat
 import { dirname } from 'node:path';
 import { hasCode } from './errors.ts';
 import { giveBack } from './memory.ts';
-import { type WriteRange, writeScattered } from './scattered-writes.ts';
+import type { WriteRange } from './packed-ranges.ts';
+import { writeScattered } from './scattered-writes.ts';
 
-export type { WriteRange } from './scattered-writes.ts';
+export type { WriteRange } from './packed-ranges.ts';
 
 /** `read`: must exist. `write`: read and write, must exist. `create`: read and write, made when missing.
  * `exclusive`: read and write, must not exist yet (EEXIST). */

@@ -1,10 +1,14 @@
 /** A worker thread of the codec pool: compresses and encrypts the frames that it is sent, one after the other. */
-import { parentPort } from 'node:worker_threads';
+import { serveJobs } from '../../platform/pool-thread.ts';
 import { type FrameJob, sealFrame } from '../../protocol/cache/segment.ts';
 
-parentPort!.on('message', ({ id, job }: { id: number; job: FrameJob }) => {
-  const sealed = sealFrame(job);
-  const room = job.plain.buffer;
-  // The buffers go over without a copy.
-  parentPort!.postMessage({ id, sealed, room }, [sealed.buffer, room]);
-});
+export interface SealedFrame {
+  readonly sealed: Uint8Array<ArrayBuffer>;
+  /** The job's plain buffer, given back. */
+  readonly room: ArrayBuffer;
+}
+
+serveJobs(
+  (job: FrameJob): SealedFrame => ({ sealed: sealFrame(job), room: job.plain.buffer }),
+  ({ sealed, room }) => [sealed.buffer, room],
+);

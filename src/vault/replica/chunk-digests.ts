@@ -30,12 +30,6 @@ export interface DigestStretch {
   readonly lengthBytes: number;
 }
 
-/** The answer of a thread of the digest pool. */
-export type DigestedMessage = { readonly id: number } & (
-  | { readonly result: ChunkDigests }
-  | { readonly code: string | undefined; readonly message: string }
-);
-
 /** 4 MiB: one page of sums, 64 chunks; 2.5 ms of hashing, so that handing it over costs nothing. */
 export const digestStretchBytes = 4 << 20;
 

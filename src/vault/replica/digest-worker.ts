@@ -1,33 +1,16 @@
 /**
  * A thread of the digest pool: reads a stretch of a replica disk past the page cache, which a disk that is read once from
- * end to end would only wash away, and digests it. While one thread reads, the other one hashes. Synchronous on purpose:
- * this thread has nothing else to do.
+ * end to end would only wash away, and digests it. While one thread reads, the other one hashes.
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { parentPort } from 'node:worker_threads';
 import { Arena, pageBytes } from '../../disk/arena.ts';
 import { hasCode } from '../../platform/errors.ts';
-import {
-  type DigestedMessage,
-  type DigestStretch,
-  digestChunks,
-  digestStretchBytes,
-} from './chunk-digests.ts';
+import { serveJobs } from '../../platform/pool-thread.ts';
+import { type ChunkDigests, type DigestStretch, digestChunks, digestStretchBytes } from './chunk-digests.ts';
 
 const loan = await new Arena(digestStretchBytes).borrow(digestStretchBytes);
 
-parentPort!.on('message', ({ id, stretch }: { id: number; stretch: DigestStretch }) => {
-  let answer: DigestedMessage;
-  try {
-    const result = digestChunks(read(stretch));
-    answer = { id, result };
-  } catch (error) {
-    const code =
-      typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
-    answer = { id, code, message: error instanceof Error ? error.message : String(error) };
-  }
-  parentPort!.postMessage(answer);
-});
+serveJobs((stretch: DigestStretch): ChunkDigests => digestChunks(read(stretch)));
 
 function read({ path, offsetBytes, lengthBytes }: DigestStretch): Uint8Array {
   const fd = openDirect(path);

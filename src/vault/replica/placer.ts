@@ -1,5 +1,5 @@
 /** Who opens frames and writes them into replica disks, and what its threads are told and answer. */
-import type { WriteRange } from '../../platform/files.ts';
+import type { PackedRanges, WriteRange } from '../../platform/packed-ranges.ts';
 import type { OpenJob } from '../../protocol/cache/segment.ts';
 
 /** Opens frames and writes them somewhere else than in this thread. */
@@ -11,17 +11,11 @@ export interface Placer {
   place(job: OpenJob, descriptor: number, ranges: readonly WriteRange[]): Promise<Uint32Array>;
 }
 
-export interface PlaceMessage {
-  readonly id: number;
-  readonly job: OpenJob;
+export interface PlaceJob {
+  readonly frame: OpenJob;
   readonly descriptor: number;
-  /** Position and length of each range, in turn. */
-  readonly ranges: Float64Array<ArrayBuffer>;
+  readonly ranges: PackedRanges;
 }
 
-/** A worker's answer: the sums, why the frame is damaged, or what the file said. */
-export type PlacedMessage = { readonly id: number } & (
-  | { readonly sums: Uint32Array<ArrayBuffer> }
-  | { readonly damage: string }
-  | { readonly code: string; readonly message: string }
-);
+/** A worker's answer: the sums, or why the frame is damaged. */
+export type PlacedFrame = { readonly sums: Uint32Array<ArrayBuffer> } | { readonly damage: string };
