@@ -17,11 +17,11 @@ import {
   manifestDigest,
   manifestPrefix,
 } from '../../src/protocol/cache/manifest.ts';
-import { readSegment } from '../../src/protocol/cache/segment.ts';
 import { type Frame, FrameType } from '../../src/protocol/replication/frame.ts';
 import type { Link } from '../../src/protocol/replication/link.ts';
 import type { Hello, Order, Welcome } from '../../src/protocol/replication/messages.ts';
 import { Sender } from '../../src/protocol/replication/sender.ts';
+import { segmentPieces } from './segment-pieces.ts';
 
 const never = new AbortController().signal;
 const blockBytes = 4096;
@@ -256,7 +256,7 @@ export async function replay(sender: ScriptedSender, store: CacheStore): Promise
         const disk = sender.diskIds.indexOf(segment.diskId);
         const stream = (await store.get(segment.key, never))!;
         assert(stream, `${segment.key} is missing`);
-        for await (const piece of readSegment(stream, sender.itemKey, {
+        const pieces = await segmentPieces(stream, sender.itemKey, {
           identity: {
             itemId: sender.itemId,
             diskId: segment.diskId,
@@ -266,7 +266,8 @@ export async function replay(sender: ScriptedSender, store: CacheStore): Promise
           sha256: segment.sha256,
           objectBytes: segment.objectBytes,
           diskSizeBytes: images[disk]!.byteLength,
-        }))
+        });
+        for (const piece of pieces)
           if (piece.kind === 'zero')
             images[disk]!.fill(0, piece.offsetBytes, piece.offsetBytes + piece.lengthBytes);
           else images[disk]!.set(piece.bytes, piece.offsetBytes);

@@ -15,7 +15,7 @@ import type { Throttle } from '../../platform/throttle.ts';
 import type { CacheStore, ObjectBody } from '../../protocol/cache/cache-store.ts';
 import { manifestMacKey } from '../../protocol/cache/keys.ts';
 import { decodeManifest, manifestBytesMax, manifestDigest } from '../../protocol/cache/manifest.ts';
-import { readSegment } from '../../protocol/cache/segment.ts';
+import { verifySegment } from '../../protocol/cache/segment.ts';
 import type { ItemSpool, OutgoingRecord } from '../spool/item-spool.ts';
 
 const readBytes = 256 << 10;
@@ -57,7 +57,7 @@ export async function uploadRecord(
     };
     await putOrMend(parts.store, segment.key, body, signal, async (stream) => {
       const identity = { itemId, diskId: segment.diskId, chain, sequence };
-      for await (const _ of readSegment(stream, parts.itemKey, { identity }));
+      await verifySegment(stream, parts.itemKey, { identity }, signal);
     });
   }
   const object = Buffer.from(record.object);

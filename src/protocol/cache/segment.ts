@@ -88,13 +88,6 @@ export interface OpenJob {
   readonly sealed: Uint8Array;
 }
 
-export interface FrameOpener {
-  /** How many frames are worth having under way at once. */
-  readonly concurrency: number;
-  /** The plain bytes; the caller's. Rejects with `FrameDamaged`. */
-  open(job: OpenJob): Promise<Uint8Array>;
-}
-
 /** Where a segment goes that nobody in between wants to see. */
 export interface SegmentTarget {
   /** How many frames are worth having under way at once. */
@@ -112,9 +105,6 @@ export interface DiskRange {
 
 /** Why a frame is not what was sealed. Its reader knows which object it is and says so. */
 export class FrameDamaged extends Error {}
-
-/** Opens in the calling thread. */
-export const inlineOpener: FrameOpener = { concurrency: 1, open: async (job) => openFrame(job) };
 
 export interface SourceExtent extends SegmentExtent {
   /** Of data of at most `framePlainBytes`: a frame's body as it is, one zstd frame, or the bytes themselves where zstd
@@ -227,110 +217,14 @@ export interface SegmentExpectations {
   readonly diskSizeBytes?: number;
 }
 
-export interface SegmentPiece {
-  readonly kind: 'data' | 'zero';
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  /** Empty for `zero`. The caller's: never used again here. */
-  readonly bytes: Uint8Array;
-}
-
-export interface SegmentRun {
-  /** What the data ranges hold, one after the other; empty for a zero range. The caller's: never used again here. */
-  readonly bytes: Uint8Array;
-  /** Data ranges, or one zero range. */
-  readonly extents: readonly SegmentExtent[];
-}
-
-/** The pieces of `readSegmentRuns`, one by one. */
-export async function* readSegment(
-  source: AsyncIterable<Uint8Array>,
-  itemKey: Uint8Array,
-  expectations: SegmentExpectations,
-  opener: FrameOpener = inlineOpener,
-): AsyncGenerator<SegmentPiece> {
-  for await (const { bytes, extents } of readSegmentRuns(source, itemKey, expectations, opener)) {
-    let used = 0;
-    for (const extent of extents) {
-      const count = extent.kind === 'data' ? extent.lengthBytes : 0;
-      yield { ...extent, bytes: bytes.subarray(used, used + count) };
-      used += count;
-    }
-  }
-}
-
-/**
- * What a segment has, in order of the offsets, each run verified before it is given out and at most a frame long. Only a
- * read to the end has also verified the whole-object digest. Throws `CorruptSegment`. `source` is any stream of bytes: an
- * object from cache storage, a file.
- */
-export async function* readSegmentRuns(
-  source: AsyncIterable<Uint8Array>,
-  itemKey: Uint8Array,
-  expectations: SegmentExpectations,
-  opener: FrameOpener = inlineOpener,
-): AsyncGenerator<SegmentRun> {
-  const { input, facts } = readerOf(source, expectations);
-  try {
-    const { key, extents, dataBytes, frameCount } = await beginning(input, itemKey, expectations, facts);
-    let framesLeft = frameCount;
-    let plain: Buffer = Buffer.alloc(0);
-    let used = 0;
-    let remaining = dataBytes;
-    /** Frames are taken ahead and opened a few at a time; they come out in order. */
-    const underWay: Promise<Buffer>[] = [];
-    /** What `plain` has from `begun` to `used`. */
-    let ranges: SegmentExtent[] = [];
-    let begun = 0;
-    const run = () => {
-      const made = { bytes: plain.subarray(begun, used), extents: ranges };
-      ranges = [];
-      begun = used;
-      return made;
-    };
-    for (const extent of extents) {
-      if (extent.kind === 'zero') {
-        if (ranges.length > 0) yield run();
-        yield { bytes: new Uint8Array(0), extents: [extent] };
-        continue;
-      }
-      for (let done = 0; done < extent.lengthBytes; ) {
-        if (used === plain.byteLength) {
-          if (ranges.length > 0) yield run();
-          while (remaining > 0 && underWay.length < opener.concurrency) {
-            if (framesLeft-- === 0) throw corruptSegment('it has too few frames', facts);
-            const job = await input.sealed(key, Math.min(framePlainBytes, remaining), false);
-            const opened = input.opened(job, job.plainBytes, opener);
-            // Looked at later, in order; until then a failure must not count as unhandled.
-            opened.catch(() => {});
-            underWay.push(opened);
-            remaining -= job.plainBytes;
-          }
-          plain = await underWay.shift()!;
-          used = 0;
-          begun = 0;
-        }
-        const count = Math.min(extent.lengthBytes - done, plain.byteLength - used);
-        ranges.push({ kind: 'data', offsetBytes: extent.offsetBytes + done, lengthBytes: count });
-        used += count;
-        done += count;
-      }
-    }
-    if (ranges.length > 0) yield run();
-    if (framesLeft !== 0) throw corruptSegment('it has too many frames', facts);
-    await input.end(expectations.sha256);
-  } finally {
-    await input.close();
-  }
-}
-
 /** Zero ranges and frames under way at once, together: a segment may be nothing but small zero ranges. */
 const placedAtOnceMax = 64;
 
 /**
  * Puts a segment where it belongs: each frame is opened where `target` likes, in any order, so that plain bytes need not
- * pass through this thread. Each is verified before any of it is put; all have come to rest when this ends, however it
- * ends. Throws `CorruptSegment`.
+ * pass through this thread. Each is verified before any of it is put, the whole object only when this has ended; all have
+ * come to rest then, however it ends. Throws `CorruptSegment`. `source` is any stream of bytes: an object from cache storage,
+ * a file.
  */
 export async function placeSegment(
   source: AsyncIterable<Uint8Array>,
@@ -401,6 +295,21 @@ export async function placeSegment(
   if (failure !== undefined) throw failure.error;
 }
 
+/** Reads a segment to its end and keeps nothing. Throws `CorruptSegment`. */
+export async function verifySegment(
+  source: AsyncIterable<Uint8Array>,
+  itemKey: Uint8Array,
+  expectations: SegmentExpectations,
+  signal: AbortSignal,
+): Promise<void> {
+  const nowhere: SegmentTarget = {
+    frameConcurrency: 1,
+    writeFrame: async (job) => giveBack(openFrame(job)),
+    zero: async () => {},
+  };
+  await placeSegment(source, itemKey, expectations, nowhere, signal);
+}
+
 async function placed(
   job: OpenJob,
   ranges: readonly DiskRange[],
@@ -410,9 +319,15 @@ async function placed(
   try {
     await target.writeFrame(job, ranges);
   } catch (cause) {
-    if (!(cause instanceof FrameDamaged)) throw cause;
-    throw corruptSegment(`frame ${job.frameNumber} ${cause.message}`, facts, cause);
+    throw damaged(job, cause, facts);
   }
+}
+
+/** `FrameDamaged` with the object that it is in; anything else as it is. */
+function damaged(job: OpenJob, cause: unknown, facts: ObjectFacts): unknown {
+  return cause instanceof FrameDamaged
+    ? corruptSegment(`frame ${job.frameNumber} ${cause.message}`, facts, cause)
+    : cause;
 }
 
 function readerOf(
@@ -771,7 +686,13 @@ class ObjectReader {
   }
 
   async frame(key: Uint8Array, plainBytes: number): Promise<Buffer> {
-    return this.opened(await this.sealed(key, plainBytes), plainBytes, inlineOpener);
+    const job = await this.sealed(key, plainBytes);
+    try {
+      const plain = openFrame(job);
+      return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
+    } catch (cause) {
+      throw damaged(job, cause, this.#facts);
+    }
   }
 
   /** The next frame as it is, its head checked. */
@@ -791,17 +712,6 @@ class ObjectReader {
     const sealed = await this.#take(bodyBytes + tagBytes);
     this.#pass(sealed);
     return { key, header: this.#header, frameNumber, frameHead: head, plainBytes, sealed };
-  }
-
-  async opened(job: OpenJob, plainBytes: number, opener: FrameOpener): Promise<Buffer> {
-    try {
-      const plain = await opener.open(job);
-      if (plain.byteLength !== plainBytes) throw new FrameDamaged('has another length');
-      return Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
-    } catch (cause) {
-      if (!(cause instanceof FrameDamaged)) throw cause;
-      throw corruptSegment(`frame ${job.frameNumber} ${cause.message}`, this.#facts, cause);
-    }
   }
 
   async end(sha256: string | undefined): Promise<void> {

@@ -1,4 +1,5 @@
 /** Goal: a segment comes back as it was written, or not at all. */
+import { strict as assert } from 'node:assert';
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
@@ -7,12 +8,14 @@ import { decodeDigestPart, encodeDigestPart } from '../../../src/protocol/cache/
 import {
   inlineSealer,
   openObject,
-  readSegment,
+  type SegmentExpectations,
   type SegmentExtent,
   type SegmentIdentity,
   sealObject,
+  verifySegment,
   writeSegment,
 } from '../../../src/protocol/cache/segment.ts';
+import { segmentPieces } from '../../support/segment-pieces.ts';
 
 const identity: SegmentIdentity = {
   itemId: '6f9619ff-8b86-4011-b42d-00cf4fc964ff' as ProtectedItemId,
@@ -44,14 +47,22 @@ async function* inPieces(object: Uint8Array, pieceBytes: number) {
   for (let at = 0; at < object.byteLength; at += pieceBytes) yield object.subarray(at, at + pieceBytes);
 }
 
-async function apply(object: Uint8Array, sizeBytes: number, changes: Partial<typeof expectations> = {}) {
+async function apply(object: Uint8Array, sizeBytes: number, changes: Partial<SegmentExpectations> = {}) {
   const image = new Uint8Array(sizeBytes).fill(0xee);
-  for await (const piece of readSegment(inPieces(object, 70_001), itemKey, { ...expectations, ...changes }))
+  const source = () => inPieces(object, 70_001);
+  const expected = { ...expectations, ...changes };
+  const [placed, verified] = await Promise.allSettled([
+    segmentPieces(source(), itemKey, expected),
+    verifySegment(source(), itemKey, expected, new AbortController().signal),
+  ]);
+  assert.equal(verified.status, placed.status, 'whoever only looks comes to the same end');
+  if (placed.status === 'rejected') throw placed.reason;
+  for (const piece of placed.value)
     if (piece.kind === 'zero') image.fill(0, piece.offsetBytes, piece.offsetBytes + piece.lengthBytes);
     else image.set(piece.bytes, piece.offsetBytes);
   return image;
 }
-const expectations: Parameters<typeof readSegment>[2] = { identity };
+const expectations: SegmentExpectations = { identity };
 
 test('any sorted extents come back, byte for byte', async (t) => {
   const block = 512;
@@ -122,8 +133,8 @@ test('a segment of another disk, item, chain or sequence, or with another key is
     { ...identity, sequence: 18 },
   ])
     await t.throwsAsync(apply(object, 512, { identity: other }), { code: 'CorruptSegment' } as never);
-  const read = readSegment(inPieces(object, 9), randomBytes(32), { identity });
-  await t.throwsAsync(read.next(), { code: 'CorruptSegment' } as never);
+  const otherKey = segmentPieces(inPieces(object, 9), randomBytes(32), { identity });
+  await t.throwsAsync(otherKey, { code: 'CorruptSegment' } as never);
   await t.throwsAsync(apply(object, 512, { sha256: '0'.repeat(64) }), { code: 'CorruptSegment' } as never);
   await t.throwsAsync(apply(object, 512, { diskSizeBytes: 511 }), { code: 'CorruptSegment' } as never);
 });
