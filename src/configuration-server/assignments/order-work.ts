@@ -16,6 +16,7 @@ import { LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
 import type { Random } from '../../platform/random.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { seal } from '../../platform/seal.ts';
 import {
   type AgentCommand,
@@ -73,13 +74,12 @@ export class OrderWork {
     this.#parts = parts;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, workBell, log } = this.#parts;
-    while (!signal.aborted) {
-      const seen = workBell.count;
-      await this.pass().catch((error: unknown) => log.warn('orders-not-worked-on', { error }));
-      await workBell.wait(clock, seen, workMilliseconds, signal);
-    }
+    const onFailure = (error: unknown) => log.warn('orders-not-worked-on', { error });
+    return repeat({ clock, signal, pauseMilliseconds: workMilliseconds, bell: workBell, onFailure }, () =>
+      this.pass(),
+    );
   }
 
   commandsOf(agentId: string): readonly AgentCommand[] {

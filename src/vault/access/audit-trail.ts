@@ -6,8 +6,9 @@
  * Promises: the row is there before the client has its answer. It says who, what, where, when, from where and with what
  * result, and nothing of the body: secrets cannot get in.
  */
-import { type Clock, pause } from '../../platform/clock.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { operations } from '../../protocol/arm/description.ts';
 import { ownOperations } from '../../protocol/arm/own-operations.ts';
 import type { Audit, AuditedWrite } from '../api/access-check.ts';
@@ -57,16 +58,13 @@ export interface UpkeepParts {
 const hour = 3_600_000;
 
 /** Old entries out, a new signing key in time: once an hour until told to stop. What fails is tried again an hour later. */
-export async function keepAccess(parts: UpkeepParts, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await parts.keys.keep();
-      await trimAudit(parts, signal);
-    } catch (error) {
-      parts.log.error('access-upkeep-failed', { error });
-    }
-    await pause(parts.clock, hour, signal);
-  }
+export function keepAccess(parts: UpkeepParts, signal: AbortSignal): Promise<void> {
+  const { clock, log, keys } = parts;
+  const onFailure = (error: unknown) => log.error('access-upkeep-failed', { error });
+  return repeat({ clock, signal, pauseMilliseconds: hour, onFailure }, async () => {
+    await keys.keep();
+    await trimAudit(parts, signal);
+  });
 }
 
 export async function trimAudit(

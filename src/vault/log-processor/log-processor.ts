@@ -4,8 +4,10 @@
  * on. Holds no state that a crash could lose.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
-import { type Clock, pause } from '../../platform/clock.ts';
+import { Bell } from '../../platform/bell.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { itemsAtOnceMax, pageMax, pauseMilliseconds, pollMilliseconds } from '../limits.ts';
 import type { ProtectedItem, VaultStore } from '../store/vault-store.ts';
 import type { ItemProcessor } from './item-processor.ts';
@@ -25,7 +27,7 @@ export class LogProcessor {
   /** Came to their turn while they were busy: what arrived then may not have been seen. */
   readonly #missed = new Set<ProtectedItemId>();
   readonly #notBefore = new Map<ProtectedItemId, number>();
-  #woken = new AbortController();
+  readonly #bell = new Bell();
 
   constructor(parts: LogProcessorParts) {
     this.#parts = parts;
@@ -33,21 +35,16 @@ export class LogProcessor {
 
   /** Something arrived in cache storage. */
   wake(): void {
-    this.#woken.abort();
+    this.#bell.ring();
   }
 
   /** Until the signal; resolves when every item under way has come to rest. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      this.#woken = new AbortController();
-      try {
-        await this.#start(signal);
-      } catch (error) {
-        log.warn('items-not-listed', { error });
-      }
-      await pause(clock, pollMilliseconds, AbortSignal.any([signal, this.#woken.signal]));
-    }
+    const onFailure = (error: unknown) => log.warn('items-not-listed', { error });
+    await repeat({ clock, signal, pauseMilliseconds: pollMilliseconds, bell: this.#bell, onFailure }, () =>
+      this.#start(signal),
+    );
     await Promise.all(this.#busy.values());
     for (const processor of this.#processors.values()) await processor.close();
     this.#processors.clear();
@@ -98,7 +95,7 @@ export class LogProcessor {
       const until = clock.monotonic() + pollMilliseconds;
       while ((await processor.step(signal)) === 'applied') {
         if (clock.monotonic() < until) continue;
-        this.#woken.abort();
+        this.wake();
         break;
       }
     } catch (error) {

@@ -5,10 +5,11 @@
  *     store ─ facts ─▶ conditions (health/conditions.ts) ─ changes ─▶ health_conditions, health_changes ─▶ notify
  *                                                                   └▶ item_history (RPO, churn)
  */
-import { type Clock, pause } from '../../platform/clock.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Labels, Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
 import type { ReportedProcessServer } from '../../protocol/control/site-link.ts';
 import {
@@ -54,16 +55,10 @@ export class HealthReconciler {
     this.#parts = parts;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      try {
-        await this.pass();
-      } catch (error) {
-        log.warn('health-failed', { error });
-      }
-      await pause(clock, healthMilliseconds, signal);
-    }
+    const onFailure = (error: unknown) => log.warn('health-failed', { error });
+    return repeat({ clock, signal, pauseMilliseconds: healthMilliseconds, onFailure }, () => this.pass());
   }
 
   /** Once over everything. */

@@ -6,10 +6,12 @@
  *     health_changes ─▶ behind the cursor ─▶ one message ─▶ taken: the cursor moves
  *                                                       └▶ not taken: again after 30 s, 1, 2, 4 … 30 min
  */
-import { type Clock, pause } from '../../platform/clock.ts';
+import { Bell } from '../../platform/bell.ts';
+import type { Clock } from '../../platform/clock.ts';
 import { renderError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { repeat } from '../../platform/repeat.ts';
 import {
   notifyBatchMax,
   notifyMilliseconds,
@@ -30,7 +32,7 @@ export interface NotifierParts {
 
 export class Notifier {
   readonly #parts: NotifierParts;
-  #woken = Promise.withResolvers<void>();
+  readonly #bell = new Bell();
 
   constructor(parts: NotifierParts) {
     this.#parts = parts;
@@ -38,25 +40,17 @@ export class Notifier {
 
   /** Something was raised or cleared. */
   wake(): void {
-    this.#woken.resolve();
+    this.#bell.ring();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      this.#woken = Promise.withResolvers<void>();
-      try {
-        await this.pass(signal);
-      } catch (error) {
-        if (!signal.aborted) log.warn('notify-failed', { error });
-      }
-      const waiting = new AbortController();
-      await Promise.race([
-        this.#woken.promise,
-        pause(clock, notifyMilliseconds, AbortSignal.any([signal, waiting.signal])),
-      ]);
-      waiting.abort();
-    }
+    const onFailure = (error: unknown) => {
+      if (!signal.aborted) log.warn('notify-failed', { error });
+    };
+    return repeat({ clock, signal, pauseMilliseconds: notifyMilliseconds, bell: this.#bell, onFailure }, () =>
+      this.pass(signal),
+    );
   }
 
   /** Every channel once; one that fails does not hold the others up. */

@@ -10,9 +10,10 @@
  * A site that is away is told when it is back; one that fails is asked again an hour later. Retention and the RPO threshold need
  * no site: the job that changes the policy applies the one, and health reads the other.
  */
-import { type Clock, pause } from '../../platform/clock.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { derivedId } from '../jobs/derived-id.ts';
 import * as items from '../store/protected-items.ts';
 import type { ItemSites, SiteOrders } from '../workflows/parts.ts';
@@ -42,16 +43,10 @@ export class PolicyChanges {
     this.#parts = parts;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      try {
-        await this.pass();
-      } catch (error) {
-        log.warn('policies-not-told', { error });
-      }
-      await pause(clock, lookMilliseconds, signal);
-    }
+    const onFailure = (error: unknown) => log.warn('policies-not-told', { error });
+    return repeat({ clock, signal, pauseMilliseconds: lookMilliseconds, onFailure }, () => this.pass());
   }
 
   async pass(): Promise<void> {

@@ -7,8 +7,9 @@
  * from the archive of manifests what no point needs any more.
  */
 import type { RecoveryPointId } from '../../model/ids.ts';
-import { type Clock, pause } from '../../platform/clock.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { eventsKeptMax, pageMax, pointsMax, retentionMilliseconds } from '../limits.ts';
 import type { Archive } from '../log-processor/archive.ts';
 import type { ReplicaStore } from '../replica/replica-store.ts';
@@ -37,15 +38,10 @@ export class Retention {
     this.#parts = parts;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await this.pass();
-      } catch (error) {
-        this.#parts.log.warn('retention-failed', { error });
-      }
-      await pause(this.#parts.clock, retentionMilliseconds, signal);
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    const onFailure = (error: unknown) => log.warn('retention-failed', { error });
+    return repeat({ clock, signal, pauseMilliseconds: retentionMilliseconds, onFailure }, () => this.pass());
   }
 
   /** Once over all items. */

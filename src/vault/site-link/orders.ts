@@ -10,6 +10,7 @@
 import { type Clock, pause } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Database } from '../../platform/mysql.ts';
+import { repeat } from '../../platform/repeat.ts';
 import { healthEventOf } from '../../protocol/control/health-event.ts';
 import {
   ordersMax,
@@ -101,12 +102,10 @@ export class OrdersDesk {
   }
 
   /** Answers in the site's place what it has not answered in its time. Until stopped. */
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      await this.expire().catch((error: unknown) => log.warn('orders-not-expired', { error }));
-      await pause(clock, overdueMilliseconds, signal);
-    }
+    const onFailure = (error: unknown) => log.warn('orders-not-expired', { error });
+    return repeat({ clock, signal, pauseMilliseconds: overdueMilliseconds, onFailure }, () => this.expire());
   }
 
   async expire(): Promise<void> {
