@@ -1,7 +1,8 @@
 /**
  * Replication policies: how often points are taken, how long they are kept, from which RPO on somebody is told. What a client
  * sent is given back field by field; times are minutes, as in the reference. Who wants points more often says so in seconds
- * under `leeward` in the `providerSpecificInput`, which is kept and not given back.
+ * under `leeward` in the `providerSpecificInput`, which is kept and not given back: a client that changes a policy without
+ * knowing of it sends back what it was given, and must not lose a machine its points that way.
  */
 import { z } from 'zod';
 import { parse } from '../../platform/settings.ts';
@@ -64,6 +65,24 @@ export function policyTerms(input: PolicyInput): PolicyTerms {
     applicationConsistentSeconds:
       own.applicationConsistentSeconds ?? (input.appConsistentFrequencyInMinutes ?? 0) * 60,
     rpoThresholdMinutes: input.recoveryPointThresholdInMinutes ?? 15,
+  };
+}
+
+/** `sent` with what an earlier client asked for in seconds, as long as the minutes beside it stay what they were. */
+function withOwnTerms(sent: PolicyInput, before: PolicyInput | undefined): PolicyInput {
+  if (sent.leeward !== undefined || before?.leeward === undefined) return sent;
+  const { crashConsistentSeconds, applicationConsistentSeconds } = parse(
+    OwnTerms,
+    before.leeward,
+    'providerSpecificInput.leeward',
+  );
+  const isSame = (field: keyof PolicyInput) => sent[field] === before[field];
+  return {
+    ...sent,
+    leeward: {
+      ...(isSame('crashConsistentFrequencyInMinutes') ? { crashConsistentSeconds } : {}),
+      ...(isSame('appConsistentFrequencyInMinutes') ? { applicationConsistentSeconds } : {}),
+    },
   };
 }
 
@@ -171,14 +190,15 @@ export function policies(parts: NounParts): Handlers {
     }),
     'replicationPolicies.create': async (request) => {
       checkName(request.parameters.policyName!);
-      const { providerSpecificInput: input } = propertiesOf<{ providerSpecificInput?: PolicyInput }>(request);
-      if (input === undefined)
+      const { providerSpecificInput: sent } = propertiesOf<{ providerSpecificInput?: PolicyInput }>(request);
+      if (sent === undefined)
         throw errors.InvalidRequestContent(
           'properties.providerSpecificInput is required',
           'providerSpecificInput',
         );
-      checkPolicy(input);
       const known = await resources.get(idOf(request));
+      const input = withOwnTerms(sent, known && policyInput(known));
+      checkPolicy(input);
       if (known !== undefined && policyInput(known).instanceType !== input.instanceType)
         throw nounErrors.ResourceExists(known.id, `of the kind ${policyInput(known).instanceType}`);
       return putRow(parts, request, 'policy', known?.id ?? idOf(request), { providerSpecificInput: input });
@@ -194,7 +214,8 @@ export function policies(parts: NounParts): Handlers {
           `the policy is of the kind ${before.instanceType}, not ${changes.instanceType}`,
           'replicationProviderSettings.instanceType',
         );
-      const input = { ...before, ...changes };
+      const { leeward: _, ...rest } = before;
+      const input = withOwnTerms({ ...rest, ...changes } as PolicyInput, before);
       checkPolicy(input);
       return putRow(parts, request, 'policy', row.id, { providerSpecificInput: input });
     },

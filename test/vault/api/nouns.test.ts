@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { VMwareDetails } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest, { type ExecutionContext } from 'ava';
 import { ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
+import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId } from '../../../src/protocol/arm/resource-id.ts';
 import * as sites from '../../../src/vault/store/sites.ts';
@@ -112,6 +114,44 @@ test('a policy is given back as it was sent, updated, refused out of bounds, and
   await policies.beginDeleteAndWait(...at, 'classic', quick);
   await policies.beginDeleteAndWait(...at, 'classic', quick);
   t.is(await code(policies.get(...at, 'classic')), 'ResourceNotFound');
+});
+
+test('a policy’s own seconds outlive a client that does not know of them, until their minutes change', async (t) => {
+  const { replicationPolicies: policies } = world.sdk;
+  const { crashConsistentFrequencyInMinutes: _, ...others } = rcmPolicy;
+  const own = { crashConsistentSeconds: 5, applicationConsistentSeconds: 120 };
+  const kept = async () =>
+    (await world.resources.get(childId(vaultId, 'replicationPolicies', 'often')))!.properties
+      .providerSpecificInput as { leeward: object };
+  // The SDK sends only what it knows.
+  const put = async (input: { leeward: object }) => {
+    const path = `${vaultId}/replicationPolicies/often`;
+    t.is((await world.arm.request('PUT', path, { body: policyOf(input) })).status, 202);
+    await until(
+      systemClock,
+      10_000,
+      async () =>
+        isDeepStrictEqual((await kept().catch(() => undefined))?.leeward, input.leeward) || undefined,
+      () => new Error('the policy is not as it was put'),
+    );
+  };
+  await put({ ...rcmPolicy, leeward: own });
+
+  const given = await policies.get(...at, 'often');
+  const back = { ...given.properties!.providerSpecificDetails!, recoveryPointHistoryInMinutes: 2880 };
+  await policies.beginCreateAndWait(...at, 'often', policyOf(back), quick);
+  t.like(await kept(), { leeward: own, recoveryPointHistoryInMinutes: 2880 });
+
+  const changes = { ...others, crashConsistentFrequencyInMinutes: 15 };
+  await policies.beginUpdateAndWait(
+    ...at,
+    'often',
+    { properties: { replicationProviderSettings: changes } } as never,
+    quick,
+  );
+  t.deepEqual((await kept()).leeward, { applicationConsistentSeconds: 120 });
+  await put({ ...changes, leeward: {} });
+  await policies.beginDeleteAndWait(...at, 'often', quick);
 });
 
 test('a site that registered is a fabric with provider, container, machines and an appliance', async (t) => {
