@@ -146,7 +146,8 @@ export function vaultWide(parts: NounParts): Handlers {
       sites.fabrics(vaultId),
     ]);
     const isOfItem = ({ id }: RaisedCondition) => /\/replicationProtectedItems\//i.test(id);
-    const isOfVault = ({ id }: RaisedCondition) => idKey(id) === idKey(vaultId);
+    const isOfVault = ({ id }: RaisedCondition) =>
+      idKey(id) === idKey(vaultId) || /\/replicationJobs\//i.test(id);
     const ofItems = raised.filter(isOfItem);
     const ofFabrics = raised.filter((one) => !isOfItem(one) && !isOfVault(one));
     const containers = fabrics.flatMap((fabric) => containerOf(fabric) ?? []);

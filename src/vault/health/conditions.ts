@@ -84,6 +84,15 @@ export interface SiteFacts {
   readonly registeredAt: number;
 }
 
+/** A job that stands still until somebody resumes or cancels it. */
+export interface SuspendedJobFacts {
+  /** Of the job, in the words of the reference: "Test failover". */
+  readonly name: string;
+  readonly jobId: string;
+  readonly targetName: string;
+  readonly instructions: string;
+}
+
 export interface StoreFacts {
   readonly replicaFreePercent: number;
   readonly cacheFreePercent: number;
@@ -303,6 +312,28 @@ export function siteConditions(facts: SiteFacts, now: number): HealthCondition[]
         'If the site is lost, fail its machines over. Otherwise start the configuration server; replication goes on without it.',
       context: {},
       sustainSeconds: 0,
+    },
+  ];
+}
+
+export function jobConditions({
+  name,
+  jobId,
+  targetName,
+  instructions,
+}: SuspendedJobFacts): HealthCondition[] {
+  return [
+    {
+      code: 'JobWaits',
+      category: 'Configuration',
+      severity: 'Warning',
+      summary: `${name} of ${targetName} waits for a person`,
+      possibleCauses:
+        'A manual action of a plan, or a step that failed and cannot be undone without a decision.',
+      recommendedAction: `${instructions.slice(0, 1500)} (\`leeward job resume ${jobId}\`, or \`leeward job cancel ${jobId}\`)`,
+      context: { jobId },
+      // Whoever started it and sits before it is not sent a mail for each step.
+      sustainSeconds: minute,
     },
   ];
 }

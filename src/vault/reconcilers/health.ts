@@ -1,5 +1,5 @@
 /**
- * Health: every half minute looks at every item, site and store, and keeps what is wrong: raised once, refreshed while it
+ * Health: every half minute looks at every item, site, store and waiting job, and keeps what is wrong: raised once, refreshed while it
  * holds, cleared when it is over. Takes no input; two vault processes that look at the same time come to the same rows.
  *
  *     store ─ facts ─▶ conditions (health/conditions.ts) ─ changes ─▶ health_conditions, health_changes ─▶ notify
@@ -15,6 +15,7 @@ import type { ReportedProcessServer } from '../../protocol/control/site-link.ts'
 import {
   HealthCondition,
   itemConditions,
+  jobConditions,
   type ProcessServerFacts,
   planChanges,
   processServerConditions,
@@ -26,7 +27,7 @@ import { healthChangesKeptDays, healthMilliseconds, pageMax } from '../limits.ts
 import * as conditions from '../store/conditions.ts';
 import * as facts from '../store/health-facts.ts';
 import * as history from '../store/item-history.ts';
-import { countUnfinished } from '../store/jobs.ts';
+import { countUnfinished, suspendedIn } from '../store/jobs.ts';
 import * as sites from '../store/sites.ts';
 
 export interface PolicyTimes {
@@ -151,6 +152,11 @@ export class HealthReconciler {
           processServerConditions({ ...processServerFacts(server), siteReportedAt: facts.lastReportAt }, now),
         ]);
     }
+    for (const job of await suspendedIn(database, vaultId, pageMax))
+      looked.push([
+        { id: childId(vaultId, 'replicationJobs', job.jobId), name: job.name, vaultId },
+        jobConditions(job),
+      ]);
     await this.#keep(looked, seen);
   }
 

@@ -364,3 +364,22 @@ export async function countUnfinished(session: Session): Promise<ReadonlyMap<str
   );
   return new Map(rows.map((row) => [String(row.state), Number(row.number)]));
 }
+
+/** Jobs of a vault that wait for somebody, the longest waiting first. */
+export async function suspendedIn(
+  session: Session,
+  vaultId: string,
+  limit: number,
+): Promise<readonly { jobId: string; name: string; targetName: string; instructions: string }[]> {
+  const rows = await session.rows(
+    `SELECT job_id, friendly_name, target, instructions FROM jobs
+     WHERE state = 'Suspended' AND LOWER(vault_id) = ? ORDER BY created_at LIMIT ?`,
+    [vaultId.toLowerCase(), limit],
+  );
+  return rows.map((row) => ({
+    jobId: String(row.job_id),
+    name: String(row.friendly_name),
+    targetName: String((json(row.target) as { name?: unknown }).name ?? ''),
+    instructions: String(row.instructions ?? ''),
+  }));
+}

@@ -9,7 +9,8 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import anyTest from 'ava';
 import { SMTPServer } from 'smtp-server';
-import type { Clock } from '../../../src/platform/clock.ts';
+import { z } from 'zod';
+import { type Clock, systemClock, until } from '../../../src/platform/clock.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { Metrics } from '../../../src/platform/metrics.ts';
 import type { Database } from '../../../src/platform/mysql.ts';
@@ -17,6 +18,8 @@ import { systemRandom } from '../../../src/platform/random.ts';
 import { parse } from '../../../src/platform/settings.ts';
 import { vaultResourceId } from '../../../src/protocol/arm/resource-id.ts';
 import type { StoreFacts } from '../../../src/vault/health/conditions.ts';
+import { JobEngine } from '../../../src/vault/jobs/engine.ts';
+import type { Workflow } from '../../../src/vault/jobs/workflow.ts';
 import { type Channel, mailChannel, webhookChannel } from '../../../src/vault/notify/channels.ts';
 import { openChannels } from '../../../src/vault/notify/open-channels.ts';
 import { AlertsSettings } from '../../../src/vault/notify/settings.ts';
@@ -24,6 +27,7 @@ import { HealthReconciler } from '../../../src/vault/reconcilers/health.ts';
 import { Notifier } from '../../../src/vault/reconcilers/notify.ts';
 import * as conditions from '../../../src/vault/store/conditions.ts';
 import * as history from '../../../src/vault/store/item-history.ts';
+import { MariaJobStore } from '../../../src/vault/store/jobs.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
 import * as sites from '../../../src/vault/store/sites.ts';
 import * as states from '../../../src/vault/store/states.ts';
@@ -80,6 +84,23 @@ async function addPoint(
   );
 }
 
+const waiting: Workflow<object> = {
+  name: 'waiting',
+  scenarioName: 'PlannedFailover',
+  friendlyName: 'Planned failover',
+  input: z.object({}),
+  steps: () => [
+    {
+      name: 'Ask',
+      title: 'asking',
+      where: 'database',
+      do: async ({ resumeComments }) =>
+        resumeComments ?? { wait: 'resume', instructions: 'Switch the DNS over.' },
+    },
+  ],
+  cancelable: true,
+};
+
 async function world(options: { facts?: StoreFacts } = {}) {
   const { database } = await mariadb.database();
   await migrate(database);
@@ -124,6 +145,60 @@ test('an exceeded RPO is raised once, kept while it holds, and cleared by the ne
     ['Cleared', 'Raised'],
   );
   t.is(state.changed, 2);
+});
+
+test('a job that waits for a person is told of after a minute, with what to do, until it goes on', async (t) => {
+  const { database, clock, health } = await world();
+  clock.time = systemClock.now();
+  const engine = new JobEngine({
+    store: new MariaJobStore(database),
+    workflows: [waiting],
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    owner: 'test',
+    pollMilliseconds: 100,
+  });
+  const stopping = new AbortController();
+  const running = engine.run(stopping.signal);
+  t.teardown(async () => {
+    stopping.abort();
+    await running;
+  });
+  const jobId = await engine.start({
+    workflow: 'waiting',
+    input: {},
+    target: { id: `${vaultId}/replicationRecoveryPlans/shop`, name: 'shop', type: 'RecoveryPlan' },
+    vaultId,
+    requestedBy: 'somebody',
+  });
+  const reaches = (state: string) =>
+    until(
+      systemClock,
+      20_000,
+      async () => (await engine.get(jobId))?.state === state || undefined,
+      () => new Error(`the job is not ${state}`),
+      20,
+    );
+  await reaches('Suspended');
+  const jobPath = `${vaultId}/replicationJobs/${jobId}`;
+  await health.pass();
+  t.deepEqual(await conditions.raised(database, jobPath), []);
+  clock.time += 61_000;
+  await health.pass();
+  const [raised] = await conditions.raised(database, jobPath);
+  t.like(raised, { condition: { code: 'JobWaits', severity: 'Warning' } });
+  t.is(raised!.condition.summary, 'Planned failover of shop waits for a person');
+  t.regex(raised!.condition.recommendedAction, /^Switch the DNS over\. \(`leeward job resume /);
+
+  await engine.resume(jobId, 'done', 'somebody');
+  await reaches('Succeeded');
+  await health.pass();
+  t.deepEqual(await conditions.raised(database, jobPath), []);
+  t.deepEqual(
+    (await conditions.changesBefore(database, { vaultId, limit: 10 })).map(({ kind }) => kind),
+    ['Cleared', 'Raised'],
+  );
 });
 
 test('figures say what holds now', async (t) => {
