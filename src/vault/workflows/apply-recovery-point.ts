@@ -12,6 +12,7 @@ import {
   type ChosenPoint,
   definitionOf,
   type FailoverParts,
+  powerOnStep,
   recordOf,
 } from './failover-steps.ts';
 import { ApplyRecoveryPointInput } from './inputs.ts';
@@ -19,9 +20,8 @@ import {
   choosePoint,
   claim,
   claimed,
-  dataItem,
   finish,
-  lendDisks,
+  lendStep,
   outputOf,
   plainName,
   providerOf,
@@ -45,21 +45,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
       return { pointId: point.pointId, takenAt: point.takenAt, old };
     },
   },
-  {
-    name: 'Lend',
-    title: 'Cloning the disks of the recovery point',
-    where: 'replica',
-    do: async (context) =>
-      lendDisks(
-        parts,
-        await dataItem(parts, claimed(context).itemId),
-        outputOf<ChosenPoint>(context, 'Choose').pointId,
-        context.jobId,
-      ),
-    undo: async (context) => {
-      await parts.replica.giveBack(claimed(context).itemId, context.jobId);
-    },
-  },
+  lendStep(parts),
   {
     name: 'StopOld',
     title: 'Removing the machine of the recovery point before',
@@ -96,20 +82,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     },
     undo: (context) => parts.failovers.save(oldOf(context)),
   },
-  {
-    name: 'PowerOn',
-    title: 'Starting the machine',
-    where: 'hypervisor',
-    do: async (context) => {
-      context.report('starting the machine', 0.5);
-      await providerOf(parts).start(definitionOf(await recordOf(parts, claimed(context).itemId)));
-      return undefined;
-    },
-    undo: async (context) => {
-      const record = await parts.failovers.ofItem(claimed(context).itemId);
-      if (record?.failoverId === context.jobId) await providerOf(parts).remove(record.machine.name);
-    },
-  },
+  powerOnStep(parts),
   answerStep<Input>(parts),
   finish(parts, async (context) => ({
     failoverPointId: outputOf<ChosenPoint>(context, 'Choose').pointId,

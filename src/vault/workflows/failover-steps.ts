@@ -16,9 +16,8 @@ import { errors } from './errors.ts';
 import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
 import {
   claimed,
-  dataItem,
   finish,
-  lendDisks,
+  lendStep,
   machineOf,
   networkOf,
   outputOf,
@@ -80,20 +79,7 @@ export function machineFromPoint<I extends Input>(
   kind: FailoverRecord['kind'],
 ): readonly Step<I>[] {
   return [
-    {
-      name: 'Lend',
-      title: 'Cloning the disks of the recovery point',
-      where: 'replica',
-      do: async (context) => {
-        const { pointId } = outputOf<ChosenPoint>(context, 'Choose');
-        context.report('cloning the disks of the recovery point', 0.2);
-        const item = await dataItem(parts, claimed(context).itemId);
-        return lendDisks(parts, item, pointId, context.jobId);
-      },
-      undo: async (context) => {
-        await parts.replica.giveBack(claimed(context).itemId, context.jobId);
-      },
-    },
+    lendStep(parts, async (context) => context.report('cloning the disks of the recovery point', 0.2)),
     {
       name: 'Record',
       title: 'Recording the failover',
@@ -122,20 +108,7 @@ export function machineFromPoint<I extends Input>(
         await parts.failovers.remove(claimed(context).itemId, context.jobId);
       },
     },
-    {
-      name: 'PowerOn',
-      title: 'Starting the machine',
-      where: 'hypervisor',
-      do: async (context) => {
-        context.report('starting the machine', 0.5);
-        await providerOf(parts).start(definitionOf(await recordOf(parts, claimed(context).itemId)));
-        return undefined;
-      },
-      undo: async (context) => {
-        const record = await parts.failovers.ofItem(claimed(context).itemId);
-        if (record?.failoverId === context.jobId) await providerOf(parts).remove(record.machine.name);
-      },
-    },
+    powerOnStep(parts),
     answerStep(parts),
     finish(
       parts,
@@ -157,6 +130,25 @@ export function machineFromPoint<I extends Input>(
       },
     ),
   ];
+}
+
+/** The machine of the item's record. */
+export function powerOnStep<I>(parts: Pick<WorkflowParts, 'failovers' | 'provider'>): Step<I> {
+  return {
+    name: 'PowerOn',
+    title: 'Starting the machine',
+    where: 'hypervisor',
+    do: async (context) => {
+      context.report('starting the machine', 0.5);
+      await providerOf(parts).start(definitionOf(await recordOf(parts, claimed(context).itemId)));
+      return undefined;
+    },
+    // The record may still be that of the failover before, whose machine is not this job's.
+    undo: async (context) => {
+      const record = await parts.failovers.ofItem(claimed(context).itemId);
+      if (record?.failoverId === context.jobId) await providerOf(parts).remove(record.machine.name);
+    },
+  };
 }
 
 export function answerStep<I extends Pick<Input, 'check' | 'timeoutSeconds'>>(

@@ -222,8 +222,29 @@ export async function choosePoint(
 
 // ── machines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * Lends the point of a step named `Choose` under the job's id, and gives the paths of its disks; undone, the loan is given
+ * back.
+ */
+export function lendStep<I>(
+  parts: Pick<WorkflowParts, 'store' | 'replica'>,
+  before: (context: Context<I>) => Promise<void> = async () => {},
+): Step<I> {
+  return {
+    name: 'Lend',
+    title: 'Cloning the disks of the recovery point',
+    where: 'replica',
+    do: async (context) => {
+      const { pointId } = outputOf<Pick<RecoveryPoint, 'pointId'>>(context, 'Choose');
+      await before(context);
+      return lendDisks(parts, await dataItem(parts, claimed(context).itemId), pointId, context.jobId);
+    },
+    undo: (context) => parts.replica.giveBack(claimed(context).itemId, context.jobId),
+  };
+}
+
 /** Clones of a point's disks, in the order of the source machine's, because firmware boots the first. */
-export async function lendDisks(
+async function lendDisks(
   { replica }: Pick<WorkflowParts, 'replica'>,
   item: ProtectedItem,
   pointId: RecoveryPoint['pointId'],

@@ -18,9 +18,8 @@ import {
   choosePoint,
   claim,
   claimed,
-  dataItem,
   finish,
-  lendDisks,
+  lendStep,
   machineOf,
   networkOf,
   outputOf,
@@ -49,15 +48,7 @@ const stepsOf = (parts: Parts): readonly Step<Input>[] => [
     do: (context) => choose(parts, context),
     undo: (context) => recordFailure(parts, context),
   },
-  {
-    name: 'Lend',
-    title: 'Cloning the disks of the recovery point',
-    where: 'replica',
-    do: (context) => lend(parts, context),
-    undo: async ({ jobId, outputs }) => {
-      await parts.replica.giveBack(claimed({ outputs }).itemId, jobId);
-    },
-  },
+  lendStep(parts, (context) => lend(parts, context)),
   {
     name: 'PowerOn',
     title: 'Starting the machine',
@@ -149,12 +140,9 @@ async function keep(
   return record;
 }
 
-async function lend(parts: Parts, context: Context) {
-  const { itemId } = claimed(context);
-  const { pointId } = outputOf<{ pointId: TestFailoverRecord['pointId'] }>(context, 'Choose');
+async function lend(parts: Parts, context: Context): Promise<void> {
   context.report('cloning the disks of the recovery point', 0);
   await keep(parts, context, { step: 'Lend' });
-  return lendDisks(parts, await dataItem(parts, itemId), pointId, context.jobId);
 }
 
 async function powerOn(parts: Parts, context: Context) {
