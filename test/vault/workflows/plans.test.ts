@@ -313,6 +313,7 @@ test('a script of the vault runs with its surroundings, once, within its time, a
   const sleepers = async () =>
     (await tryRun('pgrep', ['-f', `sleep ${mark}`], { timeoutMilliseconds: 10_000 })).stdout;
   const runId = systemRandom.uuid();
+  const slowId = systemRandom.uuid();
   for (const _ of ['first', 'after a crash before it was noted'])
     t.is((await run('good', 30, undefined, runId)).output, `TestFailover shop ${folder}`);
   t.is(await readFile(join(folder, 'ledger'), 'utf8'), 'once\n');
@@ -332,14 +333,14 @@ test('a script of the vault runs with its surroundings, once, within its time, a
       () => new Error('it does not begin'),
     );
   const stop = new AbortController();
-  const slow = run('slow', 60, stop.signal, runId.replace(/^./, 'f'));
+  const slow = run('slow', 60, stop.signal, slowId);
   await begun();
   stop.abort(jobErrors.EngineStopping());
   await t.throwsAsync(slow, { code: 'EngineStopping' });
   const before = await sleepers();
   t.not(before, '');
   const cancel = new AbortController();
-  const again = run('slow', 60, cancel.signal, runId.replace(/^./, 'f'));
+  const again = run('slow', 60, cancel.signal, slowId);
   cancel.abort(jobErrors.JobCancelled('x'));
   await t.throwsAsync(again, { code: 'JobCancelled' });
   t.is(await sleepers(), '', 'nor does a cancelled one leave anything');
