@@ -33,6 +33,13 @@ interface Shared {
   readonly output: OutputForm;
 }
 
+const exitCodeHelp = `
+Exit codes:
+  0  done                          3  the job that was waited for failed
+  1  an error, on standard error   4  it was cancelled
+  2  verify found damage           5  it waits for somebody
+`;
+
 const defaultDataFolder = '/var/lib/leeward/vault';
 
 export function commands({ clock, signal, environment, runVault }: CommandsOptions): Command {
@@ -40,6 +47,7 @@ export function commands({ clock, signal, environment, runVault }: CommandsOptio
     .description('Disaster recovery for VMware VMs and physical servers')
     .showHelpAfterError('(see: leeward --help)')
     .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', exitCodeHelp)
     .addOption(
       new Option('--data <folder>', 'of vault init and run: its data folder').default(defaultDataFolder),
     )

@@ -195,6 +195,7 @@ test('what cannot be read, is no number or is unknown is refused with a way out,
     t.notRegex(said.stderr, /^\s+at .*:\d+/m);
   }
   t.false((await json('policy', 'list')).some(({ name }: { name: string }) => name === 'odd'));
+  t.regex((await leeward('--help')).stdout, /Exit codes:\n {2}0 {2}done/);
 });
 
 test('a sign-in is made good again when its file is broken or names an authority that is gone', async (t) => {
