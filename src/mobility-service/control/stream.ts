@@ -315,8 +315,9 @@ export class Stream {
   async #bookmarkQuiet(stop: AbortSignal): Promise<Attempt> {
     const { capture, disks, clock } = this.#parts;
     for (let pass = 0; pass < quietPassesMax && !stop.aborted; pass++) {
-      if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
+      // Before the barrier: what completes while it reads the rings may be missing, and the point must not claim it.
       const takenAt = clock.now();
+      if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
       const maps = disks.map((disk) => capture.take(disk.index));
       const isQuiet = maps.every((map, index) => this.#relevant(disks[index]!, map).next().done === true);
       if (!isQuiet) {
