@@ -8,7 +8,7 @@ wanted="
   mariadb-server
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils ovmf dnsmasq-base
   mmdebstrap fdisk gdisk e2fsprogs xfsprogs btrfs-progs dosfstools mtools busybox-static cpio xz-utils zstd kmod
-  iproute2 nftables openssl openssh-client socat fio gcc libc6-dev dpkg-dev procps curl postgresql
+  iproute2 nftables openssl openssh-client socat fio gcc libc6-dev dpkg-dev procps curl postgresql git
 "
 bench="rsync restic borgbackup nbdkit libnbd-bin"
 [ "${1:-}" = bench ] && wanted="$wanted $bench"
