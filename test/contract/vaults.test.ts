@@ -211,6 +211,17 @@ test('soft delete is always on unless a vault is made without, and the backup se
     (await world.request('PATCH', path, { body: enable })).body.properties.softDeleteFeatureState,
     'AlwaysON',
   );
+  // As the backup service's own client writes it.
+  const soft = { softDeleteSettings: { softDeleteState: 'AlwaysOn' } } as object;
+  const spelled = await client.vaults.beginCreateOrUpdateAndWait('g', 'spelled', {
+    location: 'here',
+    properties: { securitySettings: soft },
+  });
+  t.is(
+    (spelled.properties!.securitySettings as { softDeleteSettings: { softDeleteState: string } })
+      .softDeleteSettings.softDeleteState,
+    'AlwaysON',
+  );
   const made = await client.vaults.beginCreateOrUpdateAndWait('g', 'unlocked', {
     location: 'here',
     properties: { securitySettings: { softDeleteSettings: { softDeleteState: 'Enabled' } } as object },

@@ -187,9 +187,11 @@ async function story(target: Target): Promise<void> {
 
 async function install(): Promise<void> {
   const stamp = join(venv, 'installed');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === packages.join(' ')) return;
+  // Its programs name the folder that they were installed into: a tree that was moved needs them again.
+  const installed = `${packages.join(' ')} in ${venv}`;
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === installed) return;
   console.log(`installing ${packages.join(', ')} into .cache/az`);
   await run('python3', ['-m', 'venv', '--clear', venv], { timeoutMilliseconds: 120_000 });
   await run(join(venv, 'bin/pip'), ['install', '--quiet', ...packages], { timeoutMilliseconds: 900_000 });
-  await writeFile(stamp, packages.join(' '));
+  await writeFile(stamp, installed);
 }

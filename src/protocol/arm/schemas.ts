@@ -3,7 +3,8 @@
  *
  *     "properties": "PolicyProperties!"     required
  *     "provisioningState": "str~"           read-only: in a request it is left out, whatever it says
- *     "enum:LicenseType"                    text; the names are known ones, not the only ones
+ *     "enum:LicenseType"                    text; the names are known ones, not the only ones; a request may write
+ *                                           them in any case, as clients do, and is taken as if it had theirs
  *     discriminator instanceType            the model is chosen by the value; an unknown one is refused by name
  *
  * A request keeps fields that no model has (a client of a later version says more), takes null for left out and drops it.
@@ -216,7 +217,13 @@ function typeOf(type: string, direction: Direction): z.ZodType {
   if (map !== undefined) return z.record(z.string(), typeOf(map, direction), expected('an object'));
   const literal = /^Literal\[(.+)\]$/.exec(type)?.[1];
   if (literal !== undefined) return z.literal(literal, expected(`"${literal}"`));
-  if (type.startsWith('enum:')) return z.string(expected(`one of ${enums[type.slice(5)]!.join(', ')}`));
+  if (type.startsWith('enum:')) {
+    const names = enums[type.slice(5)]!;
+    const text = z.string(expected(`one of ${names.join(', ')}`));
+    if (direction === 'answer') return text;
+    const spelled = new Map(names.map((name) => [name.toLowerCase(), name]));
+    return text.transform((value) => spelled.get(value.toLowerCase()) ?? value);
+  }
   switch (type) {
     case 'str':
       return z.string(expected('text'));
