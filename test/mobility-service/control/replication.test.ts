@@ -113,9 +113,12 @@ class Machine implements Capture {
     await new Promise((resolve) => setImmediate(resolve));
     // Between the barrier that begins the moment and the one that ends it.
     if (this.isFrozen && ++this.#barriersUnderFreeze === 2) this.onFrozen(this.freezes);
-    for (const { index, offset, length } of this.#ring.splice(0)) this.#maps[index]!.mark(offset, length);
+    this.readRing();
     await systemClock.sleep(this.#random() * 5);
     return { losses: this.losses.splice(0) };
+  }
+  readRing(): void {
+    for (const { index, offset, length } of this.#ring.splice(0)) this.#maps[index]!.mark(offset, length);
   }
   take(index: number): ChangeMap {
     const map = this.#maps[index]!;
@@ -253,6 +256,16 @@ function writer(machine: Machine, random: () => number, everyMilliseconds = 3) {
   };
 }
 
+/** A service that stops sends what it knows of; what the kernel has recorded besides waits for the next one. */
+async function ended(
+  machine: Machine,
+  service: { readonly stop: AbortController; readonly running: Promise<unknown> },
+): Promise<void> {
+  machine.readRing();
+  service.stop.abort();
+  await service.running;
+}
+
 function checkPoints(
   t: { true(value: boolean, message?: string): void },
   w: Awaited<ReturnType<typeof world>>,
@@ -281,10 +294,7 @@ for (const seed of [1, 2, 3])
       const service = await w.start();
       await w.points(8);
       await halt();
-      // A service that stops sends what it knows of; the kernel goes on recording for the next one.
-      await w.machine.barrier();
-      service.stop.abort();
-      await service.running;
+      await ended(w.machine, service);
       checkPoints(t, w);
       t.deepEqual(w.faults, []);
       t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
@@ -313,8 +323,7 @@ for (const seed of [11, 12, 13])
     w.links.at(-1)!.cut();
     await w.points(8);
     await halt();
-    service.stop.abort();
-    await service.running;
+    await ended(w.machine, service);
     checkPoints(t, w);
     t.deepEqual(w.faults, []);
     await w.remove();
@@ -329,8 +338,7 @@ test.serial('losses told by capture are repaired by a resync with that cause, an
   w.machine.dropsEvents = false;
   const before = w.receiver.points.length;
   await w.points(before + 3);
-  service.stop.abort();
-  await service.running;
+  await ended(w.machine, service);
   t.true(w.receiver.begins.some(({ kind, cause }) => kind === 'resync' && cause === 'TraceEventsLost'));
   t.true(w.receiver.health.some(({ code }) => code === 'ChangesLost'));
   t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
@@ -354,8 +362,7 @@ test.serial('a disk whose comparison is ordered is compared, and the others are 
   );
   const before = w.receiver.points.length;
   await w.points(before + 3);
-  service.stop.abort();
-  await service.running;
+  await ended(w.machine, service);
   t.deepEqual(
     w.receiver.begins.slice(2).map(({ diskId, kind, cause }) => `${diskId} ${kind} ${cause}`),
     [`${second!.diskId} resync Requested`],
@@ -373,8 +380,7 @@ test.serial('a machine that was set back with its maps and state is noticed, and
     await w.points(before + 1);
     doing();
     await w.points(before + 1 + count);
-    service.stop.abort();
-    await service.running;
+    await ended(w.machine, service);
   };
   const writeSome = () => {
     for (let count = 0; count < 20; count++) w.machine.write(w.random);
@@ -421,8 +427,7 @@ test.serial('what cannot be read stays marked, is told, and is there once it can
   );
   const before = w.receiver.points.length;
   await w.points(before + 2);
-  service.stop.abort();
-  await service.running;
+  await ended(w.machine, service);
   checkPoints(t, w);
   t.true(w.receiver.health.some(({ code }) => code === 'DiskUnreadable'));
   t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
@@ -437,8 +442,7 @@ test.serial('of two services for one machine the older is fenced and stays away'
   await t.throwsAsync(older.running, { code: 'SessionFenced' });
   const before = w.receiver.points.length;
   await w.points(before + 1);
-  newer.stop.abort();
-  await newer.running;
+  await ended(w.machine, newer);
   await w.remove();
 });
 
@@ -495,8 +499,7 @@ for (const [what, spoil] of Object.entries(spoilers))
     await halt();
     const laterThan = w.receiver.points.length;
     await w.points(laterThan + 1);
-    service.stop.abort();
-    await service.running;
+    await ended(w.machine, service);
     t.true(w.machine.freezes >= 3);
     t.is(before[3], 0, 'a spoilt moment became a bookmark');
     checkPoints(t, w);
