@@ -214,8 +214,7 @@ export function policies(parts: NounParts): Handlers {
           `the policy is of the kind ${before.instanceType}, not ${changes.instanceType}`,
           'replicationProviderSettings.instanceType',
         );
-      const { leeward: _, ...rest } = before;
-      const input = withOwnTerms({ ...rest, ...changes } as PolicyInput, before);
+      const input = withOwnTerms({ ...before, leeward: undefined, ...changes }, before);
       checkPolicy(input);
       return putRow(parts, request, 'policy', row.id, { providerSpecificInput: input });
     },

@@ -19,7 +19,7 @@ export async function vaultFigures(
     conditions.raisedInVault(database, vaultId, conditionsMax),
     sites.list(database, idKey(vaultId)),
     resources.inVault(vaultId, 'replicationRecoveryPlans', { limit: 1000 }),
-    database.rows('SELECT state, COUNT(*) AS number FROM jobs WHERE LOWER(vault_id) = ? GROUP BY state', [
+    database.rows('SELECT state, COUNT(*) AS number FROM jobs WHERE vault_id = ? GROUP BY state', [
       idKey(vaultId),
     ]),
   ]);

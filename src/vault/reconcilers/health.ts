@@ -1,6 +1,7 @@
 /**
- * Health: every half minute looks at every item, site, store and waiting job, and keeps what is wrong: raised once, refreshed while it
- * holds, cleared when it is over. Takes no input; two vault processes that look at the same time come to the same rows.
+ * Health: every half minute looks at every item, site, store and waiting job, and keeps what is wrong: raised once, refreshed
+ * while it holds, cleared when it is over. Takes no input; two vault processes that look at the same time come to the same
+ * rows.
  *
  *     store ─ facts ─▶ conditions (health/conditions.ts) ─ changes ─▶ health_conditions, health_changes ─▶ notify
  *                                                                   └▶ item_history (RPO, churn)

@@ -2,6 +2,7 @@
 import { hasCode } from '../../platform/errors.ts';
 import type { Database, Row, Session, SqlValue } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+import type { SuspendedJobFacts } from '../health/conditions.ts';
 import { errors } from '../jobs/errors.ts';
 import {
   type JobChange,
@@ -370,10 +371,10 @@ export async function suspendedIn(
   session: Session,
   vaultId: string,
   limit: number,
-): Promise<readonly { jobId: string; name: string; targetName: string; instructions: string }[]> {
+): Promise<SuspendedJobFacts[]> {
   const rows = await session.rows(
     `SELECT job_id, friendly_name, target, instructions FROM jobs
-     WHERE state = 'Suspended' AND LOWER(vault_id) = ? ORDER BY created_at LIMIT ?`,
+     WHERE ended_at IS NULL AND state = 'Suspended' AND vault_id = ? ORDER BY created_at LIMIT ?`,
     [vaultId.toLowerCase(), limit],
   );
   return rows.map((row) => ({
