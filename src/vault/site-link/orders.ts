@@ -41,9 +41,15 @@ export interface OrdersDeskParts {
 const overdueMilliseconds = 10_000;
 const overdueMax = 500;
 
+/** A site's request that waits for orders; which of two came later does not change when orders wake them. */
+interface WaitingRequest {
+  woken: AbortController;
+  replaced: boolean;
+}
+
 export class OrdersDesk {
   readonly #parts: OrdersDeskParts;
-  readonly #waiting = new Map<string, AbortController>();
+  readonly #waiting = new Map<string, WaitingRequest>();
 
   constructor(parts: OrdersDeskParts) {
     this.#parts = parts;
@@ -66,23 +72,28 @@ export class OrdersDesk {
     return (await orders.answerTo(this.#parts.database, orderId))?.answer;
   }
 
-  /** Waits up to 25 s for orders after a sequence. */
+  /** Waits up to 25 s for orders after a sequence. Nothing, at once, when a later request of the site takes its place. */
   async wait(siteId: string, sequence: number, signal: AbortSignal): Promise<SiteOrder[]> {
     const { clock, database } = this.#parts;
-    this.#waiting.get(siteId)?.abort('replaced');
+    const request: WaitingRequest = { woken: new AbortController(), replaced: false };
+    const earlier = this.#waiting.get(siteId);
+    this.#waiting.set(siteId, request);
+    if (earlier) {
+      earlier.replaced = true;
+      earlier.woken.abort();
+    }
     const until = clock.monotonic() + ordersWaitMilliseconds;
-    for (;;) {
-      // Before it looks: an order that is placed in between wakes it.
-      const woken = new AbortController();
-      this.#waiting.set(siteId, woken);
-      try {
+    try {
+      while (!request.replaced) {
+        // Before it looks: an order that is placed in between wakes it.
+        request.woken = new AbortController();
         const found = await orders.after(database, siteId, sequence, ordersMax);
         if (found.length > 0 || signal.aborted || clock.monotonic() >= until) return found;
-        await pause(clock, ordersPollMilliseconds, AbortSignal.any([signal, woken.signal]));
-        if (woken.signal.reason === 'replaced') return found;
-      } finally {
-        if (this.#waiting.get(siteId) === woken) this.#waiting.delete(siteId);
+        await pause(clock, ordersPollMilliseconds, AbortSignal.any([signal, request.woken.signal]));
       }
+      return [];
+    } finally {
+      if (this.#waiting.get(siteId) === request) this.#waiting.delete(siteId);
     }
   }
 
@@ -130,6 +141,6 @@ export class OrdersDesk {
   }
 
   #wake(siteId: string): void {
-    this.#waiting.get(siteId)?.abort('order');
+    this.#waiting.get(siteId)?.woken.abort();
   }
 }
