@@ -23,6 +23,7 @@ import {
   open,
   readdir,
   readFile,
+  realpath,
   rename,
   rm,
   stat,
@@ -30,7 +31,9 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock, until } from '../../src/platform/clock.ts';
 import { run } from '../../src/platform/exec.ts';
+import { take } from './machine-wide.ts';
 
 export interface GuestImage {
   /** Raw whole disk that boots from a BIOS. Shared: copy it (or open it with snapshot=on) before booting. */
@@ -58,14 +61,28 @@ const firstSector = 2048;
 
 const minute = 60_000;
 
-/** Builds the image, or answers the cached one. `say` is told what is going on. */
+/**
+ * Builds the image, or answers the cached one. `say` is told what is going on. One process at a time: of two that both build it,
+ * the later one would take away what the earlier one has begun to boot.
+ */
 export async function guestImage(say: (what: string) => void = () => {}): Promise<GuestImage> {
   const cache = join(root, '.cache/guest');
   const recipe = await recipeText();
   const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 16);
   const folder = join(cache, hash);
+  await mkdir(cache, { recursive: true });
+  const place = createHash('sha256')
+    .update(await realpath(cache))
+    .digest('hex')
+    .slice(0, 16);
+  using _ = await until(
+    systemClock,
+    20 * minute,
+    () => take(`guest-image-${place}`),
+    () => new Error('somebody else builds the guest, and does not end'),
+    500,
+  );
   if (!existsSync(join(folder, 'system.raw'))) {
-    await mkdir(cache, { recursive: true });
     const draft = join(cache, `${hash}.draft-${process.pid}`);
     await rm(draft, { recursive: true, force: true });
     await mkdir(draft, { mode: 0o700 });
