@@ -31,10 +31,11 @@ export const libvirtUri = (folder: string) =>
 export async function startLibvirt(site: Site, folder?: string, dataFolder = ''): Promise<LibvirtDaemon> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'lw-')));
   await writeConfiguration(own);
-  // The copies of mounts that others take away again: where mounts are private, these would keep them alive.
+  // The copies of mounts that others take away again: where mounts are private, these would keep them alive; where they are
+  // not, one that is taken away meanwhile goes here, too, and is no fault.
   const script = `set -e
 awk -v own="$2/" '$5 ~ "/leeward-mount-" || (/ - [a-z0-9]+ \\/dev\\/loop/ && $5 ~ "/replica$" && index($5, own) != 1) { print $5 }' \
-  /proc/self/mountinfo | xargs -r umount
+  /proc/self/mountinfo | while read -r path; do umount "$path" || ! grep -qF " $path " /proc/self/mountinfo || exit 1; done
 for pair in run:/run/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt etc:/etc/libvirt; do
   mkdir -p "\${pair#*:}"
   mount --bind "$1/\${pair%%:*}" "\${pair#*:}"
@@ -49,16 +50,15 @@ exec libvirtd --config "$1/etc/libvirtd.conf" --pid-file "$1/libvirtd.pid"`;
   const uri = libvirtUri(own);
   const stop = async () => {
     // Machines first: QEMU outlives its libvirtd.
-    const names = (
-      await tryRun('virsh', ['-q', '-c', uri, 'list', '--name'], { timeoutMilliseconds: 20_000 })
-    ).stdout;
-    for (const name of names.split('\n').filter((line) => line !== ''))
-      await tryRun('virsh', ['-q', '-c', uri, 'destroy', name], { timeoutMilliseconds: 20_000 });
+    const virsh = async (...args: string[]) =>
+      (await tryRun('virsh', ['-q', '-c', uri, ...args], { timeoutMilliseconds: 60_000 })).stdout;
+    for (const name of (await virsh('list', '--name')).split('\n').filter((line) => line !== ''))
+      await virsh('destroy', name);
     if (child.exitCode === null && child.signalCode === null) {
       child.kill('SIGTERM');
       await until(
         systemClock,
-        15_000,
+        60_000,
         () => (child.exitCode !== null || child.signalCode !== null ? true : undefined),
         () => new Error('libvirtd does not end'),
       ).catch(() => child.kill('SIGKILL'));
