@@ -170,18 +170,28 @@ export class ReceivingVault implements AsyncDisposable {
         ),
         policy: { crashConsistentSeconds: 1, applicationConsistentSeconds: 0 },
       },
-      expiresAt: new Date(systemClock.now() + (request.expiresSeconds ?? 60) * 1000).toISOString(),
+      expiresAt: new Date(systemClock.now() + (request.expiresSeconds ?? 200) * 1000).toISOString(),
     });
     return { itemId, diskId, orderId };
   }
 
-  answered(orderId: string, limitSeconds = 60): Promise<SiteAnswer> {
+  answered(orderId: string, limitSeconds = 200): Promise<SiteAnswer> {
     return eventually(`the answer to ${orderId}`, limitSeconds, () => this.link.orders.answer(orderId));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+/** Of a daemon that was killed, in this folder; until it has ended, it writes there. */
+export async function endDatabase(folder: string): Promise<void> {
+  const pid = Number.parseInt(await readFile(join(folder, 'server.pid'), 'utf8').catch(() => ''), 10);
+  const isThere = async () =>
+    (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(folder);
+  if (!Number.isInteger(pid) || !(await isThere())) return;
+  await tryRun('kill', [String(pid)], { timeoutMilliseconds: 30_000 });
+  await eventually(`the database in ${folder} has ended`, 60, async () => !(await isThere()) || undefined);
 }
 
 /** A site's daemons on loopback. */
@@ -368,9 +378,7 @@ export class RealSite implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const daemon of [...this.daemons].reverse()) await daemon.kill('SIGTERM').catch(() => {});
     // A configuration server that was killed leaves its database running.
-    const pidPath = join(this.folder, 'cs', 'database', 'server.pid');
-    const pid = await readFile(pidPath, 'utf8').catch(() => '');
-    if (/^\d+/.test(pid)) await tryRun('kill', [pid.trim()], { timeoutMilliseconds: 5_000 });
+    await endDatabase(join(this.folder, 'cs', 'database'));
     for (const itemId of this.itemIds)
       await tryRun('rmdir', [`/sys/kernel/tracing/instances/leeward-${itemId.slice(0, 8)}`], {
         timeoutMilliseconds: 10_000,

@@ -18,7 +18,7 @@ import { tryRun } from '../../src/platform/exec.ts';
 import { ArmClient } from '../../src/protocol/arm/client.ts';
 import { Relay, type RelayFaults } from './relay.ts';
 import { Daemon, eventually, freePort, runMain } from './site.ts';
-import { RealSite } from './site-world.ts';
+import { endDatabase, RealSite } from './site-world.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -191,7 +191,7 @@ export class TwoSites implements AsyncDisposable {
   /** As `protect`, but the mobility service stands still before it takes its order: `service.resume` begins replication. */
   async prepare(name: string, disks: readonly string[], policy: Policy): Promise<Machine> {
     const machine = await this.#enrolled(name, disks, policy);
-    machine.service.pause();
+    await machine.service.pause();
     await machine.ordered();
     return machine;
   }
@@ -245,6 +245,7 @@ export class TwoSites implements AsyncDisposable {
     await this.#site?.[Symbol.asyncDispose]();
     await this.vault.kill('SIGTERM');
     // A vault that was killed leaves its volume mounted and its database running.
+    await endDatabase(join(this.vaultFolder, 'database'));
     await tryRun('umount', [join(this.vaultFolder, 'replica')], { timeoutMilliseconds: 30_000 });
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
@@ -433,11 +434,11 @@ export class Machine {
   }
 
   /** The newest point taken after the moment, once there is one. */
-  pointAfter(moment: number, limitSeconds = 60): Promise<Point> {
+  pointAfter(moment: number, limitSeconds = 120): Promise<Point> {
     return eventually(`a recovery point of ${this.name}`, limitSeconds, async () => {
       const { value } = await this.#sites.ask('GET', `${this.path}/recoveryPointDetails?$top=1`);
       const newest = value[0] === undefined ? undefined : Point.parse(value[0]);
-      return newest !== undefined && Date.parse(newest.properties.takenAt) >= moment
+      return newest !== undefined && Date.parse(newest.properties.takenAt) > moment
         ? { ...newest.properties, pointId: newest.name }
         : undefined;
     });
