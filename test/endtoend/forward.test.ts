@@ -102,13 +102,15 @@ interface Load {
 }
 
 /** fio with discards, a tree that is made and removed, zeroing and trimming: every kind of write there is. Trimming marks all
- * that is free, most of the disk: seldom enough that a slow machine has a pass without it and gets its freeze. */
+ * that is free, most of the disk: seldom enough that a slow machine has a pass without it and gets its freeze. And where there
+ * is not enough processor time for all, it is the load that goes without: else nothing could ever keep up with it. */
 function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
   const ledger = new Ledger(mount.mountPoint);
   const children: ChildProcess[] = [
     spawn(
-      'fio',
+      'nice',
       [
+        ...['-n', '19', 'fio'],
         '--name=churn',
         `--directory=${mount.mountPoint}`,
         '--size=24m',
@@ -125,9 +127,9 @@ function startLoad(mount: MountedFileSystem, megabytesASecond = 8): Load {
       { stdio: 'ignore' },
     ),
     spawn(
-      'bash',
+      'nice',
       [
-        '-c',
+        ...['-n', '19', 'bash', '-c'],
         `cd ${mount.mountPoint}; for i in $(seq 1 100000); do
            mkdir -p d$((i % 20)); cp /bin/true d$((i % 20))/f$i 2>/dev/null; ln -s x d$((i % 20))/l$i
            [ $((i % 7)) = 0 ] && rm -rf d$(((i + 3) % 20))
@@ -210,7 +212,7 @@ async function checkAtRest(
   machine: Machine,
   loop: LoopDevice,
   mount: MountedFileSystem | undefined,
-  limitSeconds = 90,
+  limitSeconds = 180,
 ): Promise<Point> {
   await mount?.unmount();
   await run('sync', [], limit);
@@ -251,8 +253,8 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const)
     });
     const load = startLoad(mount);
     t.teardown(() => load.stop());
-    await machine.pointAfter(0, 90);
-    await eventually('six points under load, frozen ones among them', 90, async () => {
+    await machine.pointAfter(0, 180);
+    await eventually('six points under load, frozen ones among them', 240, async () => {
       const points = await machine.points();
       return points.length >= 6 && points.some(({ type }) => type === 'ApplicationConsistent')
         ? true
@@ -278,7 +280,7 @@ for (const house of ['mobility service', 'process server', 'vault'] as const)
     });
     const load = startLoad(mount);
     t.teardown(() => load.stop());
-    await machine.pointAfter(0, 90);
+    await machine.pointAfter(0, 180);
     const daemon = {
       'mobility service': machine.service,
       'process server': sites.processServer,
@@ -292,7 +294,7 @@ for (const house of ['mobility service', 'process server', 'vault'] as const)
       await sleep(300 + 700 * round);
     }
     const moment = Date.now();
-    const point = await machine.pointAfter(moment, 90);
+    const point = await machine.pointAfter(moment, 180);
     await load.stop();
     await checkPoint(t, machine, point, 'ext4', load.ledger);
     await checkAtRest(t, machine, loop, mount);
@@ -309,10 +311,10 @@ test('a trace ring that was made too small loses events, and the resync that fol
   const loop = await makeLoop(t, 128 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
   const machine = await protect(t, 'small-ring', [loop.path], { crashConsistentSeconds: 1 });
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   writeFileSync(join(machine.traceInstance, 'buffer_size_kb'), '4');
   // Nobody reads the ring while thousands of writes complete.
-  machine.service.pause();
+  await machine.service.pause();
   await run(
     'fio',
     [
@@ -322,7 +324,7 @@ test('a trace ring that was made too small loses events, and the resync that fol
     limit,
   );
   machine.service.resume();
-  await eventually('the loss is reported with its cause', 60, async () => {
+  await eventually('the loss is reported with its cause', 180, async () => {
     const events = await machine.events();
     return events.some(({ description }) => /TraceEventsLost|TracingChanged/.test(description))
       ? true
@@ -343,7 +345,7 @@ test('a link that is cut again and again costs time, not bytes, and no resync', 
   const machine = await protect(t, 'cut-off', [loop.path], { crashConsistentSeconds: 1 });
   const load = startLoad(mount);
   t.teardown(() => load.stop());
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   for (let round = 0; round < 5; round++) {
     relay.cut();
     await sleep(200 * round);
@@ -353,7 +355,7 @@ test('a link that is cut again and again costs time, not bytes, and no resync', 
   relay.cut();
   await sleep(3000);
   relay.mend();
-  await machine.pointAfter(Date.now(), 90);
+  await machine.pointAfter(Date.now(), 180);
   await load.stop();
   await checkAtRest(t, machine, loop, mount);
   t.true(
@@ -374,7 +376,7 @@ test('a full spool slows the source and loses nothing', async (t) => {
   const loop = await makeLoop(t, 400 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
   const machine = await protect(t, 'full-spool', [loop.path], { crashConsistentSeconds: 1 });
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   // The vault is gone; what comes now must wait in the spool, and then in the change map.
   await sites.vault.kill();
   await run(
@@ -383,14 +385,17 @@ test('a full spool slows the source and loses nothing', async (t) => {
     limit,
   );
   const spool = sites.spoolFolder;
-  await eventually('the spool is nearly full', 60, async () =>
-    Number.parseInt(await run('du', ['-sb', spool], limit), 10) > 24 << 20 ? true : undefined,
+  await eventually('the spool is full', 120, () =>
+    readFileSync(sites.processServer.logPath, 'utf8').includes('"code":"SpoolFull"') ? true : undefined,
   );
   await sleep(2000);
-  t.true(Number.parseInt(await run('du', ['-sb', spool], limit), 10) < 64 << 20, 'the quota is kept');
+  // Some of its files may come and go while du looks, which it remarks on.
+  const { stdout } = await tryRun('du', ['-sb', spool], limit);
+  const spoolBytes = Number.parseInt(stdout, 10);
+  t.true(spoolBytes > 24 << 20 && spoolBytes < 64 << 20, `the quota is kept: ${stdout}`);
   sites.vault.start();
   await sites.vaultAnswers();
-  await checkAtRest(t, machine, loop, mount, 120);
+  await checkAtRest(t, machine, loop, mount);
   t.true((await machine.eventCodes()).includes('SpoolFull'), 'the full spool was reported');
 });
 
@@ -398,7 +403,7 @@ test('a full vault disk pauses with a health event, keeps earlier points, and go
   const loop = await makeLoop(t, 400 << 20);
   const mount = await makeFileSystem(t, loop, 'ext4', ['discard']);
   const machine = await protect(t, 'full-vault', [loop.path], { crashConsistentSeconds: 1 });
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   const earlier = await digests(machine);
   const ballast = join(sites.vaultFolder, 'replica', 'ballast');
   const free = Number(
@@ -410,12 +415,12 @@ test('a full vault disk pauses with a health event, keeps earlier points, and go
     ['if=/dev/urandom', `of=${join(mount.mountPoint, 'large')}`, 'bs=1M', 'count=100', 'conv=fsync'],
     limit,
   );
-  await eventually('the full store is reported', 90, async () => {
+  await eventually('the full store is reported', 180, async () => {
     return (await machine.eventCodes()).includes('ReplicaStoreFull') ? true : undefined;
   });
   await checkUnchanged(t, machine, earlier);
   rmSync(ballast);
-  await checkAtRest(t, machine, loop, mount, 120);
+  await checkAtRest(t, machine, loop, mount);
   await checkUnchanged(t, machine, earlier);
 });
 
@@ -425,7 +430,7 @@ test('two machines with several disks each do not mix, and idle ones cost nothin
     await run('dd', ['if=/dev/urandom', `of=${loop.path}`, 'bs=1M', 'count=40', 'conv=fsync'], limit);
   const first = await protect(t, 'first', [loops[0]!.path, loops[1]!.path], { crashConsistentSeconds: 1 });
   const second = await protect(t, 'second', [loops[2]!.path], { crashConsistentSeconds: 1 });
-  await Promise.all([first.pointAfter(0, 90), second.pointAfter(0, 90)]);
+  await Promise.all([first.pointAfter(0, 180), second.pointAfter(0, 180)]);
   for (const [index, loop] of loops.entries())
     await run(
       'dd',

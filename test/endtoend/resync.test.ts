@@ -66,14 +66,14 @@ async function pointIsDevice(
   machine: Machine,
   paths: readonly string[],
 ): Promise<void> {
-  const point = await machine.pointAfter(Date.now(), 60);
+  const point = await machine.pointAfter(Date.now(), 180);
   for (const [index, path] of paths.entries())
     t.is(await difference(machine.pointPath(point, index), path), undefined, `the point is ${path}`);
 }
 
 /** The comparisons that were asked for are over. */
 const compared = (machine: Machine, count: number) =>
-  eventually('the comparison is over', 60, async () => {
+  eventually('the comparison is over', 180, async () => {
     const walks = machine.walks().filter((walk) => walk.startsWith('resync'));
     const { disks } = await machine.replication();
     return walks.length >= count && disks.every(({ state }) => state === 'in-sync') ? walks : undefined;
@@ -104,7 +104,7 @@ test('a resync by hand compares every disk, sends only what differs, and ends in
     return receivedBytes();
   })();
   const machine = await protect(t, 'by-hand', [loop.path]);
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   const before = await receivedBytes();
   t.true(before - idle > diskBytes, 'noise does not compress');
   await leeward(t, 'protected-item', 'resync', machine.name);
@@ -122,16 +122,16 @@ test('a resync of one disk compares that one, and leaves the other and the chain
   for (const loop of loops) await noiseOn(loop.path, 24);
   const paths = loops.map(({ path }) => path);
   const machine = await protect(t, 'one-disk', paths);
-  await machine.pointAfter(0, 90);
+  await machine.pointAfter(0, 180);
   // What replication writes to, rotten at the vault: only who compares can see it.
   for (const diskId of machine.diskIds)
     flip(join(sites.vaultFolder, 'replica', machine.itemId, 'heads', `${diskId}.raw`), 3 << 20);
-  const spoiled = await machine.pointAfter(Date.now(), 60);
+  const spoiled = await machine.pointAfter(Date.now(), 180);
   for (const [index, path] of paths.entries())
     t.not(await difference(machine.pointPath(spoiled, index), path), undefined);
   await leeward(t, 'protected-item', 'resync', machine.name, '--disk', paths[1]!);
   t.deepEqual(await compared(machine, 1), ['resync Requested']);
-  const mended = await machine.pointAfter(Date.now(), 60);
+  const mended = await machine.pointAfter(Date.now(), 180);
   t.is(mended.chain, spoiled.chain, 'the chain went on');
   t.is(await difference(machine.pointPath(mended, 1), paths[1]!), undefined, 'this one was compared');
   t.not(await difference(machine.pointPath(mended, 0), paths[0]!), undefined, 'the other one was not');
@@ -148,7 +148,7 @@ test('a bit that flips in cache storage costs a comparison, not a person', async
   const loop = await makeLoop(t, diskBytes);
   await noiseOn(loop.path, 24);
   const machine = await protect(t, 'flipped', [loop.path]);
-  const first = await machine.pointAfter(0, 90);
+  const first = await machine.pointAfter(0, 180);
   const digest = await sha256Of(machine.pointPath(first));
   // The vault is stopped in the middle of things until there is a segment that it has not applied.
   const waiting = () => waitingSegments(sites, machine);
@@ -158,7 +158,7 @@ test('a bit that flips in cache storage costs a comparison, not a person', async
     // It is there for some milliseconds only; who blinks tries another round.
     const blinked = performance.now() + 5_000;
     while (waiting().length === 0 && performance.now() < blinked) await sleep(1);
-    sites.vault.pause();
+    await sites.vault.pause();
     const [path] = waiting();
     if (path !== undefined) {
       const content = readFileSync(path);
@@ -169,7 +169,7 @@ test('a bit that flips in cache storage costs a comparison, not a person', async
       await sites.vaultAnswers();
     } else sites.vault.resume();
     if (path !== undefined)
-      spoiled = await eventually('it is seen or was applied before', 20, async () =>
+      spoiled = await eventually('it is seen or was applied before', 120, async () =>
         (await machine.eventCodes()).includes('CacheObjectCorrupt')
           ? true
           : waiting().length === 0
@@ -178,7 +178,7 @@ test('a bit that flips in cache storage costs a comparison, not a person', async
       );
   }
   t.true(spoiled);
-  await eventually('a new chain is in sync', 90, async () => {
+  await eventually('a new chain is in sync', 180, async () => {
     const { blocked, disks } = await machine.replication();
     return blocked === undefined && disks.every(({ state }) => state === 'in-sync') ? true : undefined;
   });
