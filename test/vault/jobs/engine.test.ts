@@ -75,6 +75,8 @@ interface World extends AsyncDisposable {
   readonly store: JobStore;
   another(workflows?: readonly SomeWorkflow[]): { engine: JobEngine; stop(): Promise<void> };
   settled(jobId: string): Promise<Job>;
+  /** Its looks at the jobs lock rows for a moment, and what is locked is not removed until the next sweep. */
+  stopped(): Promise<void>;
 }
 
 async function open(store: JobStore, workflows: readonly SomeWorkflow[]): Promise<World> {
@@ -87,7 +89,7 @@ async function open(store: JobStore, workflows: readonly SomeWorkflow[]): Promis
       random: systemRandom,
       log: silentLog,
       owner: 'test',
-      leaseMilliseconds: 1_500,
+      // The lease is the product's: no machine stands still so long that a step is done twice.
       heartbeatMilliseconds: 200,
       pollMilliseconds: 100,
     });
@@ -101,6 +103,9 @@ async function open(store: JobStore, workflows: readonly SomeWorkflow[]): Promis
     return { engine, stop };
   };
   const { engine } = start();
+  const stopped = async () => {
+    for (const { stop } of engines) await stop();
+  };
   return {
     engine,
     store,
@@ -116,9 +121,8 @@ async function open(store: JobStore, workflows: readonly SomeWorkflow[]): Promis
         () => new Error('the job does not settle'),
         10,
       ),
-    [Symbol.asyncDispose]: async () => {
-      for (const { stop } of engines) await stop();
-    },
+    stopped,
+    [Symbol.asyncDispose]: stopped,
   };
 }
 
@@ -539,6 +543,7 @@ for (const [name, run, make] of stores) {
     t.is(await store.removeEnded(later(), 10), 0);
     await w.engine.resume(jobId, 'yes', 'me');
     t.is((await w.settled(jobId)).state, 'Succeeded');
+    await w.stopped();
     t.is(await store.removeEnded(later(), 10), 2);
   });
 
@@ -555,6 +560,7 @@ for (const [name, run, make] of stores) {
       after = page.next;
     } while (after !== undefined);
     t.deepEqual([...seen].sort(), [...ids].sort());
+    await w.stopped();
     t.is(await store.removeEnded('2000-01-01T00:00:00.000Z', 10), 0);
     t.is(await store.removeEnded(new Date(systemClock.now() + 1000).toISOString(), 10), 5);
     t.deepEqual(await store.log(ids[0]!), []);
