@@ -98,7 +98,7 @@ test('an isolated machine reaches nothing of the vault, even with a route it gav
   try {
     await until(
       systemClock,
-      10_000,
+      60_000,
       async () => ((await site.run('ss', ['-Hltn'])).includes(':7000') ? true : undefined),
       () => new Error('the listener does not listen'),
     );
