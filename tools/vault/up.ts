@@ -30,6 +30,8 @@ const main = join(root, 'src/bin/vault.ts');
 const groupName = 'leeward';
 const vaultName = 'main';
 const readyMilliseconds = 120_000;
+/** It ends its database first, which may take 30 s of its own. */
+const endMilliseconds = 60_000;
 const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '8444' },
@@ -125,7 +127,9 @@ or any client: docs/api/. Ctrl-C here ends the vault; its data stays in ${data}.
     await libvirt?.stop();
     child.kill('SIGTERM');
     const late = new AbortController();
-    void pause(systemClock, 30_000, late.signal).then(() => late.signal.aborted || child.kill('SIGKILL'));
+    void pause(systemClock, endMilliseconds, late.signal).then(
+      () => late.signal.aborted || child.kill('SIGKILL'),
+    );
     await ended;
     late.abort();
     await site?.remove();
