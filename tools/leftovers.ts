@@ -10,6 +10,7 @@ import { readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hasCode } from '../src/platform/errors.ts';
 import { tryRun } from '../src/platform/exec.ts';
 
 /** CI's limit for a whole run is an hour and a half. */
@@ -34,7 +35,7 @@ export async function removeLeftovers(): Promise<string[]> {
     const orphans = users().filter(
       ({ parent, commandLine }) => parent === 1 && /^\S*(mariadbd|mysqld)\0/.test(commandLine),
     );
-    for (const { pid } of orphans) process.kill(pid, 'SIGTERM');
+    for (const { pid } of orphans) end(pid);
     for (let tries = 0; orphans.length > 0 && tries < 100 && users().length > 0; tries++) await sleep(100);
     if (users().length > 0) continue;
     const mounts = readFileSync('/proc/self/mounts', 'utf8')
@@ -53,6 +54,15 @@ export async function removeLeftovers(): Promise<string[]> {
     removed.push(folder);
   }
   return [...removed, ...removeTraceInstances(before)];
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    // It ended meanwhile, or somebody else ended it who tidies up, too.
+    if (!hasCode(error, 'ESRCH')) throw error;
+  }
 }
 
 /** A service that is installed here keeps its instance while it is stopped: then none is touched. */

@@ -27,6 +27,9 @@ for (const path of await removeLeftovers()) console.log(`left by a run that was 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 const runner = spawn('ava', ['--tap', ...process.argv.slice(2)], { stdio: ['ignore', 'pipe', 'inherit'] });
+const ended = new Promise<number>((resolve) => {
+  runner.once('close', (code) => resolve(code ?? 1));
+});
 let inDiagnosis = false;
 for await (const line of createInterface({ input: runner.stdout })) {
   const result = /^(not )?ok \d+ - (.*?)( # (SKIP|TODO)\b.*)?$/i.exec(line);
@@ -41,9 +44,7 @@ for await (const line of createInterface({ input: runner.stdout })) {
     inDiagnosis = kind === 'failed';
   } else if (inDiagnosis || /^(Bail out|# )/.test(line)) console.log(line);
 }
-const exitCode = await new Promise<number>((resolve) => {
-  runner.once('close', (code) => resolve(code ?? 1));
-});
+const exitCode = await ended;
 for (const title of failures) console.log(`failed: ${title}`);
 console.log(`finished after ${seconds()}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
