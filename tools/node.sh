@@ -30,7 +30,7 @@ if ! fits .tools/bin/node; then
       fi
       export DEBIAN_FRONTEND=noninteractive
       waiting "reading the distribution's package lists" apt-get update -qq
-      waiting "installing npm from the distribution (once)" apt-get install -y -qq --no-install-recommends npm
+      waiting "installing npm from the distribution (once)" apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends npm
     fi
     waiting "fetching Node $version (once)" npm install --no-fund --no-audit --prefix .tools "$package@$version"
     ln -sf "../node_modules/$package/bin/node" .tools/bin/node

@@ -32,4 +32,5 @@ if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
 fi
 echo "leeward: from the distribution:$missing"
-waiting "installing these" apt-get install -y -qq --no-install-recommends $missing
+# A machine that has just started may be installing updates: its turn first.
+waiting "installing these" apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends $missing
