@@ -21,7 +21,7 @@ export async function startAzurite(): Promise<Azurite> {
       ...[program, '--location', folder, '--blobHost', '127.0.0.1', '--blobPort', '0'],
       ...['--silent', '--skipApiVersionCheck', '--disableTelemetry'],
     ],
-    { reject: false, forceKillAfterDelay: 2000, timeout: 120_000 },
+    { reject: false, forceKillAfterDelay: 2000, timeout: 900_000 },
   );
   let greeting = '';
   const port = await new Promise<number>((resolve, reject) => {

@@ -12,8 +12,8 @@ export interface ProviderUnderTest {
   readonly traces: () => Promise<string>;
 }
 
-/** Emulated on two busy cores the tiny guest needs 10 s; a minute more for a loaded machine. */
-const bootMilliseconds = 70_000;
+/** Emulated on two busy cores the tiny guest needs 10 s; minutes more for a loaded machine. */
+const bootMilliseconds = 180_000;
 
 export function failoverProviderSuite(
   test: TestFn,

@@ -96,7 +96,7 @@ export async function world(t: ExecutionContext<unknown>): Promise<ProcessServer
 export async function drained(server: ProcessServer, sender: ScriptedSender): Promise<void> {
   await until(
     systemClock,
-    20_000,
+    60_000,
     () => server.item(sender.itemId)?.isDrained || undefined,
     () => new Error(`not drained: ${JSON.stringify(server.status)}`),
   );
