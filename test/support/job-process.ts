@@ -14,7 +14,8 @@ import { hasEnded } from '../../src/vault/jobs/jobs.ts';
 import type { SomeWorkflow, Step, Workflow } from '../../src/vault/jobs/workflow.ts';
 import { MariaJobStore } from '../../src/vault/store/jobs.ts';
 
-const leaseMilliseconds = 6_000;
+/** A process that is alive and stands still for as long would rightly lose its jobs, which the test takes for a fault. */
+const leaseMilliseconds = 15_000;
 
 interface Input {
   readonly pauseMilliseconds: number;
