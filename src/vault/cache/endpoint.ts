@@ -57,9 +57,10 @@ export async function startCacheEndpoint(parts: CacheEndpointParts): Promise<Cac
       refuse(parts, context, error);
     } finally {
       underWay--;
-      // What was not read would be taken for the next request; a refused upload ends its connection.
+      // Whoever is still sending must get to read the answer: a line that is cut under a sender loses it. The rest is thrown away
+      // until the sender ends the connection, or has sent what it announced; beyond what an object may have, the line is cut.
       if (!incoming.complete && !context.req.readableEnded && context.method === 'PUT') {
-        context.set('connection', 'close');
+        if (!(announcedBytes(context) <= cacheObjectBytesMax)) context.set('connection', 'close');
         incoming.resume();
       }
     }
@@ -110,9 +111,9 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
   if (!cacheKeyPattern.test(key)) throw cacheErrors.InvalidObjectKey(key);
   await authorize(parts, name, key);
   if (context.method === 'PUT') {
-    const sizeBytes = Number(context.get('content-length'));
+    const sizeBytes = announcedBytes(context);
     const sha256 = context.get(sha256Header);
-    if (!/^\d{1,15}$/.test(context.get('content-length')) || !/^[0-9a-f]{64}$/.test(sha256))
+    if (Number.isNaN(sizeBytes) || !/^[0-9a-f]{64}$/.test(sha256))
       throw invalid('an upload needs Content-Length and Leeward-Sha256');
     if (sizeBytes > cacheObjectBytesMax) throw invalid(`an object has at most ${cacheObjectBytesMax} bytes`);
     if ((await parts.freeBytes()) < sizeBytes + parts.reserveBytes)
@@ -137,6 +138,12 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
     await parts.store.delete(key, signal);
     context.status = 204;
   } else context.status = 405;
+}
+
+/** NaN: nothing was announced. */
+function announcedBytes(context: Koa.Context): number {
+  const length = context.get('content-length');
+  return /^\d{1,15}$/.test(length) ? Number(length) : Number.NaN;
 }
 
 async function authorize(parts: CacheEndpointParts, name: string, key: string): Promise<void> {

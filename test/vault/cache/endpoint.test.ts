@@ -1,10 +1,15 @@
 /** Goal: the vault's endpoint keeps every promise of a cache store over real TLS, and nobody touches another's items. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
+import { connect } from 'node:tls';
 import test from 'ava';
+import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
@@ -47,9 +52,9 @@ async function house() {
     onArrival: (key) => arrivals.push(key),
   });
   const clients: HttpsStore[] = [];
-  const client = async (commonName: string) => {
+  const client = async (commonName: string, port = endpoint.port) => {
     const paths = await certificate(commonName, `client-${clients.length}`, 'client');
-    const made = new HttpsStore({ url: `https://127.0.0.1:${endpoint.port}`, tls: await tlsOptions(paths) });
+    const made = new HttpsStore({ url: `https://127.0.0.1:${port}`, tls: await tlsOptions(paths) });
     clients.push(made);
     return made;
   };
@@ -57,6 +62,7 @@ async function house() {
     folder,
     endpoint,
     arrivals,
+    certificate,
     client,
     setFree: (bytes: number) => {
       free = bytes;
@@ -157,6 +163,82 @@ test('a full vault answers 507 before it takes a byte, and takes the same object
   t.like(error, { code: 'CacheStoreFull', retry: 'transient' });
   h.setFree(4_000_000);
   t.is(await store.put(`items/${itemA}/a`, body, never), 'created');
+});
+
+test('whoever is refused while he sends gets to read why, and the line is not cut under him', async (t) => {
+  const h = await house();
+  t.teardown(h.close);
+  h.setFree(1000);
+  const tls = await tlsOptions(await h.certificate('process-server/ps1', 'raw', 'client'));
+  const socket = connect({ ...tls, host: '127.0.0.1', port: h.endpoint.port });
+  t.teardown(() => socket.destroy());
+  let said = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const ended = once(socket, 'close').then(() => true);
+  const hears = (words: RegExp) =>
+    Promise.race([
+      ended.then(() => said),
+      until(
+        systemClock,
+        20_000,
+        () => (words.test(said) ? said : undefined),
+        () => new Error(`heard: ${said}`),
+        5,
+      ),
+    ]);
+  const path = `/cache/v1/objects/items/${itemA}/a`;
+  socket.write(
+    `PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\nLeeward-Sha256: ${'0'.repeat(64)}\r\n\r\n`,
+  );
+  socket.write(Buffer.alloc(1_000_000));
+  t.regex(await hears(/CacheStoreFull.*\}$/s), /^HTTP\/1\.1 507 /);
+  said = '';
+  socket.write(Buffer.alloc(1_000_000));
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  t.regex(await hears(/\r\n\r\n/), /^HTTP\/1\.1 404 /);
+});
+
+test('who is answered before all was sent keeps the answer, and sends no more', async (t) => {
+  const h = await house();
+  t.teardown(h.close);
+  let isCut = false;
+  const server = createServer(
+    await tlsOptions(await h.certificate('vault', 'early', 'server')),
+    (request, response) => {
+      request.socket.once('close', () => {
+        isCut = true;
+      });
+      // Nothing of the body is read.
+      response.writeHead(507).end('full');
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.closeAllConnections());
+  t.teardown(() => server.close());
+  const store = await h.client('process-server/ps1', (server.address() as AddressInfo).port);
+  let sentBytes = 0;
+  const body = {
+    ...objectBody(Buffer.alloc(0)),
+    sizeBytes: 2 ** 30,
+    open: () =>
+      Readable.from(
+        (function* () {
+          for (; sentBytes < 2 ** 30; sentBytes += 1 << 20) yield Buffer.alloc(1 << 20);
+        })(),
+        { objectMode: false },
+      ),
+  };
+  const error = await t.throwsAsync(store.put(`items/${itemA}/a`, body, never));
+  t.is(code(error), 'CacheStoreFull');
+  await until(
+    systemClock,
+    20_000,
+    () => isCut || undefined,
+    () => new Error('it goes on sending'),
+  );
+  t.true(sentBytes < 2 ** 29);
 });
 
 test('a vault that is gone is transient, and its return is found', async (t) => {
