@@ -182,16 +182,25 @@ export const systemFiles: Files = {
   },
 };
 
-/** Reads a whole small file; `undefined` when it is not there. Refuses more than `limitBytes`. */
+/**
+ * Reads a whole small file; `undefined` when it is not there. Refuses more than `limitBytes`. Size and content are those of
+ * one file, also while another takes its place (`writeDurably`): a name that is looked at twice may be two files.
+ */
 export async function readWhole(
   files: Files,
   path: string,
   limitBytes = 16 << 20,
 ): Promise<Buffer | undefined> {
-  const sizeBytes = await files.sizeBytes(path);
-  if (sizeBytes === undefined) return undefined;
+  let opened: OpenFile;
+  try {
+    opened = await files.open(path, 'read');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  await using file = opened;
+  const sizeBytes = await file.sizeBytes();
   if (sizeBytes > limitBytes) throw new RangeError(`${path} has ${sizeBytes} bytes, over ${limitBytes}`);
-  await using file = await files.open(path, 'read');
   const content = Buffer.alloc(sizeBytes);
   return content.subarray(0, await file.read(content, 0));
 }
