@@ -37,7 +37,7 @@ import { Session } from '../outlet/session.ts';
 import { Walk } from '../resync/walk.ts';
 import { Health } from './health.ts';
 import type { ServiceState } from './state.ts';
-import { type BookmarkDue, type BookmarkPolicy, type ReplicatedDisk, Stream } from './stream.ts';
+import { type BookmarkDue, type BookmarkPolicy, ordered, type ReplicatedDisk, Stream } from './stream.ts';
 
 export interface ReplicationOptions {
   readonly clock: Clock;
@@ -141,7 +141,9 @@ export class Replication {
   async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const askedAt = clock.now();
-    this.#due[type === 'CrashConsistent' ? 'crash' : 'application'] = Number.NEGATIVE_INFINITY;
+    const kind = type === 'CrashConsistent' ? 'crash' : 'application';
+    this.#due[kind] = ordered;
+    let session = this.#session;
     await until(
       clock,
       orderedBookmarkMilliseconds,
@@ -149,7 +151,11 @@ export class Replication {
         stop.throwIfAborted();
         const last = this.#lastBookmark;
         const fits = last && (last.type === type || type === 'CrashConsistent');
-        return fits && Date.parse(last.takenAt) >= askedAt ? true : undefined;
+        if (fits && Date.parse(last.takenAt) >= askedAt) return true;
+        // One that was on its way when its session ended may not have arrived.
+        if (this.#session !== session) this.#due[kind] = ordered;
+        session = this.#session;
+        return undefined;
       },
       () => errors.BookmarkNotTaken(type, orderedBookmarkMilliseconds / 1000, this.#lastError),
     );

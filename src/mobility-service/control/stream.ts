@@ -101,11 +101,14 @@ interface Rest {
   readonly loan: Loan;
 }
 
-/** When the next bookmarks are due; outlives sessions. */
+/** When the next bookmarks are due; outlives sessions. Ordered ones are due since ever, also while another is taken. */
 export interface BookmarkDue {
   crash: number;
   application: number;
 }
+
+/** Of a bookmark that somebody asked for: it is due at once. */
+export const ordered = Number.NEGATIVE_INFINITY;
 
 type Attempt =
   | { readonly taken: true }
@@ -172,8 +175,8 @@ export class Stream {
       this.#parts.log.info('ordered', { ...order });
       if (order.order === 'throttle') this.#session.throttle(order.bytesPerSecondMax);
       else if (order.order === 'resync') compared.push(order.diskId);
-      else if (order.type === 'CrashConsistent') this.#due.crash = Number.NEGATIVE_INFINITY;
-      else this.#due.application = Number.NEGATIVE_INFINITY;
+      else if (order.type === 'CrashConsistent') this.#due.crash = ordered;
+      else this.#due.application = ordered;
     }
     // Last and together, since it ends the session.
     if (compared.length > 0) await this.#parts.onResyncOrdered(compared);
@@ -278,16 +281,21 @@ export class Stream {
     const isApplication = now >= this.#due.application;
     if (!isApplication && now < this.#due.crash) return false;
     const type: BookmarkType = isApplication ? 'ApplicationConsistent' : 'CrashConsistent';
+    // Orders so far are served by this one; its moment may be too early for those that come while it is taken.
+    for (const each of ['crash', 'application'] as const)
+      if (this.#due[each] === ordered) this.#due[each] = now;
     const attempt = await this.#bookmark(type, stop);
     const after = clock.monotonic();
     if (attempt.taken) {
       // An application-consistent point is a crash-consistent one, too.
-      this.#due.crash = now + policy.crashConsistentSeconds * 1000;
+      this.#next('crash', now + policy.crashConsistentSeconds * 1000);
       if (isApplication)
-        this.#due.application =
+        this.#next(
+          'application',
           policy.applicationConsistentSeconds > 0
             ? now + policy.applicationConsistentSeconds * 1000
-            : Number.POSITIVE_INFINITY;
+            : Number.POSITIVE_INFINITY,
+        );
       health.forget('BookmarkMissed');
     } else if (!stop.aborted) {
       const { why, cause } = attempt;
@@ -296,10 +304,15 @@ export class Stream {
       if (cause instanceof LeewardError && cause.severity === 'critical') health.raise(cause);
       if (isApplication) {
         const longMilliseconds = attempt.isTooMuch ? 0 : policy.crashConsistentSeconds * 1000;
-        this.#due.application = after + Math.max(bookmarkRetryMilliseconds, longMilliseconds);
-      } else this.#due.crash = after + bookmarkRetryMilliseconds;
+        this.#next('application', after + Math.max(bookmarkRetryMilliseconds, longMilliseconds));
+      } else this.#next('crash', after + bookmarkRetryMilliseconds);
     }
     return true;
+  }
+
+  /** Unless one was ordered meanwhile. */
+  #next(kind: keyof BookmarkDue, dueAt: number): void {
+    if (this.#due[kind] !== ordered) this.#due[kind] = dueAt;
   }
 
   async #bookmark(type: BookmarkType, stop: AbortSignal): Promise<Attempt> {
