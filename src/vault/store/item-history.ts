@@ -20,12 +20,18 @@ export interface HistorySample {
   readonly points: number;
 }
 
+/** A point is recorded a moment after it is processed, and nobody looks at the very end of five minutes. */
+const lateMilliseconds = 60_000;
+
 /**
  * Writes the row of these five minutes for all items at once; again is the same, and a larger RPO stays. What changed is
- * read from the points that were processed in that time, so nothing is counted twice.
+ * read from the points that were processed in that time, so nothing is counted twice; those that came after the last look at
+ * the five minutes before are counted there.
  */
 export async function sample(session: Session, now: number): Promise<void> {
   const from = new Date(Math.floor(now / (fineSeconds * 1000)) * fineSeconds * 1000);
+  if (now - from.getTime() < lateMilliseconds)
+    await recount(session, new Date(from.getTime() - fineSeconds * 1000), from);
   const to = new Date(from.getTime() + fineSeconds * 1000);
   await session.change(
     `INSERT INTO item_history (item_id, at, seconds, rpo_seconds, changed_bytes, points)
@@ -41,6 +47,19 @@ export async function sample(session: Session, now: number): Promise<void> {
        rpo_seconds = GREATEST(COALESCE(item_history.rpo_seconds, 0), COALESCE(VALUES(rpo_seconds), item_history.rpo_seconds)),
        changed_bytes = VALUES(changed_bytes), points = VALUES(points)`,
     [from, fineSeconds, new Date(now), from, to],
+  );
+}
+
+/** What changed in five minutes that are over, where they have a row. */
+async function recount(session: Session, from: Date, to: Date): Promise<void> {
+  await session.change(
+    `UPDATE item_history JOIN (
+       SELECT item_id, SUM(changed_bytes) AS changed_bytes, COUNT(*) AS points FROM recovery_points
+       WHERE processed_at >= ? AND processed_at < ? GROUP BY item_id
+     ) recent ON recent.item_id = item_history.item_id
+     SET item_history.changed_bytes = recent.changed_bytes, item_history.points = recent.points
+     WHERE item_history.at = ? AND item_history.seconds = ?`,
+    [from, to, from, fineSeconds],
   );
 }
 

@@ -354,6 +354,27 @@ test('RPO and churn are kept in five minutes, then in hours, and no byte is coun
   t.deepEqual(await history.list(database, dataId, page), []);
 });
 
+test('what came after the last look at its five minutes is counted in them', async (t) => {
+  const { database, clock, health } = await world();
+  const dataId = await addItem(database, clock, 60);
+  await health.pass();
+  // It is 00:04:50; the next look is in the next five minutes.
+  clock.time = start + 170_000;
+  await addPoint(database, dataId, clock.now(), 1000);
+  clock.time += 20_000;
+  await health.pass();
+  await health.pass();
+  const page = { from: '2026-06-01T00:00:00Z', to: '2026-06-02T00:00:00Z', limit: 10 };
+  const rows = await history.list(database, dataId, page);
+  t.deepEqual(
+    rows.map(({ at, changedBytes, points }) => [at, changedBytes, points]),
+    [
+      ['2026-06-01T00:00:00.000Z', 4096 + 1000, 2],
+      ['2026-06-01T00:05:00.000Z', 0, 0],
+    ],
+  );
+});
+
 test('one mail tells many changes, names cause and action, and nothing while nobody listens', async (t) => {
   const mails: string[] = [];
   let isRefusing = false;
