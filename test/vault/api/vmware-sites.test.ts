@@ -19,7 +19,7 @@ anyTest.after.always(() => world?.dispose());
 const ended = ({ headers }: PlainAnswer) =>
   world.engine.follow(
     /operationresults\/([^?]+)/.exec(headers.get('location')!)![1]!,
-    AbortSignal.timeout(20_000),
+    AbortSignal.timeout(120_000),
   );
 
 test('a machine is found by the site that its fabric names, and protected as Terraform does it', async (t) => {
@@ -79,6 +79,7 @@ test('a machine is found by the site that its fabric names, and protected as Ter
     },
   });
   t.is(mapping.status, 202);
+  await ended(mapping);
   const protect = await arm.request('PUT', `${container}/replicationProtectedItems/a`, {
     body: {
       properties: {
