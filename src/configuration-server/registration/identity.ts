@@ -22,8 +22,10 @@ import {
   keepCertificate,
   makeRequest,
 } from '../../platform/certificate-request.ts';
-import type { Clock } from '../../platform/clock.ts';
+import { type Clock, until } from '../../platform/clock.ts';
+import { hasCode } from '../../platform/errors.ts';
 import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
+import { holdFolder } from '../../platform/hold-folder.ts';
 import { JsonClient } from '../../platform/https-json.ts';
 import type { Random } from '../../platform/random.ts';
 import { masterKeyBytes } from '../../platform/seal.ts';
@@ -60,6 +62,8 @@ export interface IdentityParts {
 
 export const serverVersion = '0.1.0';
 const dayMilliseconds = 86_400_000;
+/** Its holder runs openssl once, which has a minute. */
+const aloneMilliseconds = 90_000;
 
 export class Identity {
   readonly #parts: IdentityParts;
@@ -161,8 +165,12 @@ export class Identity {
     return key;
   }
 
-  authority(): Promise<Authority> {
-    return issueAuthority(this.at('authority'), 'Leeward site authority');
+  /** Made at the first question. */
+  async authority(): Promise<Authority> {
+    const issue = () => issueAuthority(this.at('authority'), 'Leeward site authority');
+    // Its certificate is written last.
+    const isWhole = (await this.#parts.files.sizeBytes(this.at('authority', 'ca.pem'))) !== undefined;
+    return isWhole ? issue() : this.#alone(issue);
   }
 
   /** This server's own certificate; made anew when it is in its last third, or for other hosts. */
@@ -191,19 +199,45 @@ export class Identity {
   async enrolmentKey(hosts: readonly string[], port: number): Promise<EnrolmentKey> {
     const { files, random } = this.#parts;
     const path = this.at('enrolment.json');
-    const bytes = await readWhole(files, path, 64 << 10);
-    const before = bytes && parseJson(EnrolmentKey, bytes.toString(), path);
-    // Any free port: the running server has written down which one it got.
-    if (port === 0 && before) return before;
-    const key: EnrolmentKey = {
-      format: 'leeward-enrolment/1',
-      urls: hosts.map((host) => `https://${host.includes(':') ? `[${host}]` : host}:${port}`),
-      caPem: (await readFile((await this.authority()).caFile, 'utf8')).trim(),
-      secret: before?.secret ?? random.bytes(32).toString('base64url'),
-    };
-    if (JSON.stringify(before) !== JSON.stringify(key))
-      await writeDurably(files, path, Buffer.from(`${JSON.stringify(key, null, 2)}\n`));
-    return key;
+    const caPem = (await readFile((await this.authority()).caFile, 'utf8')).trim();
+    return this.#alone(async () => {
+      const bytes = await readWhole(files, path, 64 << 10);
+      const before = bytes && parseJson(EnrolmentKey, bytes.toString(), path);
+      // Any free port: the running server has written down which one it got.
+      if (port === 0 && before) return before;
+      const key: EnrolmentKey = {
+        format: 'leeward-enrolment/1',
+        urls: hosts.map((host) => `https://${host.includes(':') ? `[${host}]` : host}:${port}`),
+        caPem,
+        secret: before?.secret ?? random.bytes(32).toString('base64url'),
+      };
+      if (JSON.stringify(before) !== JSON.stringify(key))
+        await writeDurably(files, path, Buffer.from(`${JSON.stringify(key, null, 2)}\n`));
+      return key;
+    });
+  }
+
+  /**
+   * A server that has just been started and `configuration-server enrolment-key` ask for the same things first: one process
+   * makes them and the other one waits. Else each would have its own, and nobody could enrol.
+   */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const { files, clock } = this.#parts;
+    const folder = this.at('authority');
+    await files.makeFolder(folder);
+    let held: unknown;
+    await using _ = await until(
+      clock,
+      aloneMilliseconds,
+      () =>
+        holdFolder(folder).catch((error: unknown) => {
+          if (!hasCode(error, 'FolderHeld')) throw error;
+          held = error;
+          return undefined;
+        }),
+      () => held as Error,
+    );
+    return await work();
   }
 
   /** Whether two clocks are too far apart; `theirs` is an ISO moment. */
