@@ -27,10 +27,39 @@ import { errors as workflowErrors } from '../../src/vault/workflows/errors.ts';
 import type { ItemRecords, WorkflowParts } from '../../src/vault/workflows/parts.ts';
 import type { PlanShape } from '../../src/vault/workflows/plan-shape.ts';
 
-/** Time a hundred times as fast: what a workflow waits for is over soon, and what it measures is still in order. */
+/** Of real time: how long a turn of the process may take before it counts as no time at all. */
+const turnMilliseconds = 20;
+
+/**
+ * Time a hundred times as fast: what a workflow waits for is over soon, and what it measures is still in order. While the whole
+ * process stands still, so does this clock: else a machine that is busy for a second would let leases and orders run out.
+ */
 export function fastClock(factor = 100): Clock {
-  const begin = performance.now();
-  const elapsed = () => (performance.now() - begin) * factor;
+  let elapsedMilliseconds = 0;
+  let lookedAt = performance.now();
+  const elapsed = () => {
+    const now = performance.now();
+    elapsedMilliseconds += Math.min(now - lookedAt, turnMilliseconds) * factor;
+    lookedAt = now;
+    return elapsedMilliseconds;
+  };
+  const sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = () => {
+    clearTimeout(timer);
+    if (sleepers.size === 0) return;
+    const next = Math.min(...[...sleepers].map(({ until }) => until));
+    timer = setTimeout(turn, Math.min(turnMilliseconds / 2, (next - elapsedMilliseconds) / factor));
+  };
+  const turn = () => {
+    const now = elapsed();
+    const due = [...sleepers].filter(({ until }) => until <= now).sort((a, b) => a.until - b.until);
+    for (const sleeper of due) {
+      sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+    arm();
+  };
   return {
     now: () => Date.parse('2030-01-01T00:00:00.000Z') + Math.floor(elapsed()),
     monotonic: elapsed,
@@ -41,13 +70,19 @@ export function fastClock(factor = 100): Clock {
           return;
         }
         const abort = () => {
-          clearTimeout(timer);
+          sleepers.delete(sleeper);
+          arm();
           reject(signal!.reason);
         };
-        const timer = setTimeout(() => {
-          signal?.removeEventListener('abort', abort);
-          resolve();
-        }, milliseconds / factor);
+        const sleeper = {
+          until: elapsed() + milliseconds,
+          wake: () => {
+            signal?.removeEventListener('abort', abort);
+            resolve();
+          },
+        };
+        sleepers.add(sleeper);
+        arm();
         signal?.addEventListener('abort', abort, { once: true });
       }),
   };
