@@ -119,7 +119,7 @@ test('an RPO beyond its threshold is an event, a mail and a webhook, and so is i
       .flatMap(({ body }) => JSON.parse(body).changes as { kind: string; code: string; objectName: string }[])
       .filter(({ code }) => code === 'RpoExceeded');
   const mailsOf = (subject: RegExp) => mails.filter(({ text: mail }) => subject.test(mail));
-  await eventually('the breach is told of', 150, () =>
+  await eventually('the breach is told of', 300, () =>
     changes().length >= 1 && mailsOf(/^Subject: .*RpoExceeded/m).length >= 1 ? true : undefined,
   );
   t.like(changes()[0], { kind: 'Raised', objectName: 'web' });
@@ -138,7 +138,7 @@ test('an RPO beyond its threshold is an event, a mail and a webhook, and so is i
   );
 
   machine.service.start();
-  await eventually('its end is told of', 150, () =>
+  await eventually('its end is told of', 300, () =>
     changes().some(({ kind }) => kind === 'Cleared') && mails.length >= 2 ? true : undefined,
   );
   t.deepEqual(

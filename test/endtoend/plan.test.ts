@@ -237,7 +237,7 @@ test('a recovery plan of two machines, through the public SDK alone', async (t) 
   // ── meanwhile the machines have heard of the policy that was changed, and nothing was compared anew for it ───────────
   for (const [, , name] of world.items) {
     const home = join(world.site.folder, name);
-    await eventually(`${name} has heard of the policy`, 90, async () => {
+    await eventually(`${name} has heard of the policy`, 180, async () => {
       const text = await readFile(join(home, 'state/site/assignment.json'), 'utf8');
       return (JSON.parse(text) as { policy: { crashConsistentSeconds: number } }).policy
         .crashConsistentSeconds === 120
@@ -322,7 +322,7 @@ async function openWorld(t: ExecutionContext<unknown>): Promise<World> {
   site.server.start();
   await site.startProcessServer();
   for (const name of ['db', 'web']) await site.startMachine(name, { hostName: name });
-  const container = await eventually('the site has a container', 60, async () => {
+  const container = await eventually('the site has a container', 180, async () => {
     for await (const { name } of client.replicationProtectionContainers.listByReplicationFabrics(
       ...at,
       'home',
@@ -356,7 +356,7 @@ async function openWorld(t: ExecutionContext<unknown>): Promise<World> {
     { properties: { policyId: policy.id!, targetProtectionContainerId: 'Microsoft Azure' } },
     quick,
   );
-  const machineIds = await eventually('both machines are protectable', 60, async () => {
+  const machineIds = await eventually('both machines are protectable', 180, async () => {
     const found = new Map<string, string>();
     for await (const {
       id,
@@ -390,7 +390,7 @@ async function openWorld(t: ExecutionContext<unknown>): Promise<World> {
     }),
   );
   for (const item of items)
-    await eventually(`${item[2]} is protected`, 90, async () => {
+    await eventually(`${item[2]} is protected`, 180, async () => {
       const { properties } = await client.replicationProtectedItems.get(...at, ...item);
       return properties?.protectionState === 'Protected' || undefined;
     });
@@ -437,7 +437,7 @@ async function jobs({ client, at }: World, filter: string): Promise<Job[]> {
 
 /** The one job of this kind that stands still, whole. */
 const suspended = (world: World, scenario: string): Promise<Job> =>
-  eventually(`a ${scenario} that is suspended`, 60, async () => {
+  eventually(`a ${scenario} that is suspended`, 180, async () => {
     const [job] = await jobs(world, `jobStatus eq 'Suspended' and jobName eq '${scenario}'`);
     return job && world.client.replicationJobs.get(...world.at, job.name!);
   });

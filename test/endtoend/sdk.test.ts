@@ -87,7 +87,7 @@ test('the main job through the public SDK alone', async (t) => {
   const client = await own.sdk();
   const vault = variables.LEEWARD_VAULT!;
   const group = variables.LEEWARD_RESOURCE_GROUP!;
-  const container = await eventually('the site has a container', 60, async () => {
+  const container = await eventually('the site has a container', 180, async () => {
     for await (const found of client.replicationProtectionContainers.listByReplicationFabrics(
       vault,
       group,
@@ -103,7 +103,7 @@ test('the main job through the public SDK alone', async (t) => {
       'site1',
       container,
     );
-  const name = await eventually('the machine is protectable', 60, async () => {
+  const name = await eventually('the machine is protectable', 180, async () => {
     for await (const { properties } of machines()) {
       const details = properties?.customDetails as { diskDetails?: { diskId: string }[] } | undefined;
       if (details?.diskDetails?.some(({ diskId }) => diskId === loop.path)) return properties!.friendlyName!;

@@ -30,7 +30,7 @@ export class OwnVault implements AsyncDisposable {
     const own = new OwnVault(folder, { api: await freePort(), cache: await freePort() });
     own.daemon.start();
     try {
-      await eventually('make vault is ready', 120, () => {
+      await eventually('make vault is ready', 300, () => {
         if (!own.daemon.isRunning) throw new Error(own.daemon.tail());
         return existsSync(own.environmentFile) || undefined;
       });

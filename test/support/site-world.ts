@@ -191,7 +191,7 @@ export async function endDatabase(folder: string): Promise<void> {
     (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(folder);
   if (!Number.isInteger(pid) || !(await isThere())) return;
   await tryRun('kill', [String(pid)], { timeoutMilliseconds: 30_000 });
-  await eventually(`the database in ${folder} has ended`, 60, async () => !(await isThere()) || undefined);
+  await eventually(`the database in ${folder} has ended`, 180, async () => !(await isThere()) || undefined);
 }
 
 /** A site's daemons on loopback. */
@@ -282,7 +282,7 @@ export class RealSite implements AsyncDisposable {
     const folder = join(this.folder, name);
     const settings = join(folder, 'process-server.json');
     const key = await this.enrolmentKey();
-    await eventually('the process server enrols', 60, async () => {
+    await eventually('the process server enrols', 180, async () => {
       await runMain([
         'src/bin/process-server.ts',
         'enrol',

@@ -205,7 +205,7 @@ export class TwoSites implements AsyncDisposable {
 
   /** The vault is restarted or was away: until its API answers. */
   async vaultAnswers(): Promise<void> {
-    await eventually('the vault answers', 60, () => this.ask('GET', ''));
+    await eventually('the vault answers', 180, () => this.ask('GET', ''));
   }
 
   /** The process server again, with other settings. */
@@ -259,10 +259,10 @@ export class TwoSites implements AsyncDisposable {
     ]);
     this.vault.start();
     this.#site = await RealSite.make(join(this.folder, 'site'));
-    this.#owner = await eventually('the vault has an owner', 60, () =>
+    this.#owner = await eventually('the vault has an owner', 180, () =>
       Owner.parse(JSON.parse(readFileSync(join(this.vaultFolder, 'owner.json'), 'utf8'))),
     );
-    await eventually('the vault makes a vault', 60, async () => {
+    await eventually('the vault makes a vault', 180, async () => {
       await this.ask('PUT', '', { location: 'local', sku: { name: 'RS0' }, properties: {} });
       return true;
     });
@@ -277,7 +277,7 @@ export class TwoSites implements AsyncDisposable {
         settings.spool.quotaBytes = spoolBytes;
       },
     });
-    await eventually('the process server is known', 90, async () => {
+    await eventually('the process server is known', 180, async () => {
       const { properties } = await this.ask('GET', `/replicationFabrics/${fabric}`);
       return properties.customDetails.processServers[0] as unknown;
     });
@@ -286,7 +286,7 @@ export class TwoSites implements AsyncDisposable {
   async #enrolled(name: string, disks: readonly string[], policy: Policy): Promise<Machine> {
     const policyName = await this.#policy(policy);
     const service = await this.#site.startMachine(name, { hostName: name });
-    const protectable = await eventually(`${name} is protectable`, 90, async () =>
+    const protectable = await eventually(`${name} is protectable`, 180, async () =>
       (await this.all(`${container}/replicationProtectableItems`)).find(
         (each: Any) =>
           disks.every((path) =>
@@ -412,9 +412,9 @@ export class Machine {
   /** Asked for, and taken by the process server; the machine itself may be away. */
   async ordered(): Promise<void> {
     await this.#sites.ask('PUT', this.path, this.#enabling);
-    await eventually('the item is there', 60, () => this.#know());
+    await eventually('the item is there', 180, () => this.#know());
     const assignment = join(this.#sites.spoolFolder, '..', 'items', `${this.itemId}.json`);
-    await eventually('the process server has taken it', 60, () => existsSync(assignment) || undefined);
+    await eventually('the process server has taken it', 180, () => existsSync(assignment) || undefined);
   }
 
   /** As it is now, disks and all. */
