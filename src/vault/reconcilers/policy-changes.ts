@@ -69,8 +69,9 @@ export class PolicyChanges {
     const replication = isNew ? { ...before, ...policy, change: before.change + 1 } : before;
     const note = (from: number, now: typeof replication) =>
       database.transaction((session) => items.noteReplication(session, id, from, now));
-    // The intent first: a policy that is changed back before the site has heard is a change of its own.
-    if (isNew) await note(before.change, replication);
+    // The intent first: a policy that is changed back before the site has heard is a change of its own. Another process may have
+    // noted its own, of a policy that it read a moment later or earlier: the order of that change is for it to place.
+    if (isNew && !(await note(before.change, replication))) return;
     const hour = Math.floor(clock.now() / againMilliseconds);
     const orderId = derivedId('change-policy', itemId, siteId, String(replication.change), String(hour));
     await orders.place({

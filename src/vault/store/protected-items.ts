@@ -225,15 +225,17 @@ export async function toBeTold(
   return items;
 }
 
-/** Unless somebody else has noted a later change meanwhile. In a transaction, for the row is held until its end. */
+/** False: somebody else has noted a later change meanwhile. In a transaction, for the row is held until its end. */
 export async function noteReplication(
   session: Session,
   id: string,
   before: number,
   replication: NonNullable<ItemResource['replication']>,
-): Promise<void> {
+): Promise<boolean> {
   const item = (await read(session, 'id_key = ? FOR UPDATE', [idKey(id)], undefined)).items[0];
-  if (item?.replication?.change === before) await change(session, id, { replication });
+  if (item?.replication?.change !== before) return false;
+  await change(session, id, { replication });
+  return true;
 }
 
 /** How many of a vault's items each process server, container, … has. */

@@ -70,13 +70,26 @@ async function world() {
   );
   const desk = new OrdersDesk({ database, clock, log: silentLog, onAnswer: () => {} });
   const state = { replication: minutes(5) };
-  const reconciler = () =>
+  const nothing = async () => {};
+  /** One that stands still when it has read what to do, and before it places an order. */
+  const reconciler = (whenRead = nothing, beforePlacing = nothing) =>
     new PolicyChanges({
       database,
       clock,
       log: silentLog,
-      orders: desk,
-      sites: { siteOf: async () => siteId },
+      orders: {
+        answer: (orderId) => desk.answer(orderId),
+        place: async (order) => {
+          await beforePlacing();
+          await desk.place(order);
+        },
+      },
+      sites: {
+        siteOf: async () => {
+          await whenRead();
+          return siteId;
+        },
+      },
       policies: async () => [{ policyId, replication: state.replication }],
     });
   const placed = async () => {
@@ -91,6 +104,21 @@ async function world() {
     database,
     state,
     pass: () => reconciler().pass(),
+    /** The first has read what to do; the second reads, notes and is about to place its order; the first goes on to its end. */
+    passEntwined: async (between: () => void) => {
+      const secondNoted = Promise.withResolvers<void>();
+      const firstRead = Promise.withResolvers<void>();
+      const first = reconciler(async () => {
+        firstRead.resolve();
+        await secondNoted.promise;
+      }).pass();
+      await firstRead.promise;
+      between();
+      await reconciler(nothing, async () => {
+        secondNoted.resolve();
+        await first;
+      }).pass();
+    },
     /** Two vault processes at once. */
     passTwice: () => Promise.all([reconciler().pass(), reconciler().pass()]),
     later: (milliseconds: number) => {
@@ -135,6 +163,17 @@ test('a policy that is changed back before the site has heard ends as it is', as
   for (const { orderId } of await w.placed()) await w.answer(orderId);
   await w.pass();
   t.deepEqual(await w.kept(), { ...minutes(5), change: 4, heardChange: 4 });
+});
+
+test('of two vault processes that have read different policies, the one that has noted its own tells the site', async (t) => {
+  const w = await world();
+  await w.enabled();
+  w.state.replication = minutes(7);
+  await w.passEntwined(() => {
+    w.state.replication = minutes(10);
+  });
+  t.like(await w.kept(), { ...minutes(10), change: 1 });
+  t.deepEqual(await w.seconds(), [600]);
 });
 
 test('a site that fails is asked again an hour later', async (t) => {
