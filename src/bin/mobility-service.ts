@@ -62,6 +62,9 @@ try {
   } else {
     const powerOff = values['power-off'];
     const stop = new AbortController();
+    // From the first moment: without a handler the signal would end it. Until there is something to reload all is read anyway.
+    let onHangUp = () => {};
+    process.on('SIGHUP', () => onHangUp());
     for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abort());
     await runService(
       {
@@ -71,7 +74,9 @@ try {
       },
       createLog('mobility-service', values['log-level']),
       stop.signal,
-      (reload) => process.on('SIGHUP', reload),
+      (reload) => {
+        onHangUp = reload;
+      },
     );
   }
 } catch (error) {

@@ -15,7 +15,7 @@ import { systemFiles } from '../platform/files.ts';
 import { createLog } from '../platform/log.ts';
 import { systemRandom } from '../platform/random.ts';
 import { readSettings } from '../platform/settings.ts';
-import { startDaemon } from '../process-server/control/daemon.ts';
+import { type Daemon, startDaemon } from '../process-server/control/daemon.ts';
 import { enrolProcessServer, runSite } from '../process-server/control/site.ts';
 import { openStore } from '../process-server/outlet/open-store.ts';
 import { agentUrl, readEnrolmentKey } from '../protocol/control/agent-client.ts';
@@ -99,19 +99,20 @@ try {
     const stop = new AbortController();
     process.once('SIGTERM', () => stop.abort());
     process.once('SIGINT', () => stop.abort());
+    // For as long as the process lives: without a handler the signal would end it. Whoever begins reads everything anyway.
+    let daemon: Daemon | undefined;
+    process.on('SIGHUP', () => void daemon?.reread());
     // Around again when a certificate was renewed: a clean stop and a clean start within one process.
     while (!stop.signal.aborted) {
-      const daemon = await startDaemon(settings, await openStore(settings.cache));
-      const reread = () => void daemon.reread();
-      process.on('SIGHUP', reread);
+      daemon = await startDaemon(settings, await openStore(settings.cache));
       const over = new AbortController();
       const end = AbortSignal.any([stop.signal, over.signal]);
       const site = runSite({ ...surroundings, ...daemon, settings, onRenewed: () => over.abort() }, end);
       await Promise.race([ended(end), site.then(() => ended(end))]);
       over.abort();
       await site;
-      process.off('SIGHUP', reread);
       await daemon[Symbol.asyncDispose]();
+      daemon = undefined;
     }
   }
 } catch (error) {

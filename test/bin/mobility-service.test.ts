@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
@@ -19,7 +19,7 @@ const missing = canLoop() ?? canTrace();
 const loopTest = missing === undefined ? anyTest : anyTest.skip;
 const because = missing === undefined ? '' : ` (skipped: ${missing})`;
 const main = join(import.meta.dirname, '../../src/bin/mobility-service.ts');
-const timeoutMilliseconds = 30_000;
+const timeoutMilliseconds = 90_000;
 
 interface Home {
   readonly folder: string;
@@ -102,6 +102,23 @@ for (const [what, path, says] of [
     t.regex(stderr, says);
     t.regex(stderr, /possible causes: .+\n.*what to do: .+/);
   });
+
+anyTest('a reload that is asked for before there is anything to reload does not end it', async (t) => {
+  const home = await makeHome(t, ['/dev/disk/by-id/leeward-no-such-disk']);
+  const gate = join(home.folder, 'gate');
+  await run('mkfifo', [gate], { timeoutMilliseconds });
+  // What an earlier run left frozen is let go before anything else: here it takes as long as the test wants.
+  const helper = join(home.folder, 'thaw');
+  await writeFile(helper, `#!/bin/sh\nread line < ${gate}\n`, { mode: 0o755 });
+  const { child, said } = start(t, { ...home, args: [...home.args, '--thaw-helper', helper] });
+  const closed = once(child, 'close');
+  const pipe = await open(gate, 'w');
+  child.kill('SIGHUP');
+  await pipe.writeFile('\n');
+  await pipe.close();
+  t.deepEqual(await closed, [1, null], said());
+  t.regex(said(), /DiskNotFound/);
+});
 
 loopTest(`a partition is refused with the disk to use${because}`, async (t) => {
   const device = await makeLoop(t, 16 << 20);

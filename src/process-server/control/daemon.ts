@@ -45,9 +45,11 @@ export async function startDaemon(
   clock: Clock = systemClock,
 ): Promise<Daemon> {
   const log = createLog('process-server', settings.logLevel);
-  const sealer = new CodecPool(settings.codecWorkers);
+  // Taken apart in the opposite order, also when it does not come to an end: what goes on would keep the process alive.
+  await using stack = new AsyncDisposableStack();
   await systemFiles.makeFolder(settings.spool.folder);
-  const held = await holdFolder(settings.spool.folder);
+  stack.use(await holdFolder(settings.spool.folder));
+  const sealer = stack.use(new CodecPool(settings.codecWorkers));
   const server = new ProcessServer({
     files: systemFiles,
     clock,
@@ -63,6 +65,7 @@ export async function startDaemon(
       itemBytes: settings.spool.itemQuotaBytes ?? settings.spool.quotaBytes,
     },
   });
+  stack.use(server);
 
   const reread = async () => {
     const names = (await systemFiles.list(settings.itemsFolder)).filter((name) => name.endsWith('.json'));
@@ -91,6 +94,26 @@ export async function startDaemon(
     turn = turn.then(reread).catch((error: unknown) => log.error('reread-failed', { error }));
     return turn;
   };
+  stack.defer(() => turn);
+
+  const stop = new AbortController();
+  await systemFiles.makeFolder(settings.itemsFolder);
+  // Before the first reading: what comes after it is noticed, and what came before is read.
+  // One reading for all that changes meanwhile: a thousand assignments may be copied here at once.
+  let isAwaited = false;
+  const watcher = watch(settings.itemsFolder, () => {
+    if (isAwaited) return;
+    isAwaited = true;
+    void pause(clock, settleMilliseconds, stop.signal).then(() => {
+      isAwaited = false;
+      return stop.signal.aborted ? undefined : rereadInTurn();
+    });
+  });
+  watcher.on('error', (error) => log.warn('watch-failed', { error }));
+  stack.defer(() => {
+    stop.abort();
+    watcher.close();
+  });
   await rereadInTurn();
 
   const listener = createServer(
@@ -106,22 +129,14 @@ export async function startDaemon(
     else if (request.url === '/metrics') response.end(server.renderMetrics());
     else response.writeHead(404).end();
   });
+  stack.defer(() => {
+    listener.close();
+    status.close();
+    status.closeAllConnections();
+  });
   const port = await listen(listener, settings.listen.port, settings.listen.host);
   const statusPort = await listen(status, settings.statusPort, '127.0.0.1');
 
-  const stop = new AbortController();
-  await systemFiles.makeFolder(settings.itemsFolder);
-  // One reading for all that changes meanwhile: a thousand assignments may be copied here at once.
-  let isAwaited = false;
-  const watcher = watch(settings.itemsFolder, () => {
-    if (isAwaited) return;
-    isAwaited = true;
-    void pause(clock, settleMilliseconds, stop.signal).then(() => {
-      isAwaited = false;
-      return stop.signal.aborted ? undefined : rereadInTurn();
-    });
-  });
-  watcher.on('error', (error) => log.warn('watch-failed', { error }));
   const rereading = (async () => {
     while (!stop.signal.aborted) {
       await pause(clock, rereadMilliseconds, stop.signal);
@@ -130,6 +145,7 @@ export async function startDaemon(
   })();
   log.info('listening', { port, statusPort, items: server.itemIds.length });
 
+  const parts = stack.move();
   return {
     port,
     statusPort,
@@ -137,15 +153,8 @@ export async function startDaemon(
     reread: rereadInTurn,
     [Symbol.asyncDispose]: async () => {
       stop.abort();
-      watcher.close();
-      listener.close();
-      status.close();
-      status.closeAllConnections();
       await rereading;
-      await turn;
-      await server[Symbol.asyncDispose]();
-      await sealer[Symbol.asyncDispose]();
-      await held[Symbol.asyncDispose]();
+      await parts.disposeAsync();
       log.info('stopped');
     },
   };
