@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -16,16 +15,9 @@ import { issueAuthority, issueCertificate, tlsOptions } from '../../src/platform
 import { FolderStore } from '../../src/protocol/cache/folder-store.ts';
 import { dialLink } from '../../src/protocol/replication/tls-link.ts';
 import { replay, ScriptedSender } from '../support/scripted-sender.ts';
+import { freePort } from '../support/site.ts';
 
 const program = new URL('../../src/bin/process-server.ts', import.meta.url).pathname;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test('what is misspelt is refused in words, and starts nothing', async (t) => {
   for (const [expected, ...args] of [
@@ -36,7 +28,7 @@ test('what is misspelt is refused in words, and starts nothing', async (t) => {
     [/nowhere cannot be read/, 'enrol', '--key-file', '/nowhere'],
   ] as const) {
     const said = await tryRun(process.execPath, [program, ...(args as string[])], {
-      timeoutMilliseconds: 30_000,
+      timeoutMilliseconds: 60_000,
     });
     t.is(said.exitCode, 1, args.join(' '));
     t.regex(said.stderr, expected);
@@ -114,7 +106,7 @@ test('killed at any moment, it goes on with every bookmark byte for byte; strang
   const connect = () =>
     until(
       systemClock,
-      15_000,
+      60_000,
       async () => {
         try {
           await sender.connect(await dial());
@@ -158,7 +150,7 @@ test('killed at any moment, it goes on with every bookmark byte for byte; strang
     JSON.parse(
       (
         await tryRun(process.execPath, [program, 'status', '--settings', settingsPath], {
-          timeoutMilliseconds: 10_000,
+          timeoutMilliseconds: 60_000,
         })
       ).stdout,
     ) as {
@@ -166,7 +158,7 @@ test('killed at any moment, it goes on with every bookmark byte for byte; strang
     };
   await until(
     systemClock,
-    15_000,
+    60_000,
     async () => ((await status()).items[0]?.backlogBytes === 0 ? true : undefined),
     () => new Error('not drained'),
     200,
