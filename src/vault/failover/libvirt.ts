@@ -8,8 +8,9 @@
  * still open connections into it, to see whether it answers.
  *
  * Promises: `start` twice is `start` once; `remove` leaves neither machine, network, filter, log nor socket, also after
- * a crash anywhere in `start`. The machine is defined before its network is made, so that a network without a machine
- * that names it is always a leftover.
+ * a crash anywhere in `start`. The machine is defined before its filter and its network are made, so that a filter or a
+ * network without a machine that names it is always a leftover. Other vault processes do the same at any moment, with
+ * machines of the same network too: whoever looks for leftovers looks for machines last, and what goes meanwhile is gone.
  */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
@@ -56,7 +57,7 @@ export class LibvirtProvider implements FailoverProvider {
   readonly #clock: Clock;
   readonly #files: Files;
   #accelerator: Promise<AcceleratorChoice> | undefined;
-  /** Starts and removals one after the other: both look at which networks are in use. */
+  /** Starts and removals of this process one after the other: both look at which networks are in use. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(settings: LibvirtSettings, clock: Clock, files: Files) {
@@ -97,7 +98,7 @@ export class LibvirtProvider implements FailoverProvider {
         if (result.exitCode !== 0) throw errors.MachineNotStarted(machine.name, result.stderr.trim());
       };
       must(await this.#virshWith(xml, machine.name, (path) => ['define', path]));
-      if (machine.network.mode === 'isolated') await this.#makeIsolated(machine.network.name);
+      if (machine.network.mode === 'isolated') await this.#makeIsolated(machine.network.name, machine.name);
       else if (!(await this.#networks()).includes(machine.network.name))
         throw errors.NetworkUnknown(machine.network.name);
       must(await this.#virsh(['start', machine.name]));
@@ -171,7 +172,7 @@ export class LibvirtProvider implements FailoverProvider {
     await this.#inTurn(async () => {
       await this.#undefine(name);
       await this.#sweepNetworks();
-      for (const kind of ['console', 'vnc', 'screen', 'xml', 'xml.draft'])
+      for (const kind of ['console', 'vnc', 'screen', 'xml', 'xml.draft', 'nft', 'nft.draft'])
         await this.#files.remove(this.#path(name, kind));
     });
   }
@@ -191,17 +192,20 @@ export class LibvirtProvider implements FailoverProvider {
     }
   }
 
-  async #makeIsolated(name: string): Promise<void> {
+  /** Files are named by the machine, of which one process starts each; the network may be several machines'. */
+  async #makeIsolated(name: string, machine: string): Promise<void> {
     const digest = createHash('sha256').update(name).digest();
-    const bridge = `${bridgePrefix}${digest.toString('hex', 0, 5)}`;
+    const bridge = bridgeOf(name);
     if ((await this.#networks()).includes(name)) {
       // Made by another machine of the same test; the filter is set again, in case a crash came between.
-      await this.#close(name, bridge);
+      await this.#close(name, bridge, machine);
       return;
     }
     const taken = new Set<string>();
     for (const other of await this.#networks()) {
-      const match = /<ip address='(\d+\.\d+\.\d+)\.1'/.exec(await this.#must(['net-dumpxml', other]));
+      const match = /<ip address='(\d+\.\d+\.\d+)\.1'/.exec(
+        (await this.#virsh(['net-dumpxml', other])).stdout,
+      );
       if (match) taken.add(match[1]!);
     }
     let subnet: string | undefined;
@@ -212,19 +216,19 @@ export class LibvirtProvider implements FailoverProvider {
     if (subnet === undefined)
       throw errors.NetworkNotIsolated(name, `all ${isolatedNetworksMax} isolated networks are in use`);
     // The filter first: there is no moment at which the network is open.
-    await this.#close(name, bridge);
-    const made = await this.#virshWith(isolatedNetworkXml({ name, bridge, subnet }), name, (path) => [
+    await this.#close(name, bridge, machine);
+    const made = await this.#virshWith(isolatedNetworkXml({ name, bridge, subnet }), machine, (path) => [
       'net-create',
       path,
     ]);
-    if (made.exitCode !== 0) {
-      await this.#open(bridge);
+    // Or made meanwhile by another process, for another machine of the same test. The filter stays either way: who else comes
+    // relies on it, and it goes with the last machine.
+    if (made.exitCode !== 0 && !(await this.#networks()).includes(name))
       throw errors.NetworkNotIsolated(name, made.stderr.trim());
-    }
   }
 
   /** In both directions, IPv4 and IPv6: only DHCP, and answers to what the vault itself asks. */
-  async #close(name: string, bridge: string): Promise<void> {
+  async #close(name: string, bridge: string, machine: string): Promise<void> {
     const table = `leeward_${bridge}`;
     const rules = `table inet ${table}
 delete table inet ${table}
@@ -242,7 +246,7 @@ table inet ${table} {
   }
 }
 `;
-    const path = this.#path(name, 'nft');
+    const path = this.#path(machine, 'nft');
     try {
       await writeDurably(this.#files, path, Buffer.from(rules));
       const result = await this.#inNetwork(nft, ['-f', path]);
@@ -262,22 +266,24 @@ table inet ${table} {
       throw errors.NetworkNotIsolated(bridge, result.stderr.trim());
   }
 
-  /** Networks and filters of ours that no machine names any more. */
+  /** Networks and filters of ours that no machine names any more: machines last, see above. */
   async #sweepNetworks(): Promise<void> {
+    const tables = await this.#inNetwork(nft, ['list', 'tables', 'inet']);
+    const networks = await this.#networks();
     const used = new Set<string>();
     for (const machine of await this.list())
-      for (const match of (await this.#must(['dumpxml', machine])).matchAll(/<source network='([^']+)'/g))
+      for (const match of (await this.#unlessGone(['dumpxml', machine])).matchAll(
+        /<source network='([^']+)'/g,
+      ))
         used.add(match[1]!);
-    const keptBridges = new Set<string>();
-    for (const network of await this.#networks()) {
-      const bridge = /<bridge name='([^']+)'/.exec(await this.#must(['net-dumpxml', network]))?.[1];
-      if (bridge === undefined || !bridge.startsWith(bridgePrefix)) continue;
-      if (used.has(network)) keptBridges.add(bridge);
-      else await this.#must(['net-destroy', network]);
+    for (const network of networks) {
+      if (used.has(network)) continue;
+      const bridge = /<bridge name='([^']+)'/.exec(await this.#unlessGone(['net-dumpxml', network]))?.[1];
+      if (bridge?.startsWith(bridgePrefix)) await this.#unlessGone(['net-destroy', network]);
     }
-    const tables = await this.#inNetwork(nft, ['list', 'tables', 'inet']);
+    const kept = new Set([...used].map(bridgeOf));
     for (const match of tables.stdout.matchAll(/^table inet leeward_(lwt[0-9a-f]+)$/gm))
-      if (!keptBridges.has(match[1]!)) await this.#open(match[1]!);
+      if (!kept.has(match[1]!)) await this.#open(match[1]!);
   }
 
   async #networks(): Promise<string[]> {
@@ -322,6 +328,14 @@ table inet ${table} {
   async #must(args: readonly string[]): Promise<string> {
     const result = await this.#virsh(args);
     if (result.exitCode !== 0) throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
+    return result.stdout;
+  }
+
+  /** Of something that another process may be removing: then nothing. */
+  async #unlessGone(args: readonly string[]): Promise<string> {
+    const result = await this.#virsh(args);
+    if (result.exitCode !== 0 && !isMissing(result))
+      throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
     return result.stdout;
   }
 
@@ -371,7 +385,14 @@ const lines = (text: string): string[] =>
     .filter((line) => line !== '');
 
 const isMissing = (result: RunResult): boolean =>
-  /failed to get domain|no domain with matching|domain not found/i.test(result.stderr);
+  /failed to get (domain|network)|no (domain|network) with matching|(domain|network) not found|network .* is not active/i.test(
+    result.stderr,
+  );
+
+/** The same for whoever asks: by it a filter is known for its network's. */
+function bridgeOf(network: string): string {
+  return `${bridgePrefix}${createHash('sha256').update(network).digest().toString('hex', 0, 5)}`;
+}
 
 function connects(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -117,6 +117,31 @@ test('an isolated machine reaches nothing of the vault, even with a route it gav
   }
 });
 
+test('two vault processes that start machines of one network while others go hinder nobody, and it stays closed', async (t) => {
+  // Two providers know as little of one another as two processes.
+  const [one, other] = [provider(), provider()];
+  const network = { mode: 'isolated', name: 'leeward-test-shared-net' } as const;
+  const of = (name: string) => ({ ...machine(name), network });
+  const left = ['leeward-test-left-1', 'leeward-test-left-2'] as const;
+  const names = ['leeward-test-right-1', 'leeward-test-right-2'] as const;
+  try {
+    for (let round = 0; round < 2; round++) {
+      await one.start(machine(left[0]));
+      await other.start(machine(left[1]));
+      await Promise.all([
+        one.start(of(names[0])).then(() => one.remove(left[0])),
+        other.start(of(names[1])).then(() => other.remove(left[1])),
+      ]);
+      for (const name of names) t.true(await one.isRunning(name), name);
+      t.is((await site.run('/usr/sbin/nft', ['list', 'ruleset'])).match(/oifname "lwt\w+" drop/g)?.length, 1);
+      await Promise.all([one.remove(names[0]), other.remove(names[1])]);
+      t.is(await traces(), '');
+    }
+  } finally {
+    for (const name of [...left, ...names]) await one.remove(name);
+  }
+});
+
 const efiTest = existsSync('/usr/share/OVMF') && existsSync('/usr/bin/mcopy') ? test : (ava.skip as TestFn);
 efiTest(
   'a GPT disk with an EFI partition boots by EFI, and its firmware’s memory goes with the machine',
