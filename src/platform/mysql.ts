@@ -16,7 +16,8 @@ export interface Session {
 }
 
 export interface Database extends Session, AsyncDisposable {
-  /** All or nothing. A deadlock or a lock timeout is tried again, at most 5 times; `work` must be repeatable. */
+  /** All or nothing. A deadlock or a lock timeout is tried again, at most 5 times, as it is with a single `change`; `work` must be
+   * repeatable. */
   transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -70,6 +71,10 @@ function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }
 
+/** It lost against another one, not against the data: the next try may well win. */
+const isTriedAgain = (error: unknown): boolean =>
+  ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes(codeOf(error));
+
 function mapped(error: unknown): unknown {
   if (!unreachable.includes(codeOf(error))) return error;
   return new LeewardError({
@@ -111,8 +116,15 @@ class PooledDatabase implements Database {
     return this.#session.rows(sql, values);
   }
 
-  change(sql: string, values?: readonly SqlValue[]): Promise<number> {
-    return this.#session.change(sql, values);
+  async change(sql: string, values?: readonly SqlValue[]): Promise<number> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#session.change(sql, values);
+      } catch (error) {
+        // By itself it is all of its transaction, and nothing of that has happened.
+        if (!isTriedAgain(error) || attempt >= retriesMax) throw error;
+      }
+    }
   }
 
   async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
@@ -135,8 +147,7 @@ class PooledDatabase implements Database {
           () => connection.release(),
           () => connection.destroy(),
         );
-        const again = ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes(codeOf(error));
-        if (!again || attempt >= retriesMax) throw mapped(error);
+        if (!isTriedAgain(error) || attempt >= retriesMax) throw mapped(error);
       }
     }
   }
