@@ -87,7 +87,8 @@ async function endProcesses(name: string): Promise<void> {
       } catch {
         // It went by itself.
       }
-    for (let turn = 0; turn < 50 && (await pids()).length > 0; turn++)
+    // A vault among them ends its database and unmounts its volume.
+    for (let turn = 0; turn < 300 && (await pids()).length > 0; turn++)
       await new Promise((resolve) => setTimeout(resolve, 100));
     if ((await pids()).length === 0) return;
   }

@@ -37,7 +37,8 @@ else {
       .filter(([, backing]) => backing?.startsWith(`${state.folder}/`))
       .map(([device]) => device!);
   };
-  for (const device of await loops()) await run('losetup', ['--detach', device], limit);
+  // Those of what was mounted are going by themselves.
+  for (const device of await loops()) await tryRun('losetup', ['--detach', device], limit);
   const isReleased = await waitFor(async () => (await loops()).length === 0);
   await rm(state.folder, { recursive: true, force: true });
   for (const path of [leewardFile, resultFile]) await rm(path, { force: true });
@@ -59,7 +60,7 @@ async function waitFor(condition: () => Promise<boolean>): Promise<boolean> {
   const late = new Error('late');
   try {
     const holds = async () => ((await condition()) ? true : undefined);
-    return await until(systemClock, 5_000, holds, () => late, 200);
+    return await until(systemClock, 15_000, holds, () => late, 200);
   } catch (error) {
     if (error === late) return false;
     throw error;
