@@ -12,7 +12,7 @@
 import type { HealthEvent } from '../../model/health.ts';
 import type { Bell } from '../../platform/bell.ts';
 import { certificateEnds, keepCertificate, makeRequest } from '../../platform/certificate-request.ts';
-import { type Clock, pause } from '../../platform/clock.ts';
+import { type Clock, pause, withDeadline } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import type { JsonClient } from '../../platform/https-json.ts';
 import type { Log } from '../../platform/log.ts';
@@ -52,12 +52,15 @@ export interface VaultLinkParts {
 
 /** How often a server that is not registered looks whether it is. */
 const registrationLookMilliseconds = 2_000;
+/** … and how long whoever needs the vault waits for that; less than an agent waits for its answer. */
+const connectMilliseconds = 10_000;
 const renewLookMilliseconds = 3_600_000;
 const dayMilliseconds = 86_400_000;
 
 export class VaultLink {
   readonly #parts: VaultLinkParts;
   #client: JsonClient | undefined;
+  readonly #connected = Promise.withResolvers<void>();
   #registered: Registered | undefined;
   #clockEvent: HealthEvent | undefined;
   /** Under way: a second wish for it gets the same, since both would write the same files. */
@@ -84,6 +87,7 @@ export class VaultLink {
     if (await adopt(this.#parts.database, this.#registered.siteId, now)) this.#parts.wantedBell.ring();
     log.info('registered', { fabricName: this.#registered.fabricName, vaultId: this.#registered.vaultId });
     this.#client = await identity.vaultClient(this.#registered);
+    this.#connected.resolve();
     try {
       await Promise.all([
         this.#loop('report', signal, () => this.#reportOnce(signal)),
@@ -101,8 +105,15 @@ export class VaultLink {
     processServerId: string,
     requestPem: string,
   ): Promise<typeof ProcessServerCertificateAnswer._output> {
-    if (!this.#client) throw errors.SiteNotRegistered();
-    return this.#client.call({
+    const { identity, clock } = this.#parts;
+    if (!this.#client) {
+      if (!(await identity.registered())) throw errors.SiteNotRegistered();
+      // Registered a moment ago, or just begun: `run` comes to it.
+      await withDeadline(clock, connectMilliseconds, this.#connected.promise, () =>
+        errors.SiteNotRegistered(),
+      );
+    }
+    return this.#client!.call({
       method: 'POST',
       path: siteLinkPaths.processServerCertificate,
       body: { processServerId, requestPem },
