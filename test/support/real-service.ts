@@ -125,13 +125,13 @@ export function awaiting<T>(
   what: string,
   service: StartedService,
   condition: () => Promise<T | undefined> | T | undefined,
-  limitMilliseconds = 30_000,
+  limitMilliseconds = 90_000,
 ): Promise<T> {
   return until(
     systemClock,
     limitMilliseconds,
     () => {
-      if (service.child.exitCode !== null)
+      if (service.child.exitCode !== null || service.child.signalCode !== null)
         throw new Error(`the service ended: ${service.said().slice(-3000)}`);
       return condition();
     },

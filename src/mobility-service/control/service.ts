@@ -307,7 +307,7 @@ async function runOnce(
   onStarted(replication);
   if (!canary) replication.health.raise(errors.NoCanary(folders.state));
   const over = new AbortController();
-  const telling = tellStatus(folders, replication, still, clock, over.signal);
+  const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
   try {
     await replication.run(stop);
   } finally {
@@ -356,11 +356,22 @@ async function tellStatus(
   folders: ServiceFolders,
   replication: Replication,
   gate: StatusGate,
-  clock: Clock,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
   over: AbortSignal,
 ): Promise<void> {
   const path = join(folders.runtime, 'status.json');
-  const write = () => {
+  let isFailing = false;
+  // Replication goes on when nobody can be told of it.
+  const write = async (): Promise<void> => {
+    try {
+      await writeStatus();
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) log.warn('status-not-written', { error });
+      isFailing = true;
+    }
+  };
+  const writeStatus = () => {
     const status: ServiceStatus = {
       ...replication.status(),
       residentBytes: process.memoryUsage.rss(),

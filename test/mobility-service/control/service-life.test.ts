@@ -79,6 +79,22 @@ test('a machine that was reverted is told what to do, ends with 77, and does tha
   t.is(await renewed.stop(), 0);
 });
 
+test('a status that cannot be written keeps nothing from being replicated', async (t) => {
+  const device = await makeLoop(t, 16 << 20);
+  const receiver = new ReferenceReceiver(8 << 20);
+  const real = await makeRealService(t, { paths: [device.path], serve: (link) => receiver.serve(link) });
+  const service = real.start();
+  await awaiting('a first point', service, () => (receiver.points.length > 0 ? true : undefined));
+  await rm(join(real.folder, 'run'), { recursive: true });
+  await awaiting('the reason in the log', service, () =>
+    service.said().includes('status-not-written') ? true : undefined,
+  );
+  const before = receiver.points.length;
+  await awaiting('points go on', service, () => (receiver.points.length > before + 1 ? true : undefined));
+  t.is(await service.stop(), 0);
+  t.is(receiver.begins.length, 1);
+});
+
 test('the unit does not bring a refused service back', async (t) => {
   const unit = await readFile(
     join(import.meta.dirname, '../../../appliance/agent/leeward-mobility.service'),
