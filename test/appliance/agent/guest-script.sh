@@ -3,8 +3,8 @@
 exec >/dev/ttyS0 2>&1
 cd "$(dirname "$0")"
 result() { echo "RESULT $*"; }
-# Conditions with a limit: 120 tries, one a second.
-wait_for() { tries=0; until eval "$1" >/dev/null 2>&1; do tries=$((tries + 1)); [ $tries -lt 120 ] || return 1; sleep 1; done; }
+# Conditions with a limit: 300 tries, one a second.
+wait_for() { tries=0; until eval "$1" >/dev/null 2>&1; do tries=$((tries + 1)); [ $tries -lt 300 ] || return 1; sleep 1; done; }
 state() { systemctl is-active leeward-mobility; }
 journal() { journalctl --no-pager -o cat -u leeward-mobility; }
 leftovers() {

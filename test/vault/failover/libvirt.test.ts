@@ -70,7 +70,9 @@ const traces = async (): Promise<string> => {
 };
 
 if (missing === undefined) {
-  ava.before(async () => {
+  ava.before(async (t) => {
+    // The first on a machine builds the guest, or waits for who does.
+    t.timeout(25 * 60_000);
     tiny = await tinyGuest();
     site = await makeSite(`leeward-test-${shortId()}`);
     // What an isolated machine must not reach: an address of the vault that is not on the guest's bridge.
