@@ -126,6 +126,8 @@ class TlsLink implements Link {
   #isIterated = false;
   /** Since when `frames()` waits for the peer; undefined while its consumer is busy. */
   #waitingSince: number | undefined;
+  /** For how long, as far as this process ran: what came while it stood still lies in the socket, and is read after the timers. */
+  #waitedMilliseconds = 0;
   #lastSent: number;
   #isCorked = false;
 
@@ -184,6 +186,7 @@ class TlsLink implements Link {
         this.#waitingSince = this.#clock.monotonic();
         const next = await chunks.next();
         this.#waitingSince = undefined;
+        this.#waitedMilliseconds = 0;
         if (this.#failure) throw this.#failure;
         if (this.#isClosed) return;
         if (next.done) break;
@@ -192,6 +195,7 @@ class TlsLink implements Link {
       }
     } catch (error) {
       this.#waitingSince = undefined;
+      this.#waitedMilliseconds = 0;
       if (this.#isClosed && !this.#failure) return;
       const failure =
         this.#failure ??
@@ -240,12 +244,16 @@ class TlsLink implements Link {
     const { signal } = this.#ended;
     // Half the interval, so that a heartbeat is never later than one and a half.
     const tick = this.#times.heartbeatMilliseconds / 2;
+    let before = this.#clock.monotonic();
     while (!signal.aborted) {
       await pause(this.#clock, tick, signal);
       if (signal.aborted) return;
       const now = this.#clock.monotonic();
-      if (this.#waitingSince !== undefined && now - this.#waitingSince > this.#times.silenceMillisecondsMax) {
-        this.close(linkSilent(this.#peer, now - this.#waitingSince));
+      if (this.#waitingSince !== undefined)
+        this.#waitedMilliseconds += Math.min(now - Math.max(before, this.#waitingSince), 2 * tick);
+      before = now;
+      if (this.#waitedMilliseconds > this.#times.silenceMillisecondsMax) {
+        this.close(linkSilent(this.#peer, this.#waitedMilliseconds));
         return;
       }
       // A socket that is still busy with earlier bytes shows life by itself, and must not be filled further.

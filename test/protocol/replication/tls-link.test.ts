@@ -8,6 +8,7 @@ import { systemClock } from '../../../src/platform/clock.ts';
 import { type Frame, FrameType, frame } from '../../../src/protocol/replication/frame.ts';
 import type { Link } from '../../../src/protocol/replication/link.ts';
 import { acceptLink, dialLink, type LinkTimes } from '../../../src/protocol/replication/tls-link.ts';
+import { freePort } from '../../support/site.ts';
 import { testCertificates } from '../../support/test-certificates.ts';
 
 const certificates = await testCertificates(['process-server/test', 'sender', 'stranger']);
@@ -145,6 +146,23 @@ test('heartbeats keep an idle link alive and are never seen; a silent peer is hu
   }
 });
 
+test('a process that stood still for longer than the silence allowed hears what was sent meanwhile', async (t) => {
+  const { sender, receiver, close } = await pair({ heartbeatMilliseconds: 50, silenceMillisecondsMax: 300 });
+  const fromSender = collect(sender, 1);
+  const fromReceiver = collect(receiver, 1);
+  // Both wait for each other; then nothing here runs, as in a machine that is suspended.
+  await systemClock.sleep(10);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  await systemClock.sleep(10);
+  await receiver.send(frame(FrameType.ack, { sequence: 3 }));
+  t.is((await fromSender)[0]?.sequence, 3);
+  await sender.send(frame(FrameType.zero, { lengthBytes: 4096 }));
+  t.is((await fromReceiver)[0]?.type, FrameType.zero);
+  sender.close();
+  receiver.close();
+  close();
+});
+
 test('a peer with the wrong name or from another authority is not trusted, a closed port is transient', async (t) => {
   await t.throwsAsync(
     pair(undefined, (name) => name === 'somebody-else'),
@@ -155,8 +173,7 @@ test('a peer with the wrong name or from another authority is not trusted, a clo
   server.on('tlsClientError', () => {});
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const dial = () =>
+  const dial = (port: number) =>
     dialLink({
       host: '127.0.0.1',
       port,
@@ -164,10 +181,11 @@ test('a peer with the wrong name or from another authority is not trusted, a clo
       accepts: () => true,
       clock: systemClock,
     });
-  await t.throwsAsync(dial(), { code: 'PeerNotTrusted' });
+  await t.throwsAsync(dial((server.address() as AddressInfo).port), { code: 'PeerNotTrusted' });
   server.close();
-  await once(server, 'close');
   await others.remove();
-  const error = await t.throwsAsync<Error & { retry: string }>(dial(), { code: 'LinkBroken' } as never);
+  // One that nobody else takes meanwhile.
+  const closed = await freePort();
+  const error = await t.throwsAsync<Error & { retry: string }>(dial(closed), { code: 'LinkBroken' } as never);
   t.is(error?.retry, 'transient');
 });
