@@ -17,7 +17,7 @@ import { canLoop, makeFileSystem, makeLoop } from '../support/loop-device.ts';
 const missing = canLoop();
 const loopTest = missing === undefined ? anyTest.serial : anyTest.skip;
 const because = missing === undefined ? '' : ` (skipped: ${missing})`;
-const timeoutMilliseconds = 20_000;
+const timeoutMilliseconds = 90_000;
 
 async function makeFile(t: ExecutionContext<unknown>, sizeBytes: number): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-disk-'));

@@ -15,7 +15,7 @@ import {
 import { run } from '../../src/platform/exec.ts';
 import { type Authority, issueAuthority } from '../../src/platform/tls.ts';
 
-const limit = { timeoutMilliseconds: 20_000 };
+const limit = { timeoutMilliseconds: 60_000 };
 let folder: string;
 let authority: Authority;
 let count = 0;

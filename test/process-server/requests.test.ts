@@ -33,7 +33,7 @@ const requestsLeft = (w: ProcessServerWorld, sender: ScriptedSender) =>
 const gone = (w: ProcessServerWorld, sender: ScriptedSender) =>
   until(
     systemClock,
-    10_000,
+    60_000,
     async () => ((await requestsLeft(w, sender)).length === 0 ? true : undefined),
     () => new Error('the request is still there'),
   );
@@ -180,7 +180,7 @@ test('a crash between the new beginning and the removal of its request costs no 
   await sender.disconnect();
   await until(
     systemClock,
-    10_000,
+    60_000,
     () => (forgetful.item(sender.itemId)?.status.chain === null ? true : undefined),
     () => new Error('the chain was not given up'),
   );
@@ -218,7 +218,7 @@ test('other content under a key of its chain halts the item, tells the vault, an
   const key = haltNoticeKey(sender.itemId, 1);
   const object = await until(
     systemClock,
-    10_000,
+    60_000,
     () => getSigned(w.store, key, never),
     () => new Error('no notice'),
   );
@@ -230,7 +230,7 @@ test('other content under a key of its chain halts the item, tells the vault, an
   await gone(w, sender);
   await until(
     systemClock,
-    10_000,
+    60_000,
     () => (server.item(sender.itemId)?.status.halted === null ? true : undefined),
     () => new Error('still halted'),
   );

@@ -125,7 +125,7 @@ test('a machine that goes on from an earlier moment is told what is here, also b
   await sender.disconnect();
   await until(
     systemClock,
-    5000,
+    60_000,
     () => first.item(sender.itemId)?.status.session === null || undefined,
     () => new Error('the session did not end'),
   );
@@ -212,7 +212,7 @@ test('a full spool makes senders wait and loses nothing', async (t) => {
   const sending = sender.synchronize();
   await until(
     systemClock,
-    10_000,
+    60_000,
     () => server.status.spoolBytes > 2 * MiB || undefined,
     () => new Error('never full'),
   );

@@ -315,17 +315,17 @@ for (const type of ['ext4', 'btrfs'] as const)
 loopTest(`a real partition is refused with its disk${missing ? ` (skipped: ${missing})` : ''}`, async (t) => {
   const device = await makeLoop(t, 16 << 20, { partitions: true });
   await run('sfdisk', ['--quiet', device.path], {
-    timeoutMilliseconds: 20_000,
+    timeoutMilliseconds: 90_000,
     input: 'label: gpt\nsize=8MiB\n',
   });
   // Kernels without partition tables learn of it in this way; without udev nobody makes the node.
-  await run('partx', ['--update', device.path], { timeoutMilliseconds: 20_000 });
-  t.teardown(() => tryRun('partx', ['--delete', device.path], { timeoutMilliseconds: 20_000 }));
+  await run('partx', ['--update', device.path], { timeoutMilliseconds: 90_000 });
+  t.teardown(() => tryRun('partx', ['--delete', device.path], { timeoutMilliseconds: 90_000 }));
   const [major, minor] = readFileSync(`/sys/class/block/${device.name}p1/dev`, 'utf8').trim().split(':');
   const folder = await mkdtemp(join(tmpdir(), 'leeward-node-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const node = join(folder, 'part1');
-  await run('mknod', [node, 'b', major!, minor!], { timeoutMilliseconds: 20_000 });
+  await run('mknod', [node, 'b', major!, minor!], { timeoutMilliseconds: 90_000 });
   const error = await t.throwsAsync(inspectDisk(node), { code: 'NotAWholeDisk' });
   t.regex(error!.message, new RegExp(`${device.path}$`));
 });

@@ -153,7 +153,7 @@ anyTest('after a loss what is open stays open for a while', (t) => {
 loopTest(
   `real discards of a disk and of its partition are heard when they are queued${missing ? ` (skipped: ${missing})` : ''}`,
   async (t) => {
-    const timeoutMilliseconds = 20_000;
+    const timeoutMilliseconds = 90_000;
     const device = await makeLoop(t, sizeBytes);
     await run('sfdisk', ['--quiet', '--no-tell-kernel', device.path], {
       timeoutMilliseconds,

@@ -46,7 +46,7 @@ const test = missing === undefined ? anyTest.serial : anyTest.skip;
 const because = missing === undefined ? '' : ` (skipped: ${missing})`;
 const mib = 1 << 20;
 const shell = (script: string, cwd: string): Promise<unknown> =>
-  promisify(execFile)('/bin/sh', ['-ec', script], { cwd, timeout: 60_000 });
+  promisify(execFile)('/bin/sh', ['-ec', script], { cwd, timeout: 240_000 });
 
 interface Setup {
   readonly options: TraceCaptureOptions;
@@ -174,7 +174,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     await mounted.unmount();
     await until(
       systemClock,
-      20_000,
+      60_000,
       async () => {
         t.deepEqual(
           (await capture.barrier()).losses.filter((loss) => loss.cause !== 'CanaryMissing'),
@@ -238,7 +238,7 @@ for (const [what, file, value, back] of [
     if (back !== undefined) writeFileSync(join(instancePath, file), back);
     const losses = await until(
       systemClock,
-      5_000,
+      60_000,
       async () => {
         const found = (await capture.barrier()).losses;
         return found.length > 0 ? found : undefined;
@@ -269,7 +269,7 @@ test(`a canary that is not heard is a loss${because}`, async (t) => {
   const capture = await open(t, options);
   const losses = await until(
     systemClock,
-    10_000,
+    60_000,
     async () => {
       const found = (await capture.barrier()).losses;
       return found.length > 0 ? found : undefined;
@@ -294,7 +294,7 @@ test(`a canary that cannot be written is told, and is no loss${because}`, async 
   const capture = await open(t, { ...options, canaryMilliseconds: 5, report: (error) => told.push(error) });
   await until(
     systemClock,
-    10_000,
+    60_000,
     () => (told.length > 0 ? true : undefined),
     () => new Error('nobody was told'),
   );

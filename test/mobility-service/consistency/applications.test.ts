@@ -70,7 +70,7 @@ test('a script that does not end is ended with all it started', async (t) => {
   for (const pid of (await readFile(pids, 'utf8')).trim().split(' '))
     await until(
       systemClock,
-      10_000,
+      60_000,
       async () => ((await isRunning(Number(pid))) ? undefined : true),
       () => new Error(`process ${pid} was left behind`),
     );
@@ -114,7 +114,7 @@ test('scripts that others than root could have written are refused, with the rea
   await refused('relative/path', /not absolute/);
   await refused(join(folder, 'missing'), /does not exist/);
   await refused(folder, /not a regular file/);
-  t.is((await runScript(systemClock, good, 'pre', 10_000)).exitCode, 0);
+  t.is((await runScript(systemClock, good, 'pre', 60_000)).exitCode, 0);
 });
 
 test('the pre script does not run when the post script could not be trusted', async (t) => {

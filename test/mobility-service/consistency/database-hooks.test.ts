@@ -30,7 +30,7 @@ for (const obstacle of new Set([mariadbObstacle, postgresqlObstacle]))
   if (obstacle) console.log(`skipped: ${obstacle}`);
 const testMariadb = mariadbObstacle ? anyTest.serial.skip : anyTest.serial;
 const testPostgresql = postgresqlObstacle ? anyTest.serial.skip : anyTest.serial;
-const limit = { timeoutMilliseconds: 60_000 };
+const limit = { timeoutMilliseconds: 120_000 };
 
 let mariadb: PrivateMariadb;
 if (!mariadbObstacle)
@@ -48,7 +48,7 @@ testMariadb('MariaDB commits nothing while its hook holds, and goes on afterward
   const commits = [database.change('INSERT INTO a VALUES (1)'), database.change('INSERT INTO b VALUES (1)')];
   await until(
     systemClock,
-    20_000,
+    60_000,
     async () => {
       const waiting = await database.rows(
         "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE state LIKE 'Waiting for backup lock'",
@@ -81,7 +81,7 @@ testMariadb('a server without backup stages is held by FLUSH TABLES, and goes on
   const writes = [database.change('INSERT INTO a VALUES (1)'), database.change('INSERT INTO b VALUES (1)')];
   await until(
     systemClock,
-    20_000,
+    60_000,
     async () => {
       const waiting = await database.rows(
         "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE state LIKE 'Waiting for%lock'",

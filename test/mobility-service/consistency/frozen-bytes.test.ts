@@ -34,7 +34,7 @@ const missing = canLoop() ?? canTrace();
 const test = missing === undefined ? anyTest.serial : anyTest.serial.skip;
 if (missing) console.log(`skipped: ${missing}`);
 const mebibyte = 1 << 20;
-const timeoutMilliseconds = 60_000;
+const timeoutMilliseconds = 120_000;
 const frozenPointsWanted = 2;
 
 for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
@@ -134,7 +134,7 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const satisfies FileSystemType[])
     });
     await until(
       systemClock,
-      60_000,
+      110_000,
       () => (verdicts.length >= frozenPointsWanted || failure !== undefined ? true : undefined),
       () => new Error(`${verdicts.length} points, ${freezes} freezes; ${said.join('\n')}`),
     );

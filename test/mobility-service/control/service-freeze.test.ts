@@ -15,7 +15,7 @@ const missing = canLoop() ?? canTrace();
 const test = missing === undefined ? anyTest.serial : anyTest.serial.skip;
 if (missing) console.log(`skipped: ${missing}`);
 const mebibyte = 1 << 20;
-const timeoutMilliseconds = 30_000;
+const timeoutMilliseconds = 90_000;
 const policy = { crashConsistentSeconds: 30, applicationConsistentSeconds: 1 };
 
 test('a btrfs on a protected disk stands still for an application-consistent point', async (t) => {

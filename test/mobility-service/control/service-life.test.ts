@@ -12,7 +12,7 @@ import { ReferenceReceiver } from '../../support/reference-receiver.ts';
 const missing = canLoop() ?? canTrace();
 const test = missing === undefined ? anyTest.serial : anyTest.serial.skip;
 if (missing) console.log(`skipped: ${missing}`);
-const timeoutMilliseconds = 30_000;
+const timeoutMilliseconds = 90_000;
 
 test('SIGHUP takes a valid assignment, keeps the old one instead of an invalid one, and needs no walk', async (t) => {
   const device = await makeLoop(t, 16 << 20);

@@ -120,7 +120,7 @@ async function peakUntil(
       peakBytes = Math.max(peakBytes, status.residentBytes);
       return isReached(status) ? true : undefined;
     },
-    90_000,
+    170_000,
   );
   return peakBytes;
 }

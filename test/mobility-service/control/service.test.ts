@@ -20,7 +20,7 @@ const test = missing === undefined ? anyTest.serial : anyTest.skip;
 
 const itemId = crypto.randomUUID();
 const diskId = crypto.randomUUID();
-const timeoutMilliseconds = 20_000;
+const timeoutMilliseconds = 90_000;
 
 test(`a real disk is replicated under writes and over a clean restart${missing ? ` (skipped: ${missing})` : ''}`, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-service-'));
@@ -60,7 +60,7 @@ test(`a real disk is replicated under writes and over a clean restart${missing ?
   const pointsAfter = (count: number, said: () => string) =>
     until(
       systemClock,
-      25_000,
+      90_000,
       () => (receiver.points.length > count ? true : undefined),
       () => new Error(said()),
     );
