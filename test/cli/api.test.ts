@@ -22,7 +22,7 @@ let variables: Record<string, string> = {};
 
 async function leeward(...args: string[]) {
   return tryRun(process.execPath, [join(root, 'src/bin/leeward.ts'), ...args], {
-    timeoutMilliseconds: 60_000,
+    timeoutMilliseconds: 180_000,
     env: { XDG_CONFIG_HOME: join(folder, 'config'), PATH: process.env.PATH ?? '' },
   });
 }
@@ -45,7 +45,7 @@ anyTest.before(async () => {
   await ok('--data', data, 'vault', 'init', '--make-volume', '1', '--port', '0', '--api-port', String(port));
   vault = new Daemon('vault', folder, ['src/bin/vault.ts', 'run', '--data', data]);
   vault.start();
-  await eventually('the vault is ready', 60, async () =>
+  await eventually('the vault is ready', 180, async () =>
     vault.tail(100).includes('control-plane-ready') ? true : undefined,
   );
   const owner = JSON.parse(await readFile(join(data, 'owner.json'), 'utf8'));
@@ -117,7 +117,7 @@ test('whoever wraps the command says how it is called, and is quoted in what to 
     process.execPath,
     [join(root, 'src/bin/leeward.ts'), 'sign-in', '--env', await environmentFile()],
     {
-      timeoutMilliseconds: 60_000,
+      timeoutMilliseconds: 180_000,
       env: {
         XDG_CONFIG_HOME: join(folder, 'config'),
         PATH: process.env.PATH ?? '',
@@ -155,7 +155,8 @@ test('a policy is a job that --wait follows as a tree, and changing it is anothe
   const jobId = /leeward\.ts job watch (\S+)/.exec(started)![1]!;
   t.regex(await ok('job', 'watch', jobId), /Succeeded/);
   t.is((await json('job', 'list')).length, 3);
-  t.is((await json('event', 'list')).length, 3);
+  // Health has events of its own: of a disk that runs full, say.
+  t.is((await json('event', 'list', '--filter', "eventType eq 'JobStatus'")).length, 3);
 });
 
 test('what is not there is named together with what is', async (t) => {
@@ -217,14 +218,16 @@ test('Ctrl-C ends the waiting and not the job, and the exit code says so', async
     env: { XDG_CONFIG_HOME: join(folder, 'config'), PATH: process.env.PATH ?? '' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const ended = once(child, 'exit');
+  // Not its exit: what it has said may come after that.
+  const ended = once(child, 'close');
   let said = '';
   child.stdout.on('data', (chunk) => (said += chunk));
   await once(child.stderr, 'data');
   child.kill('SIGINT');
   t.deepEqual(await ended, [130, null]);
   const [, jobId] = /leeward\.ts job watch (\S+)/.exec(said) ?? [];
-  t.is((await json('job', 'show', jobId!)).properties.state, 'InProgress');
+  // On a slow machine the half minute that the job takes may be over.
+  t.regex((await json('job', 'show', jobId!)).properties.state, /^(InProgress|Succeeded)$/);
 });
 
 test('a deleted vault is brought back by its name', async (t) => {
@@ -237,7 +240,7 @@ test('a deleted vault is brought back by its name', async (t) => {
 test('a second vault over the same folder is refused, and the first does not notice', async (t) => {
   const data = join(folder, 'vault');
   const second = await tryRun(process.execPath, [join(root, 'src/bin/vault.ts'), 'run', '--data', data], {
-    timeoutMilliseconds: 60_000,
+    timeoutMilliseconds: 180_000,
   });
   t.is(second.exitCode, 1);
   t.regex(second.stderr, /FolderHeld/);
@@ -302,7 +305,7 @@ test('completion knows nouns, verbs and options', async (t) => {
           'bash',
           ...words,
         ],
-        { timeoutMilliseconds: 10_000 },
+        { timeoutMilliseconds: 60_000 },
       )
     ).stdout.trim();
   t.is(await complete('protected-i'), 'protected-item');

@@ -18,7 +18,7 @@ let data: string;
 
 const leeward = (...args: string[]) =>
   tryRun(process.execPath, [join(root, 'src/bin/leeward.ts'), '--data', data, ...args], {
-    timeoutMilliseconds: 60_000,
+    timeoutMilliseconds: 180_000,
     env: { PATH: process.env.PATH ?? '', XDG_CONFIG_HOME: join(folder, 'config') },
   });
 
@@ -53,7 +53,7 @@ test('vault init makes a folder, refuses to make it twice, and run serves it', a
   const vault = new Daemon('vault', folder, ['src/bin/leeward.ts', '--data', data, 'vault', 'run']);
   vault.start();
   t.teardown(() => vault.kill('SIGTERM'));
-  await eventually('the vault is ready', 60, () =>
+  await eventually('the vault is ready', 180, () =>
     vault.tail(100).includes('vault-ready') ? true : undefined,
   );
   t.is((await stat(join(data, 'owner.json'))).mode & 0o077, 0, 'nobody else may sign in as its owner');
