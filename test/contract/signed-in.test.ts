@@ -140,7 +140,7 @@ test('the owner of a new vault signs in with every public client and drives it',
   );
   t.true(JSON.stringify(log.body).includes('Microsoft.RecoveryServices/vaults/replicationPolicies/write'));
 
-  const figures = await eventually('figures of the vault', 60, async () => {
+  const figures = await eventually('figures of the vault', 180, async () => {
     const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
     const text = await answer.text();
     return text.includes('leeward_jobs_unfinished') ? { answer, text } : undefined;

@@ -450,7 +450,7 @@ test('one caller cannot keep the others out, and a write that cannot be audited 
   );
   await until(
     systemClock,
-    20_000,
+    60_000,
     () => (waiting === armRequestsOfOneMax ? true : undefined),
     () => new Error('they do not all come'),
   );

@@ -266,7 +266,7 @@ test('a certificate is read, and its vault answers who it is', async (t) => {
       '-subj',
       '/CN=site',
     ],
-    { timeoutMilliseconds: 20_000 },
+    { timeoutMilliseconds: 60_000 },
   );
   const made = await client.vaultCertificates.create('g', 'certified', 'CN=site-1', {
     properties: { authType: 'AAD', certificate: await readFile(join(folder, 'c')) },
