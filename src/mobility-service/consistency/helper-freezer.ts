@@ -52,6 +52,8 @@ export interface HelperFreezerOptions {
   /** What to freeze, in this order: upper layers first. Asked at each `prepare`. */
   readonly mounts: () => Promise<readonly FreezeMount[]>;
   readonly applications: Applications;
+  /** What a session may ask for at most; the helper itself refuses anything over 10 s. Default: what applications bear. */
+  readonly deadlineMillisecondsMax?: number;
 }
 
 export function createHelperFreezer(options: HelperFreezerOptions): Freezer {
@@ -134,7 +136,8 @@ class HelperSession implements FreezeSession {
     if (this.#state !== 'ready') throw errors.FreezeFailed(undefined, 'this session has served already');
     // Frozen from here on, whatever we hear: the way out is `thaw` or the disposal.
     this.#state = 'frozen';
-    const deadline = Math.max(1, Math.min(Math.round(deadlineMilliseconds), freezeDeadlineMillisecondsMax));
+    const { deadlineMillisecondsMax = freezeDeadlineMillisecondsMax } = this.#options;
+    const deadline = Math.max(1, Math.min(Math.round(deadlineMilliseconds), deadlineMillisecondsMax));
     this.#link.send(`F${deadline}\n`);
     const answer = await this.#answer(freezeAnswerMillisecondsMax, () =>
       errors.FreezeFailed(undefined, 'the kernel does not come back from the freeze'),
