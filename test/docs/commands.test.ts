@@ -61,7 +61,7 @@ const wordsOf = (text: string): string[] =>
     .filter((word) => word !== '');
 
 async function filesOf(...patterns: string[]): Promise<string[]> {
-  return (await run('git', ['ls-files', ...patterns], { cwd: root, timeoutMilliseconds: 30_000 }))
+  return (await run('git', ['ls-files', ...patterns], { cwd: root, timeoutMilliseconds: 120_000 }))
     .trim()
     .split('\n');
 }

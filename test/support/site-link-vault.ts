@@ -147,7 +147,7 @@ export async function startSiteLinkVault(
         path: siteLinkPaths.register,
         body: registerBody(token, requestPem, systemClock.now()),
         answer: RegisterAnswer,
-        timeoutMilliseconds: 20_000,
+        timeoutMilliseconds: 60_000,
       });
       await keepCertificate(siteFolder, answer.certificatePem, answer.caPem);
       const client = await clientOf(url, siteFolder);

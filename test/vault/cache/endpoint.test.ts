@@ -182,7 +182,7 @@ test('whoever is refused while he sends gets to read why, and the line is not cu
       ended.then(() => said),
       until(
         systemClock,
-        20_000,
+        60_000,
         () => (words.test(said) ? said : undefined),
         () => new Error(`heard: ${said}`),
         5,
@@ -234,7 +234,7 @@ test('who is answered before all was sent keeps the answer, and sends no more', 
   t.is(code(error), 'CacheStoreFull');
   await until(
     systemClock,
-    20_000,
+    60_000,
     () => isCut || undefined,
     () => new Error('it goes on sending'),
   );

@@ -23,7 +23,7 @@ import { MariaJobStore } from '../../../src/vault/store/jobs.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
 
-const limitMilliseconds = 20_000;
+const limitMilliseconds = 60_000;
 const withMariadb = await hasMariadb();
 let server: PrivateMariadb;
 test.before(async () => {

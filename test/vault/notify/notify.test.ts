@@ -175,7 +175,7 @@ test('a job that waits for a person is told of after a minute, with what to do, 
   const reaches = (state: string) =>
     until(
       systemClock,
-      20_000,
+      60_000,
       async () => (await engine.get(jobId))?.state === state || undefined,
       () => new Error(`the job is not ${state}`),
       20,

@@ -58,7 +58,7 @@ async function register(token: string, requestPem: string, now = systemClock.now
     path: siteLinkPaths.register,
     body: registerBody(token, requestPem, now),
     answer: RegisterAnswer,
-    timeoutMilliseconds: 20_000,
+    timeoutMilliseconds: 60_000,
   });
 }
 

@@ -112,7 +112,7 @@ test('a single statement that loses a deadlock against a transaction is done aft
     statement.catch(() => {});
     await until(
       systemClock,
-      20_000,
+      60_000,
       async () =>
         (await database.rows('SELECT 1 FROM information_schema.innodb_lock_waits')).length > 0 || undefined,
       () => new Error('nobody waits'),

@@ -311,7 +311,7 @@ test('a script of the vault runs with its surroundings, once, within its time, a
       signal,
     });
   const sleepers = async () =>
-    (await tryRun('pgrep', ['-f', `sleep ${mark}`], { timeoutMilliseconds: 10_000 })).stdout;
+    (await tryRun('pgrep', ['-f', `sleep ${mark}`], { timeoutMilliseconds: 60_000 })).stdout;
   const runId = systemRandom.uuid();
   const slowId = systemRandom.uuid();
   for (const _ of ['first', 'after a crash before it was noted'])
@@ -327,7 +327,7 @@ test('a script of the vault runs with its surroundings, once, within its time, a
   const gone = () =>
     until(
       systemClock,
-      20_000,
+      60_000,
       async () => ((await sleepers()) === '' ? true : undefined),
       () => new Error('something stays'),
     );
@@ -337,7 +337,7 @@ test('a script of the vault runs with its surroundings, once, within its time, a
   const begun = () =>
     until(
       systemClock,
-      20_000,
+      60_000,
       async () => ((await sleepers()) === '' ? undefined : true),
       () => new Error('it does not begin'),
     );
