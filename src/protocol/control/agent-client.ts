@@ -169,6 +169,8 @@ export class AgentLink implements Disposable {
   readonly #parts: AgentLinkParts;
   readonly #doing = new Set<string>();
   #client: JsonClient | undefined;
+  /** How often this agent's certificate was renewed. */
+  #renewals = 0;
   #urlIndex = 0;
   #have = '';
   #hurry = new AbortController();
@@ -357,6 +359,7 @@ export class AgentLink implements Disposable {
         signal,
       });
       await keepCertificate(tls, answer.certificatePem, answer.caPem);
+      this.#renewals += 1;
       this.#client?.[Symbol.dispose]();
       this.#client = undefined;
       log.info('certificate-renewed');
@@ -385,8 +388,15 @@ export class AgentLink implements Disposable {
     if (this.#client) return this.#client;
     const { agent, clock } = this.#parts;
     const { certificateFile, keyFile } = this.tls;
-    const cert = await readFile(certificateFile, 'utf8');
-    const key = await readFile(keyFile, 'utf8');
+    let cert: string;
+    let key: string;
+    let renewals: number;
+    do {
+      renewals = this.#renewals;
+      cert = await readFile(certificateFile, 'utf8');
+      key = await readFile(keyFile, 'utf8');
+      // What was renewed meanwhile may not belong together, and nobody would look again.
+    } while (renewals !== this.#renewals);
     this.#client ??= new JsonClient({
       url: agent.urls[this.#urlIndex % agent.urls.length]!,
       ca: agent.caPem,
