@@ -175,14 +175,19 @@ export async function vaultsChangedAfter(session: Session, changeId: number): Pr
 
 const changeColumns = 'change_id, vault_id, object_id, object_name, kind, said, at';
 
-/** Oldest first, those after `after`; of one vault, or of all. */
+/**
+ * Oldest first, those after `after`; of one vault, or of all. Numbers are given before a transaction commits: a plain read would
+ * find a later one without an earlier one that is under way, and whoever goes on behind it would never be told. This one
+ * waits for those under way.
+ */
 export async function changesAfter(
   session: Session,
   page: { readonly vaultId?: string | undefined; readonly after: number; readonly limit: number },
 ): Promise<HealthChange[]> {
   const rows = await session.rows(
     `SELECT ${changeColumns} FROM health_changes
-     WHERE change_id > ? ${page.vaultId === undefined ? '' : 'AND vault_hash = ?'} ORDER BY change_id LIMIT ?`,
+     WHERE change_id > ? ${page.vaultId === undefined ? '' : 'AND vault_hash = ?'} ORDER BY change_id LIMIT ?
+     LOCK IN SHARE MODE`,
     [page.after, ...(page.vaultId === undefined ? [] : [hash(page.vaultId)]), page.limit],
   );
   return rows.map(toChange);

@@ -17,7 +17,7 @@ import type { Database } from '../../../src/platform/mysql.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { parse } from '../../../src/platform/settings.ts';
 import { vaultResourceId } from '../../../src/protocol/arm/resource-id.ts';
-import type { StoreFacts } from '../../../src/vault/health/conditions.ts';
+import type { HealthCondition, StoreFacts } from '../../../src/vault/health/conditions.ts';
 import { JobEngine } from '../../../src/vault/jobs/engine.ts';
 import type { Workflow } from '../../../src/vault/jobs/workflow.ts';
 import { type Channel, mailChannel, webhookChannel } from '../../../src/vault/notify/channels.ts';
@@ -372,6 +372,53 @@ test('what came after the last look at its five minutes is counted in them', asy
       ['2026-06-01T00:00:00.000Z', 4096 + 1000, 2],
       ['2026-06-01T00:05:00.000Z', 0, 0],
     ],
+  );
+});
+
+test('a change that another process commits late is told, and before those that came after it', async (t) => {
+  const { database } = await world();
+  const raise = (session: Pick<Database, 'change'>, name: string) =>
+    session.change(
+      `INSERT INTO health_changes (vault_hash, vault_id, object_id, object_name, kind, said, at)
+       SELECT vault_hash, vault_id, object_id, ?, kind, said, at FROM health_changes LIMIT 1`,
+      [name],
+    );
+  const condition: HealthCondition = {
+    code: 'CacheNearlyFull',
+    category: 'FabricInfrastructure',
+    severity: 'Warning',
+    ...{ summary: 's', possibleCauses: 'c', recommendedAction: 'a', context: {}, sustainSeconds: 0 },
+  };
+  const changes = { begin: [], refresh: [], raise: [condition], clear: [] };
+  const object = { id: vaultId, name: 'first', vaultId };
+  await conditions.keep(database, object, changes, new Date(start).toISOString());
+  const [first] = await conditions.changesAfter(database, { after: 0, limit: 10 });
+  const isWritten = Promise.withResolvers<void>();
+  const mayCommit = Promise.withResolvers<void>();
+  const slow = database.transaction(async (session) => {
+    await raise(session, 'slow');
+    isWritten.resolve();
+    await mayCommit.promise;
+  });
+  await isWritten.promise;
+  await raise(database, 'quick');
+  const looking = conditions.changesAfter(database, { after: first!.changeId, limit: 10 });
+  const blocked = until(
+    systemClock,
+    60_000,
+    async () =>
+      (await database.rows('SELECT requesting_trx_id FROM information_schema.innodb_lock_waits')).length > 0
+        ? 'waits'
+        : undefined,
+    () => new Error('nobody waits'),
+  );
+  const sooner = await Promise.race([blocked, looking.then(() => 'has passed it by')]);
+  mayCommit.resolve();
+  await slow;
+  t.is(sooner, 'waits');
+  t.deepEqual(
+    (await looking).map(({ name }) => name),
+    ['slow', 'quick'],
   );
 });
 
