@@ -12,7 +12,7 @@
  * later or when the program itself has gone, what is left of the group is killed: a child that ignores signals does not stay.
  */
 import { spawn } from 'node:child_process';
-import { link, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from './clock.ts';
 import { hasCode } from './errors.ts';
@@ -107,7 +107,10 @@ export async function refuseOutliving(folder: string): Promise<void> {
   // Whoever refused it may have died before it had written how it ended.
   if ((await textOf(join(folder, 'begun'))) !== refused) return;
   await writeFile(join(folder, 'output'), '');
-  await writeFile(join(folder, 'exit'), `${stoppedCode}\n`);
+  // As the script does: whoever looks finds it whole. Two that refuse at once write the same.
+  const result = join(folder, `exit.${process.pid}`);
+  await writeFile(result, `${stoppedCode}\n`);
+  await rename(result, join(folder, 'exit'));
 }
 
 /** Ends it with all that it has started, as far as that has not made itself independent. Of one that has ended: nothing. */
