@@ -6,6 +6,7 @@
  *     BENCH_GIB=2            size of the disk
  *     BENCH_RUNS=3           of what is short; medians are shown
  *     BENCH_CHURN_SECONDS=20 of each rate
+ *     BENCH_MACHINES=1000    on one process server, for BENCH_MACHINES_SECONDS=60
  *     BENCH_PEERS=rsync,…    only these
  *     BENCH_FOLDER=/var/tmp  where disks and copies go; five times BENCH_GIB
  */
@@ -15,6 +16,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canLoop, canTrace } from '../test/support/loop-device.ts';
 import { type Machine, TwoSites } from '../test/support/two-sites.ts';
+import { manyMachinesPlan, manyMachinesRow } from './many-machines.ts';
 import { dropCaches, endAll, keepCold, median, sha256Of, shell } from './measure.ts';
 import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
@@ -24,6 +26,8 @@ import { vaultApiPlan, vaultApiRow } from './vault-api.ts';
 const gibibytes = Number(process.env.BENCH_GIB ?? 2);
 const runs = Number(process.env.BENCH_RUNS ?? 3);
 const churnSeconds = Number(process.env.BENCH_CHURN_SECONDS ?? 20);
+const machineCount = Number(process.env.BENCH_MACHINES ?? 1000);
+const machineSeconds = Number(process.env.BENCH_MACHINES_SECONDS ?? 60);
 const only = process.env.BENCH_PEERS?.split(',');
 
 const reason = canLoop() ?? canTrace();
@@ -227,7 +231,7 @@ async function main(): Promise<void> {
   await row(delta, async () => {
     await settled(site, machine);
     // Written while the service stands still, so that all of the work comes after it, as it does for the peers.
-    machine.service.pause();
+    await machine.service.pause();
     await dirty(device, dirtyBytes, 1);
     await dropCaches();
     const ours = await copied(site, machine, () => machine.service.resume(), 300);
@@ -303,8 +307,8 @@ async function underLoad(site: TwoSites): Promise<void> {
     for (let pair = 0; pair < 2 * Math.max(runs, 3); pair++) {
       await settled(site, machine);
       // In life process server and vault are other machines: stopped, they take no processor time from this one.
-      site.processServer.pause();
-      site.vault.pause();
+      await site.processServer.pause();
+      await site.vault.pause();
       try {
         if (pair % 2 === 0) untracked.push(await writeRate(control.at, seconds));
         alone.push(await writeRate(at, seconds));
@@ -399,6 +403,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 try {
   await main();
   await row(vaultApiPlan, vaultApiRow);
+  await row(manyMachinesPlan(machineCount), () => manyMachinesRow(machineCount, machineSeconds));
 } catch (error) {
   results.push(
     resultOf({

@@ -16,9 +16,14 @@ export function cpuSecondsOf(pid: number): number {
 }
 
 /** The largest that the process ever was, in MiB; its children are not in it. */
-export function peakMebibytesOf(pid: number): number {
+export const peakMebibytesOf = (pid: number): number => mebibytesOf(pid, 'VmHWM');
+
+/** How large it is now, in MiB; its children are not in it. */
+export const residentMebibytesOf = (pid: number): number => mebibytesOf(pid, 'VmRSS');
+
+function mebibytesOf(pid: number, field: 'VmHWM' | 'VmRSS'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
 }
 
 function treeOf(root: number): number[] {

@@ -61,6 +61,14 @@ import { refinePart } from './refine/refine.ts';
 import { ItemSpool, type OutgoingRecord } from './spool/item-spool.ts';
 import type { SpoolSpace } from './spool/space.ts';
 
+/** How many parts up to a size are refined at once, of all items. */
+export interface RefineLane {
+  readonly gate: Gate;
+  readonly partBytesMax: number;
+  /** Memory for parts that nobody uses just now (`refine.ts`); never more than the gate has places. */
+  readonly freeParts: Buffer[];
+}
+
 /** What all items share. */
 export interface Services {
   readonly files: Files;
@@ -75,9 +83,9 @@ export interface Services {
   readonly batches: Gate;
   /** Batch buffers that nobody uses just now; never more than the gate has places. */
   readonly freeBatches: Buffer[];
-  readonly refines: Gate;
-  /** Memory for parts that nobody uses just now (`refine.ts`); never more than the gate has places. */
-  readonly freeParts: Buffer[];
+  readonly refines: RefineLane;
+  /** Of small parts, which wait for the disk rather than for a processor: more at once, and never behind large ones. */
+  readonly smallRefines: RefineLane;
   readonly uploads: Gate;
   readonly spoolFolder: string;
 }
@@ -271,6 +279,7 @@ export class ProtectedItem {
     this.#log.warn('health', { code: error.code, summary: error.summary });
     this.#health.push(healthOf(error, this.#services.clock.now()));
     if (this.#health.length > this.#services.limits.healthEventsMax) this.#health.shift();
+    this.#refineBell.wake();
   }
 
   async #run(): Promise<void> {
@@ -464,19 +473,20 @@ export class ProtectedItem {
   }
 
   async #refineLoop(): Promise<void> {
-    const { clock, limits, figures, refines, files, random, sealer } = this.#services;
+    const { clock, limits, figures, refines, smallRefines, files, random, sealer } = this.#services;
     const { signal } = this.#stop;
     let failures = 0;
     while (!signal.aborted) {
       try {
         if (this.#order) await this.#beginAsOrdered(this.#order);
-        await this.spool.closeOlder(clock.monotonic() - limits.partMillisecondsMax);
+        if (this.#partDueIn() <= 0) await this.spool.closeOpenPart();
         const part = this.spool.closedParts[0];
         if (!part) {
           await this.#ringOrDue();
           continue;
         }
-        const leave = await refines.enter(signal);
+        const lane = part.sizeBytes <= smallRefines.partBytesMax ? smallRefines : refines;
+        const leave = await lane.gate.enter(signal);
         try {
           const health = this.#health.splice(0);
           try {
@@ -484,7 +494,7 @@ export class ProtectedItem {
               {
                 ...{ files, random, sealer, itemKey: this.itemKey, spool: this.spool, health },
                 ...{ nowMilliseconds: clock.now(), healthEventsMax: limits.healthEventsMax },
-                ...{ rooms: this.#services.freeParts, partBytesMax: limits.partBytesMax },
+                ...{ rooms: lane.freeParts, partBytesMax: lane.partBytesMax },
               },
               part,
             );
@@ -514,20 +524,32 @@ export class ProtectedItem {
     }
   }
 
-  /** Until something is journalled, or the open part is old enough to be closed. */
-  async #ringOrDue(): Promise<void> {
+  /**
+   * Milliseconds until the open part is old enough to be closed. A small one waits longer, unless there is news to go with it:
+   * a segment, a manifest and the vault's look at them cost as much for 1 KiB as for 1 MiB, and without a bookmark, which
+   * closes a part at once, nothing of it can become a recovery point.
+   */
+  #partDueIn(): number {
     const { clock, limits } = this.#services;
-    if (!this.spool.hasOpenPart) {
+    const part = this.spool.openPart;
+    if (!part) return Number.POSITIVE_INFINITY;
+    const isSmall = part.sizeBytes < limits.smallPartBytes && this.#health.length === 0;
+    const age = clock.monotonic() - part.sinceMilliseconds;
+    return limits.partMillisecondsMax * (isSmall ? limits.smallPartPatience : 1) - age;
+  }
+
+  /** Until something is journalled or raised, or the open part is old enough to be closed. */
+  async #ringOrDue(): Promise<void> {
+    const { clock } = this.#services;
+    const due = this.#partDueIn();
+    if (due === Number.POSITIVE_INFINITY) {
       await this.#refineBell.wait(this.#stop.signal);
       return;
     }
     // A bookmark closes the open part: whoever waits for its point must not wait for the clock, too.
     const over = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, over.signal]);
-    await Promise.race([
-      this.#refineBell.wait(signal),
-      pause(clock, Math.max(limits.partMillisecondsMax / 5, 1), signal),
-    ]);
+    await Promise.race([this.#refineBell.wait(signal), pause(clock, Math.max(due, 1), signal)]);
     over.abort();
   }
 

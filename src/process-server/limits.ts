@@ -5,8 +5,11 @@ export interface ProcessServerLimits {
    * refine, so that a manifest is never far behind, and as a segment are held whole by the vault.
    */
   readonly partBytesMax: number;
-  /** … or this long after its first frame: RPO is at least this on an idle machine that has bookmarks seldom. */
+  /** … or this long after its first frame, so that little is left to be sent when a bookmark comes, … */
   readonly partMillisecondsMax: number;
+  /** … unless it is smaller than this: then it may wait so many times longer. 1 MiB is sent in no time when the bookmark comes. */
+  readonly smallPartBytes: number;
+  readonly smallPartPatience: number;
   /**
    * Frames are gathered here for one write and one fsync. 2 MiB: packed, some six extents; a disk that syncs in 5 ms
    * then takes 400 MB/s of what is packed.
@@ -18,6 +21,8 @@ export interface ProcessServerLimits {
   readonly windowBytes: number;
   /** Parts refined at once, of all items: each holds its part in memory: 2 × 33 MiB. Two cores do no more. */
   readonly refinesMax: number;
+  /** … and of small parts: 16 × 2 MiB. They are a few file operations and syncs each, which the disk does best together. */
+  readonly smallRefinesMax: number;
   /** Manifests (with their segments) uploaded at once, of all items: enough to fill a link of high latency. */
   readonly uploadsMax: number;
   /** Health events kept for the next manifest; a manifest has at most 1 MiB, an event at most some 8 KiB: 100 fit. */
@@ -35,10 +40,13 @@ export interface ProcessServerLimits {
 export const standardLimits: ProcessServerLimits = {
   partBytesMax: 32 << 20,
   partMillisecondsMax: 5_000,
+  smallPartBytes: 1 << 20,
+  smallPartPatience: 6,
   batchBytesMax: 2 << 20,
   batchesMax: 48,
   windowBytes: 16 << 20,
   refinesMax: 2,
+  smallRefinesMax: 16,
   uploadsMax: 8,
   healthEventsMax: 100,
   digestPollMilliseconds: 1_000,

@@ -8,7 +8,7 @@ import type { Link } from '../protocol/replication/link.ts';
 import { ProcessServerFigures } from './figures.ts';
 import { Gate } from './gate.ts';
 import { serveLink } from './intake/session.ts';
-import { type ItemStatus, ProtectedItem, type Services } from './item.ts';
+import { type ItemStatus, ProtectedItem, type RefineLane, type Services } from './item.ts';
 import { type ProcessServerLimits, standardLimits } from './limits.ts';
 import { SpoolSpace } from './spool/space.ts';
 
@@ -27,6 +27,8 @@ export class ProcessServer implements AsyncDisposable {
 
   constructor(parts: ProcessServerParts) {
     const limits = parts.limits ?? standardLimits;
+    const smallPartBytes = Math.min(limits.smallPartBytes, limits.partBytesMax);
+    const refineBytes = limits.refinesMax * limits.partBytesMax + limits.smallRefinesMax * smallPartBytes;
     this.#metrics = parts.metrics;
     this.#services = {
       ...parts,
@@ -35,12 +37,12 @@ export class ProcessServer implements AsyncDisposable {
       // Half of a small quota at most: a reserve that leaves intake nothing would stop everything.
       space: new SpoolSpace({
         ...parts.quota,
-        refineReserveBytes: Math.min(limits.refinesMax * limits.partBytesMax, parts.quota.serverBytes / 2),
+        refineReserveBytes: Math.min(refineBytes, parts.quota.serverBytes / 2),
       }),
       batches: new Gate(limits.batchesMax),
       freeBatches: [],
-      refines: new Gate(limits.refinesMax),
-      freeParts: [],
+      refines: refineLane(limits.refinesMax, limits.partBytesMax),
+      smallRefines: refineLane(limits.smallRefinesMax, smallPartBytes),
       uploads: new Gate(limits.uploadsMax),
     };
   }
@@ -105,3 +107,9 @@ export class ProcessServer implements AsyncDisposable {
     await Promise.all(this.#links.values());
   }
 }
+
+const refineLane = (places: number, partBytesMax: number): RefineLane => ({
+  gate: new Gate(places),
+  partBytesMax,
+  freeParts: [],
+});

@@ -33,6 +33,7 @@ import {
 } from '../../protocol/replication/messages.ts';
 import { parseHello, Receiver } from '../../protocol/replication/receiver.ts';
 import { asLeewardError, processServerErrors } from '../errors.ts';
+import { Bell } from '../gate.ts';
 import { abortable, type LiveSession, type ProtectedItem, type Services } from '../item.ts';
 
 /** A hello is the first thing a sender says; whoever is silent this long is not one. */
@@ -49,8 +50,6 @@ const digestsAheadBytes = 16 * 2 ** 30;
 
 /** While a comparison waits for its digests: 20 ms, 40, 80 … up to the limit; what is found begins anew. */
 const digestPollMillisecondsMin = 20;
-/** How soon a comparison that has just begun is noticed; asks nobody. */
-const digestPollMillisecondsIdle = 100;
 
 interface Batch {
   readonly buffer: Buffer;
@@ -153,6 +152,8 @@ class IntakeSession implements LiveSession {
   readonly #hello: Hello;
   readonly #over = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
+  /** A walk has begun: perhaps a comparison, whose digests are to be fetched. */
+  readonly #walkBell = new Bell();
   /** Where the walk of each disk is, as the sender tells. */
   readonly #walkedBytes = new Map<number, number>();
   #gathering: Batch | undefined;
@@ -235,6 +236,7 @@ class IntakeSession implements LiveSession {
       if (received.kind === 'progress') this.#walkedBytes.set(arrived.diskIndex, received.progress.doneBytes);
       else if (received.kind === 'resync-begin') {
         this.#walkedBytes.set(received.diskIndex, received.begin.fromBytes);
+        this.#walkBell.wake();
         if (received.begin.fromBytes === 0) this.#item.comparisonBegan(received.begin.diskId);
       }
       const sizeBytes = headerBytes + arrived.payload.byteLength;
@@ -396,12 +398,11 @@ class IntakeSession implements LiveSession {
       }
       if (!isOpen || hasForwarded) waitMilliseconds = digestPollMillisecondsMin;
       if (hasForwarded) continue;
-      await pause(
-        clock,
-        Math.min(isOpen ? waitMilliseconds : digestPollMillisecondsIdle, limits.digestPollMilliseconds),
-        signal,
-      );
-      if (isOpen) waitMilliseconds *= 2;
+      if (!isOpen) await this.#walkBell.wait(signal);
+      else {
+        await pause(clock, Math.min(waitMilliseconds, limits.digestPollMilliseconds), signal);
+        waitMilliseconds *= 2;
+      }
     }
   }
 

@@ -144,6 +144,12 @@ export class ItemSpool {
   get hasOpenPart(): boolean {
     return this.#open !== undefined;
   }
+  /** The part that is being written: when its first frame came, and how much of it is durable. */
+  get openPart(): { readonly sinceMilliseconds: number; readonly sizeBytes: number } | undefined {
+    return (
+      this.#open && { sinceMilliseconds: this.#open.sinceMilliseconds, sizeBytes: this.#open.durableBytes }
+    );
+  }
   get backlogBytes(): number {
     return this.#space.usedBy(this.itemId);
   }
@@ -375,13 +381,11 @@ export class ItemSpool {
     });
   }
 
-  /** Closes the open part when its first frame is from `before` or earlier, so that refine takes it. */
-  async closeOlder(before: number): Promise<boolean> {
-    return await this.#inTurn(async () => {
-      if (!this.#open || this.#open.sinceMilliseconds > before) return false;
+  /** Closes the part that is being written, if there is one, so that refine takes it. */
+  async closeOpenPart(): Promise<void> {
+    await this.#inTurn(async () => {
       await this.#mend();
       await this.#closePart();
-      return true;
     });
   }
 
