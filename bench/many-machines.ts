@@ -233,24 +233,37 @@ async function arrive(
   machines: readonly SimulatedMachine[],
   say: (text: string) => void,
 ): Promise<void> {
-  const waiting = [...machines];
+  // First of all: a process that has become large takes long to start another one.
+  const certificates = new Map<ScriptedSender, MutualTlsOptions>();
+  await atOnce(arrivalsMax, machines, async ({ sender }) => {
+    certificates.set(sender, await site.certificate(sender.itemId));
+  });
+  say(`${machines.length} certificates are issued`);
   let arrived = 0;
-  const one = async () => {
-    for (let next = waiting.pop(); next; next = waiting.pop()) {
-      const { sender } = next;
-      const { ca, cert, key } = await site.certificate(sender.itemId);
-      const link = await dialLink({
-        ...{ host: '127.0.0.1', port: site.port, clock: systemClock, accepts: () => true },
-        tls: { ca: String(ca), cert: String(cert), key: String(key) },
-      });
-      systemRandom.bytes(diskBytes).copy(sender.images[0]!);
-      await sender.connect(link);
-      await sender.synchronize();
-      arrived++;
-      if (arrived % 200 === 0) say(`${arrived} of ${machines.length} machines are connected`);
-    }
+  await atOnce(arrivalsMax, machines, async ({ sender }) => {
+    const { ca, cert, key } = certificates.get(sender)!;
+    const link = await dialLink({
+      ...{ host: '127.0.0.1', port: site.port, clock: systemClock, accepts: () => true },
+      tls: { ca: String(ca), cert: String(cert), key: String(key) },
+    });
+    systemRandom.bytes(diskBytes).copy(sender.images[0]!);
+    await sender.connect(link);
+    await sender.synchronize();
+    arrived++;
+    if (arrived % 200 === 0) say(`${arrived} of ${machines.length} machines are connected`);
+  });
+}
+
+async function atOnce<T>(
+  countMax: number,
+  all: readonly T[],
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  const waiting = [...all];
+  const next = async () => {
+    for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) await work(one);
   };
-  await Promise.all(Array.from({ length: arrivalsMax }, one));
+  await Promise.all(Array.from({ length: countMax }, next));
 }
 
 /** Writes and asks for bookmarks until it is told to stop; `phase` (0 to 1) spreads the machines over the seconds. */

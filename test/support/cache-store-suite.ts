@@ -162,6 +162,9 @@ export function cacheStoreSuite(name: string, open: () => Promise<StoreUnderTest
       await keys(`${at}/a`, { after: `${at}/a/b` }),
       sorted.filter((key) => key.startsWith(`${at}/a`) && key > `${at}/a/b`),
     );
+    // Where a file system would see another folder, or the same one, there is no key.
+    for (const prefix of [`${at}/a/../`, `${at}/a/../a`, `${at}/./`, `${at}//`, `${at}/nothing/`])
+      t.deepEqual(await keys(prefix), [], prefix);
   });
 
   test(`${name}: a deleted object is gone and can be put anew with other content`, async (t) => {

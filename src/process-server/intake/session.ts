@@ -51,6 +51,9 @@ const digestsAheadBytes = 16 * 2 ** 30;
 /** While a comparison waits for its digests: 20 ms, 40, 80 … up to the limit; what is found begins anew. */
 const digestPollMillisecondsMin = 20;
 
+/** Much less than a sync of a busy disk, and more than a network needs for what is sent together. */
+const gatherMilliseconds = 5;
+
 interface Batch {
   readonly buffer: Buffer;
   readonly leave: () => void;
@@ -158,6 +161,8 @@ class IntakeSession implements LiveSession {
   readonly #walkedBytes = new Map<number, number>();
   #gathering: Batch | undefined;
   #flushing: Promise<void> | undefined;
+  /** More frames, before the first ones are handed to the journal. */
+  #isAwaited = false;
   #failure: Error | undefined;
 
   constructor(services: Services, item: ProtectedItem, link: Link, hello: Hello) {
@@ -257,8 +262,17 @@ class IntakeSession implements LiveSession {
       if (received.kind === 'bookmark') batch.bookmark = received.bookmark.takenAt;
       batch.closeAfter = received.kind === 'bookmark' || received.kind === 'resync-begin';
       if (batch.closeAfter) await this.#submit();
-      else if (!this.#flushing) await this.#submit();
+      else if (!this.#flushing && !this.#isAwaited)
+        void this.#submitSoon().catch((error: Error) => this.#fail(error));
     }
+  }
+
+  /** A machine sends what it has drained in one go: a moment later more of it is here, and one sync serves all of it. */
+  async #submitSoon(): Promise<void> {
+    this.#isAwaited = true;
+    await pause(this.#services.clock, gatherMilliseconds, this.#over.signal);
+    this.#isAwaited = false;
+    if (!this.#flushing && !this.#over.signal.aborted) await this.#submit();
   }
 
   async #waitForRoom(sizeBytes: number): Promise<void> {

@@ -148,7 +148,17 @@ export class FolderStore implements CacheStore {
   ): Promise<CacheObject[]> {
     const limit = Math.min(options.limit, listLimitMax);
     const found: CacheObject[] = [];
-    for await (const key of this.#keys('', prefix, options.after ?? '', signal)) {
+    // From the prefix's own folder on: the folder above it has one for each of a thousand machines.
+    const parent = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    // No key has such a part, and the file system would read it as another place.
+    if (
+      parent
+        .split('/')
+        .slice(0, -1)
+        .some((part) => part === '' || part.startsWith('.'))
+    )
+      return found;
+    for await (const key of this.#keys(parent, prefix, options.after ?? '', signal)) {
       if (found.length >= limit) break;
       const sizeBytes = await this.#files.sizeBytes(this.#path(key));
       if (sizeBytes !== undefined) found.push({ key, sizeBytes });
