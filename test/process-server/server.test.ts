@@ -3,6 +3,7 @@
  * Method: the whole process server in this process, links in memory, a real folder for spool and cache; images rebuilt
  * from cache storage are compared at every bookmark.
  */
+import { randomBytes } from 'node:crypto';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -10,6 +11,7 @@ import { systemClock, until } from '../../src/platform/clock.ts';
 import type { LeewardError } from '../../src/platform/errors.ts';
 import { type Files, systemFiles } from '../../src/platform/files.ts';
 import { systemRandom } from '../../src/platform/random.ts';
+import { processServerErrors } from '../../src/process-server/errors.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
 import { isExplained, throwsExplained } from '../support/explained.ts';
 import { memoryLinkPair } from '../support/memory-link.ts';
@@ -69,6 +71,49 @@ test('a restart goes on from what is in the spool', async (t) => {
   await sender.acknowledged();
   await drained(second, sender);
   t.is((await replay(sender, store)).bookmarks.length, 2);
+});
+
+test('a small part waits for a bookmark or for news, a larger one only for its time', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  // Longer than any test: only what the test does closes a small part.
+  const server = start({ limits: { smallPartBytes: MiB, smallPartPatience: 1e6 } });
+  const sender = new ScriptedSender([4 * MiB]);
+  await assign(server, sender);
+  await connect(server, sender);
+  await sender.synchronize();
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  const manifests = async () => (await replay(sender, store)).manifests;
+  const before = (await manifests()).length;
+  const send = async (blocks: number) => {
+    for (let block = 0; block < blocks; block++) {
+      randomBytes(4096).copy(sender.images[0]!, block * 4096);
+      sender.dirty[0]!.add(block);
+    }
+    await sender.drain();
+    await sender.acknowledged();
+  };
+  await send(3);
+  await send(3);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  t.is((await manifests()).length, before + 1, 'both with the bookmark');
+  await send(3);
+  t.true(server.item(sender.itemId)!.spool.hasOpenPart);
+  server.item(sender.itemId)!.raise(processServerErrors.SpoolFull('as an example'));
+  await drained(server, sender);
+  const told = (await manifests()).at(-1)!;
+  t.is(told.bookmark, undefined);
+  t.true(told.health.some(({ code }) => code === 'SpoolFull'));
+  await send(300);
+  await until(
+    systemClock,
+    60_000,
+    async () => (await manifests()).length > before + 2 || undefined,
+    () => new Error('1.2 MiB did not travel by the clock'),
+  );
 });
 
 test('an older session is refused, a live one is fenced by a newer, and cannot write any more', async (t) => {
