@@ -66,7 +66,7 @@ async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   const isListening = await new Promise<boolean>((resolve) => {
     server.once('error', () => resolve(false));
-    server.listen(port, '0.0.0.0', () => resolve(true));
+    server.listen(port, '127.0.0.1', () => resolve(true));
   });
   if (isListening) await new Promise<void>((resolve) => server.close(() => resolve()));
   return isListening;
