@@ -3,9 +3,10 @@
  * Method: the whole process server in this process, links in memory, a real folder for spool and cache; images rebuilt
  * from cache storage are compared at every bookmark.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import test from 'ava';
 import { systemClock, until } from '../../src/platform/clock.ts';
 import type { LeewardError } from '../../src/platform/errors.ts';
@@ -13,6 +14,10 @@ import { type Files, systemFiles } from '../../src/platform/files.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 import { processServerErrors } from '../../src/process-server/errors.ts';
 import type { CacheStore } from '../../src/protocol/cache/cache-store.ts';
+import { encodeDigestPart } from '../../src/protocol/cache/digest-part.ts';
+import { digestKey } from '../../src/protocol/cache/manifest.ts';
+import { sealObject } from '../../src/protocol/cache/segment.ts';
+import { digestBytes, digestChunkBytes } from '../../src/protocol/replication/messages.ts';
 import { isExplained, throwsExplained } from '../support/explained.ts';
 import { memoryLinkPair } from '../support/memory-link.ts';
 import { bound, drained, MiB, world } from '../support/process-server-world.ts';
@@ -113,6 +118,76 @@ test('a small part waits for a bookmark or for news, a larger one only for its t
     60_000,
     async () => (await manifests()).length > before + 2 || undefined,
     () => new Error('1.2 MiB did not travel by the clock'),
+  );
+});
+
+test('a walk gets its own digests only, from where it goes on, whatever lies there of earlier ones', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  const server = start();
+  const sender = new ScriptedSender([4 * MiB]);
+  await assign(server, sender);
+  await connect(server, sender);
+  await sender.synchronize();
+  await sender.acknowledged();
+  /** As the vault does: 64 KiB of disk a digest, here all of one byte. */
+  const answer = async (resyncId: string, part: number, fromMiB: number, toMiB: number, byte: number) => {
+    const key = digestKey(sender.itemId, resyncId, part, toMiB === 4);
+    const lengthBytes = (toMiB - fromMiB) * MiB;
+    const digests = Buffer.alloc((lengthBytes / digestChunkBytes) * digestBytes, byte);
+    const content = encodeDigestPart({ offsetBytes: fromMiB * MiB, lengthBytes, digests });
+    const object = sealObject(sender.itemKey, randomBytes(32), key, content);
+    const sha256 = createHash('sha256').update(object).digest('hex');
+    const body = { sizeBytes: object.byteLength, sha256, open: () => Readable.from([object]) };
+    await store.delete(key, AbortSignal.timeout(60_000));
+    await store.put(key, body, AbortSignal.timeout(60_000));
+  };
+  const got = () =>
+    sender.digests.map(({ offsetBytes, lengthBytes, payload }) => [
+      offsetBytes / MiB,
+      lengthBytes / MiB,
+      payload[0],
+    ]);
+  const reconnect = async () => {
+    await sender.acknowledged();
+    await sender.disconnect();
+    sender.digests = [];
+    await connect(server, sender);
+  };
+  const first = await sender.beginWalk(0, 'resync', 'UncleanShutdown');
+  await reconnect();
+  // The answers to a walk whose service has died come only now.
+  await answer(first, 0, 0, 2, 1);
+  await answer(first, 1, 2, 4, 1);
+  const second = await sender.beginWalk(0, 'resync', 'UncleanShutdown');
+  await sender.acknowledged();
+  await answer(second, 0, 0, 2, 2);
+  await sender.until(() => sender.digests.length === 1);
+  t.deepEqual(got(), [[0, 2, 2]]);
+  await reconnect();
+  // It goes on where it was; what the link's end left of its own first answer begins elsewhere.
+  await answer(second, 1, 2, 4, 2);
+  await sender.beginWalk(0, 'resync', 'UncleanShutdown', { resyncId: second, fromBytes: MiB });
+  await sender.acknowledged();
+  await answer(second, 0, 1, 3, 3);
+  await answer(second, 1, 3, 4, 3);
+  await sender.until(() => sender.digests.length === 2);
+  t.deepEqual(got(), [
+    [1, 2, 3],
+    [3, 1, 3],
+  ]);
+  await reconnect();
+  const third = await sender.beginWalk(0, 'resync', 'UncleanShutdown');
+  await answer(second, 0, 0, 4, 2);
+  await answer(third, 0, 0, 4, 4);
+  await sender.until(() => sender.digests.length === 1);
+  t.deepEqual(got(), [[0, 4, 4]]);
+  const left = async () =>
+    (await store.list(`items/${sender.itemId}/digests/`, { limit: 10 }, AbortSignal.timeout(60_000))).length;
+  await until(
+    systemClock,
+    60_000,
+    async () => (await left()) <= 2 || undefined,
+    () => new Error('the answers to the walk before stay'),
   );
 });
 

@@ -100,12 +100,23 @@ export class ScriptedSender {
     return this.#walk(index, 'resync', cause);
   }
 
+  /** Begins a walk, or goes on with one, and leaves it open; answers its id. */
+  async beginWalk(
+    index: number,
+    kind: 'initial' | 'resync',
+    cause: ResyncCause,
+    { resyncId = randomUUID() as string, fromBytes = 0 } = {},
+  ): Promise<string> {
+    const { diskId } = this.welcome!.disks[index]!;
+    const begin = { resyncId, diskId, kind, cause, fromBytes, sizeBytes: this.images[index]!.byteLength };
+    await this.#send(0, () => this.sender.json(FrameType.resyncBegin, begin, index));
+    return resyncId;
+  }
+
   async #walk(index: number, kind: 'initial' | 'resync', cause: ResyncCause): Promise<void> {
     const { diskId } = this.welcome!.disks[index]!;
-    const resyncId = randomUUID();
+    const resyncId = await this.beginWalk(index, kind, cause);
     const sizeBytes = this.images[index]!.byteLength;
-    const begin = { resyncId, diskId, kind, cause, fromBytes: 0, sizeBytes };
-    await this.#send(0, () => this.sender.json(FrameType.resyncBegin, begin, index));
     for (let at = 0; at < sizeBytes; at += 1 << 20)
       await this.#range(index, at, Math.min(1 << 20, sizeBytes - at));
     const end = { resyncId, diskId, comparedBytes: sizeBytes, sentBytes: sizeBytes };

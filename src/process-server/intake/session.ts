@@ -157,6 +157,11 @@ class IntakeSession implements LiveSession {
   readonly #finished = Promise.withResolvers<void>();
   /** A walk has begun: perhaps a comparison, whose digests are to be fetched. */
   readonly #walkBell = new Bell();
+  /**
+   * Of each comparison that this session has begun: from where its digests go on. What lies there of another walk, or of this one
+   * before the link broke, describes an older state: the sender must never get it.
+   */
+  readonly #digestsFrom = new Map<string, number>();
   /** Where the walk of each disk is, as the sender tells. */
   readonly #walkedBytes = new Map<number, number>();
   #gathering: Batch | undefined;
@@ -241,6 +246,7 @@ class IntakeSession implements LiveSession {
       if (received.kind === 'progress') this.#walkedBytes.set(arrived.diskIndex, received.progress.doneBytes);
       else if (received.kind === 'resync-begin') {
         this.#walkedBytes.set(received.diskIndex, received.begin.fromBytes);
+        this.#digestsFrom.set(received.begin.resyncId, received.begin.fromBytes);
         this.#walkBell.wake();
         if (received.begin.fromBytes === 0) this.#item.comparisonBegan(received.begin.diskId);
       }
@@ -385,25 +391,36 @@ class IntakeSession implements LiveSession {
   async #forwardDigests(receiver: Receiver): Promise<void> {
     const { clock, limits } = this.#services;
     const { signal } = this.#over;
+    /** Walks of earlier sessions that were not ended. */
+    const abandoned = receiver.disks.map((disk) => disk.resync?.resyncId);
     const done = new Set<string>();
     /** Fetched and too early, one a disk. */
     const held = new Map<string, DigestPart>();
     let waitMilliseconds = digestPollMillisecondsMin;
+    let isFailing = false;
     while (!signal.aborted) {
       let isOpen = false;
       let hasForwarded = false;
       try {
         for (const [diskIndex, disk] of receiver.disks.entries()) {
           const resyncId = disk.resync?.kind === 'resync' ? disk.resync.resyncId : undefined;
-          if (resyncId === undefined || done.has(resyncId)) continue;
+          if (resyncId === undefined || done.has(resyncId) || !this.#digestsFrom.has(resyncId)) continue;
           isOpen = true;
           const forwarded = await this.#forwardPartsOf(resyncId, diskIndex, held);
           hasForwarded ||= forwarded !== 'none';
-          if (forwarded === 'all') done.add(resyncId);
+          if (forwarded !== 'all') continue;
+          done.add(resyncId);
+          // The vault answers in order: what it had to say of the walk before is there by now.
+          const before = abandoned[diskIndex];
+          if (before !== undefined && before !== resyncId) await this.#deleteDigests(before);
         }
+        isFailing = false;
       } catch (error) {
         if (signal.aborted) return;
-        this.#services.log.warn('digests-failed', { protectedItemId: this.#hello.itemId, error });
+        // Once: it is tried again every second for as long as cache storage is away.
+        if (!isFailing)
+          this.#services.log.warn('digests-failed', { protectedItemId: this.#hello.itemId, error });
+        isFailing = true;
         if (hasCode(error, 'CorruptSegment')) {
           this.#item.raise(asLeewardError(error));
           this.#fail(error as Error);
@@ -432,18 +449,30 @@ class IntakeSession implements LiveSession {
     const prefix = digestPrefix(this.#hello.itemId, resyncId);
     for (const { key } of await store.list(prefix, { limit: 16 }, signal)) {
       const part = held.get(key) ?? (await this.#fetchPart(key));
-      if (!part) continue;
+      // One of another place is older than the walk's beginning here; the vault puts another one in its place.
+      if (!part || part.offsetBytes !== this.#digestsFrom.get(resyncId)) continue;
       if (part.offsetBytes > (this.#walkedBytes.get(diskIndex) ?? 0) + digestsAheadBytes) {
         held.set(key, part);
         return forwarded;
       }
       held.delete(key);
       await this.#forward(part, diskIndex);
+      this.#digestsFrom.set(resyncId, part.offsetBytes + part.lengthBytes);
       await store.delete(key, signal);
       forwarded = 'some';
       if (key.includes('-last.')) return 'all';
     }
     return forwarded;
+  }
+
+  async #deleteDigests(resyncId: string): Promise<void> {
+    const { store } = this.#services;
+    const { signal } = this.#over;
+    for (;;) {
+      const page = await store.list(digestPrefix(this.#hello.itemId, resyncId), { limit: 100 }, signal);
+      for (const { key } of page) await store.delete(key, signal);
+      if (page.length === 0) return;
+    }
   }
 
   async #fetchPart(key: string): Promise<DigestPart | undefined> {
