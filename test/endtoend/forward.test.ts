@@ -172,8 +172,13 @@ async function checkPoint(
   const mountPoint = await mkdtemp(join(tmpdir(), 'leeward-check-'));
   const device = (await run('losetup', ['--find', '--show', clone], limit)).trim();
   try {
-    // Mounting replays the journal, as a machine would at boot.
-    await run('mount', ['-t', type, ...(type === 'xfs' ? ['-o', 'nouuid'] : []), device, mountPoint], limit);
+    // Mounting replays the journal, as a machine would at boot. A btrfs has one place of its name in the kernel, and a test beside
+    // this one that began a mount namespace of its own meanwhile keeps the original there until it ends.
+    const options = type === 'xfs' ? ['-o', 'nouuid'] : [];
+    await eventually(`the copy of ${type} can be mounted`, 240, async () => {
+      await run('mount', ['-t', type, ...options, device, mountPoint], limit);
+      return true;
+    });
     try {
       const lines = readFileSync(join(mountPoint, 'ledger'), 'utf8').split('\n');
       const moment = Date.parse(point.takenAt);

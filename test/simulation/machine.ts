@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import type { Freezer, FreezeSession } from '../../src/mobility-service/consistency/freezer.ts';
 import { SimulatedRing } from '../support/simulated/capture.ts';
-import { Life, never, type Timeline } from '../support/simulated/clock.ts';
+import { Life, never, type Timeline, WallClock } from '../support/simulated/clock.ts';
 import { SimulatedDisk, sectorBytes } from '../support/simulated/disk.ts';
 import { SimulatedDrive } from '../support/simulated/files.ts';
 import type { SeededRandom } from '../support/simulated/random.ts';
@@ -29,7 +29,7 @@ export class Machine {
   readonly disks: readonly SimulatedDisk[];
   readonly ring: SimulatedRing;
   readonly drive: SimulatedDrive;
-  readonly wall: { offsetMilliseconds: number };
+  readonly wall = new WallClock(Date.UTC(2026, 0, 1));
   bootId: string;
   isFrozen = false;
   /** Of everything that runs on the machine; ends with a power loss. */
@@ -52,7 +52,6 @@ export class Machine {
     });
     this.ring = new SimulatedRing(this.disks);
     this.drive = new SimulatedDrive(timeline, random.fork('drive'));
-    this.wall = { offsetMilliseconds: Date.UTC(2026, 0, 1) };
     this.bootId = random.uuid();
     this.life = new Life(`${this.name}/kernel`);
     this.#startApplications();

@@ -3,8 +3,8 @@
  *
  * A bookmark is seen when its frame goes into a link: from then on the machine (its disks, with the memory of all that was
  * ever on them) and the moment are known. A recovery point is judged in the moment in which the vault records it: there
- * must be one moment, not after the bookmark was sent and not long before it says it was taken, at which pulling the plug
- * of the source would have left exactly these bytes on all its disks. The same bytes must be there at every later look
+ * must be one moment, not after the bookmark was sent and not before the machine's clock showed the date it bears, at which
+ * pulling the plug of the source would have left exactly these bytes on all its disks. The same bytes must be there at every later look
  * until retention drops the point.
  *
  * This covers more than it says: a session that was fenced and still wrote, a range that was acknowledged and lost, a
@@ -15,12 +15,10 @@ import type { Timeline } from '../support/simulated/clock.ts';
 import { SimulatedDisk } from '../support/simulated/disk.ts';
 import type { Machine } from './machine.ts';
 
-/** A bookmark may be of a moment so long before it says it was taken: a quiet pass, reading, rounding of clocks. */
-const slackMilliseconds = 5_000;
-
 interface SeenBookmark {
   readonly machine: Machine;
-  readonly takenAtMilliseconds: number;
+  /** When the machine read its date from its clock. */
+  readonly takenMoment: number;
   readonly sentMoment: number;
 }
 
@@ -34,29 +32,25 @@ export class Oracle {
   readonly #report: (failure: string) => void;
   readonly #bookmarks = new Map<string, SeenBookmark>();
   readonly #points = new Map<string, JudgedPoint>();
-  /** Moment at the end of each second of simulated time. */
-  readonly #moments: number[] = [];
   judged = 0;
   looks = 0;
 
   constructor(timeline: Timeline, report: (failure: string) => void) {
     this.#timeline = timeline;
     this.#report = report;
-    this.#note();
   }
 
   /** A bookmark's frame goes out; only the first sending counts. */
   sawBookmark(machine: Machine, bookmark: { readonly bookmarkId: string; readonly takenAt: string }): void {
     if (this.#bookmarks.has(bookmark.bookmarkId)) return;
-    const now = this.#timeline.nowMilliseconds;
-    // The machine's clock may have jumped since: then its own word is worth nothing, and the moment of sending counts.
-    const said = Date.parse(bookmark.takenAt) - machine.wall.offsetMilliseconds;
-    const isPlausible = said <= now + 1 && said > now - 120_000;
-    this.#bookmarks.set(bookmark.bookmarkId, {
-      machine,
-      takenAtMilliseconds: isPlausible ? said : now,
-      sentMoment: this.#timeline.moment,
-    });
+    const takenMoment = machine.wall.momentOf(Date.parse(bookmark.takenAt));
+    if (takenMoment === undefined) {
+      this.#report(
+        `${machine.name}'s clock never showed ${bookmark.takenAt}, the date of ${bookmark.bookmarkId}`,
+      );
+      return;
+    }
+    this.#bookmarks.set(bookmark.bookmarkId, { machine, takenMoment, sentMoment: this.#timeline.moment });
   }
 
   hasSeen(bookmarkId: string): boolean {
@@ -78,8 +72,7 @@ export class Oracle {
       this.#report(`recovery point ${pointId} has ${content.length} of ${machine.disks.length} disks`);
       return;
     }
-    const from = this.#momentAt(bookmark.takenAtMilliseconds - slackMilliseconds);
-    const window = { from, to: bookmark.sentMoment };
+    const window = { from: bookmark.takenMoment, to: bookmark.sentMoment };
     SimulatedDisk.legalMoments(
       machine.disks.map((disk, index) => ({ disk, content: content[index]! })),
       window,
@@ -97,15 +90,6 @@ export class Oracle {
     this.looks++;
     if (!content) this.#report(`recovery point ${pointId} is recorded but its disks are gone`);
     else if (digestOf(content) !== judged.digest) this.#report(`recovery point ${pointId} has changed`);
-  }
-
-  #note(): void {
-    this.#moments.push(this.#timeline.moment);
-    this.#timeline.after(1000, () => this.#note());
-  }
-
-  #momentAt(milliseconds: number): number {
-    return this.#moments[Math.max(0, Math.min(Math.floor(milliseconds / 1000), this.#moments.length - 1))]!;
   }
 }
 

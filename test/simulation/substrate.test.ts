@@ -4,7 +4,7 @@
  */
 import test from 'ava';
 import { readWhole, writeDurably } from '../../src/platform/files.ts';
-import { Life, SimulatedClock, Timeline } from '../support/simulated/clock.ts';
+import { Life, SimulatedClock, Timeline, WallClock } from '../support/simulated/clock.ts';
 import { SimulatedDisk } from '../support/simulated/disk.ts';
 import { SimulatedDrive } from '../support/simulated/files.ts';
 import { SeededRandom } from '../support/simulated/random.ts';
@@ -52,8 +52,8 @@ test('time jumps to the next wait, in order, and an ended life never comes back'
   const seen: string[] = [];
   await inWorld('1', async ({ timeline, life }) => {
     const doomed = new Life('doomed');
-    const clock = new SimulatedClock(timeline, life, { offsetMilliseconds: 1000 });
-    const doomedClock = new SimulatedClock(timeline, doomed, { offsetMilliseconds: 0 });
+    const clock = new SimulatedClock(timeline, life, new WallClock(1000));
+    const doomedClock = new SimulatedClock(timeline, doomed, new WallClock(0));
     void doomedClock.sleep(50).then(() => seen.push('doomed'));
     void clock.sleep(20).then(() => seen.push(`b at ${clock.monotonic()}`));
     void clock.sleep(10).then(() => {
@@ -68,7 +68,7 @@ test('time jumps to the next wait, in order, and an ended life never comes back'
 
 test('an abort ends a simulated sleep with its reason', async (t) => {
   await inWorld('1', async ({ timeline, life }) => {
-    const clock = new SimulatedClock(timeline, life, { offsetMilliseconds: 0 });
+    const clock = new SimulatedClock(timeline, life, new WallClock(0));
     const abort = new AbortController();
     timeline.after(5, () => abort.abort(new Error('enough')));
     await t.throwsAsync(clock.sleep(1000, abort.signal), { message: 'enough' });
@@ -132,7 +132,7 @@ test('what writeDurably wrote is old or new after a power loss at any moment, an
       void writeDurably(drive.files(doomed), '/f/a', Buffer.alloc(3000, 'n')).then(() => {
         hasReturned = true;
       });
-      await new SimulatedClock(timeline, life, { offsetMilliseconds: 0 }).sleep(random.range(0, 4));
+      await new SimulatedClock(timeline, life, new WallClock(0)).sleep(random.range(0, 4));
       doomed.end();
       drive.losePower();
       const content = (await readWhole(drive.files(life), '/f/a'))!.toString();

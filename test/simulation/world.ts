@@ -17,7 +17,7 @@ import { ReflinkStore } from '../../src/vault/replica/reflink-store.ts';
 import { MemoryStore } from '../../src/vault/store/memory-store.ts';
 import { ProtectedItem } from '../../src/vault/store/vault-store.ts';
 import { type VerifyResult, verifyItem } from '../../src/vault/verify/verify.ts';
-import { Life, never, Timeline } from '../support/simulated/clock.ts';
+import { Life, never, Timeline, WallClock } from '../support/simulated/clock.ts';
 import { SimulatedDrive } from '../support/simulated/files.ts';
 import { SimulatedConnection } from '../support/simulated/link.ts';
 import { SeededRandom } from '../support/simulated/random.ts';
@@ -116,8 +116,8 @@ export class World {
   readonly processServerDrive: SimulatedDrive;
   readonly vault: House;
   readonly vaultDrive: SimulatedDrive;
-  readonly siteWall = { offsetMilliseconds: Date.UTC(2026, 0, 1) };
-  readonly vaultWall = { offsetMilliseconds: Date.UTC(2026, 0, 1) + 3 };
+  readonly siteWall = new WallClock(Date.UTC(2026, 0, 1));
+  readonly vaultWall = new WallClock(Date.UTC(2026, 0, 1) + 3);
   readonly cacheFaults: CacheRoadFaults = { isClosed: false, lossChance: 0, flipChance: 0 };
   /** What the process server listens with; undefined while it does not. */
   accept: ((link: Link) => void) | undefined;

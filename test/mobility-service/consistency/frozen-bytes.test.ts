@@ -174,13 +174,15 @@ function firstDifference(truth: Buffer, image: Buffer): string {
   return `differs at ${blocks.join(', ')}`;
 }
 
-/** Data that is synced now and then, and files that come and go. */
+/** Data that is synced now and then, and files that come and go. Where there is not enough processor time for all, it is the load
+ * that goes without: else nothing could ever keep up with it. */
 function startLoad(t: ExecutionContext<unknown>, mountPoint: string): { end(): Promise<void> } {
   const files = join(mountPoint, 'files');
   const children: ChildProcess[] = [
     spawn(
-      'fio',
+      'nice',
       [
+        ...['-n', '19', 'fio'],
         '--name=load',
         // Workers that are processes begin sessions of their own, and would outlive the test.
         '--thread',
@@ -191,9 +193,9 @@ function startLoad(t: ExecutionContext<unknown>, mountPoint: string): { end(): P
       { stdio: 'ignore', detached: true },
     ),
     spawn(
-      'sh',
+      'nice',
       [
-        '-c',
+        ...['-n', '19', 'sh', '-c'],
         `mkdir -p ${files}; n=0; while :; do n=$((n+1)); head -c 20000 /dev/urandom > ${files}/$((n % 40)); rm -f ${files}/$(((n + 20) % 40)); done`,
       ],
       { stdio: 'ignore', detached: true },

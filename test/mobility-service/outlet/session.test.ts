@@ -20,7 +20,7 @@ import { serveLinks } from '../../support/link-server.ts';
 import { memoryLinkPair } from '../../support/memory-link.ts';
 import { ReferenceReceiver } from '../../support/reference-receiver.ts';
 import { Relay } from '../../support/relay.ts';
-import { Life, SimulatedClock, Timeline } from '../../support/simulated/clock.ts';
+import { Life, SimulatedClock, Timeline, WallClock } from '../../support/simulated/clock.ts';
 import { SeededRandom } from '../../support/simulated/random.ts';
 import { testCertificates } from '../../support/test-certificates.ts';
 
@@ -149,7 +149,7 @@ test('over TLS that is cut within frames and delayed, the image at the bookmark 
 
 test('a session sends no faster than its own limit, the welcome and a later order allow', async (t) => {
   const timeline = new Timeline();
-  const clock = new SimulatedClock(timeline, new Life('session'), { offsetMilliseconds: 0 });
+  const clock = new SimulatedClock(timeline, new Life('session'), new WallClock(0));
   const pair = memoryLinkPair();
   const arrived: number[] = [];
   const serve = async () => {

@@ -16,7 +16,7 @@ import { cacheErrors } from '../../../src/protocol/cache/errors.ts';
 import { inlineSealer } from '../../../src/protocol/cache/segment.ts';
 import { memoryLinkPair } from '../../support/memory-link.ts';
 import { ScriptedSender } from '../../support/scripted-sender.ts';
-import { Life, SimulatedClock, Timeline } from '../../support/simulated/clock.ts';
+import { Life, SimulatedClock, Timeline, WallClock } from '../../support/simulated/clock.ts';
 import { SimulatedDrive } from '../../support/simulated/files.ts';
 import { SeededRandom } from '../../support/simulated/random.ts';
 
@@ -68,7 +68,7 @@ async function world(name: string, uploadBytesPerSecondMax?: number) {
   const metrics = new Metrics();
   const server = new ProcessServer({
     files: drive.files(life),
-    clock: new SimulatedClock(timeline, life, { offsetMilliseconds: Date.UTC(2026, 0, 1) }),
+    clock: new SimulatedClock(timeline, life, new WallClock(Date.UTC(2026, 0, 1))),
     random: random.fork('server'),
     log: silentLog,
     store,

@@ -129,20 +129,50 @@ export class Life {
   }
 }
 
-/** A machine's clock as one process of it sees it. Steps of the wall clock are the machine's (`wall`). */
+/** Looks at one wall clock that are remembered: more than happen from a bookmark's date to its sending. */
+const looksMax = 100_000;
+
+/** A machine's wall clock, which may be stepped, and when it was looked at. */
+export class WallClock {
+  offsetMilliseconds: number;
+  readonly #looks = new Map<number, { readonly atMilliseconds: number; readonly moment: number }>();
+
+  constructor(offsetMilliseconds: number) {
+    this.offsetMilliseconds = offsetMilliseconds;
+  }
+
+  look({ nowMilliseconds, moment }: Timeline): number {
+    const shown = Math.floor(nowMilliseconds + this.offsetMilliseconds);
+    const before = this.#looks.get(shown);
+    // Of several looks within a millisecond the first; what it showed before it was stepped back does not count.
+    if (before === undefined || nowMilliseconds - before.atMilliseconds > 1) {
+      this.#looks.delete(shown);
+      this.#looks.set(shown, { atMilliseconds: nowMilliseconds, moment });
+    }
+    if (this.#looks.size > looksMax) this.#looks.delete(this.#looks.keys().next().value!);
+    return shown;
+  }
+
+  /** The moment in which somebody was last shown this; undefined: nobody was. */
+  momentOf(shownMilliseconds: number): number | undefined {
+    return this.#looks.get(shownMilliseconds)?.moment;
+  }
+}
+
+/** A machine's clock as one process of it sees it. Steps of the wall clock are the machine's. */
 export class SimulatedClock implements Clock {
   readonly #timeline: Timeline;
   readonly #life: Life;
-  readonly #wall: { offsetMilliseconds: number };
+  readonly #wall: WallClock;
 
-  constructor(timeline: Timeline, life: Life, wall: { offsetMilliseconds: number }) {
+  constructor(timeline: Timeline, life: Life, wall: WallClock) {
     this.#timeline = timeline;
     this.#life = life;
     this.#wall = wall;
   }
 
   now(): number {
-    return Math.floor(this.#timeline.nowMilliseconds + this.#wall.offsetMilliseconds);
+    return this.#wall.look(this.#timeline);
   }
 
   monotonic(): number {
