@@ -35,6 +35,8 @@ export const archiveManifestsPerFile = 1000;
 export const sumPagesMax = 1024;
 /** From here on a hole is punched instead of zeroes written: starting `fallocate` costs about as much as writing 1 MiB. */
 export const punchBytesMin = 1 << 20;
+/** From here on a piece is written past the page cache: waiting for the disk costs no processor, copying 256 KiB does. */
+export const directBytesMin = 256 << 10;
 
 /** A page of items, points or events. */
 export const pageMax = 1000;

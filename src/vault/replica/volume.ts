@@ -34,7 +34,11 @@ export async function makeVolume(imagePath: string, sizeBytes: number): Promise<
   }
 }
 
-/** Idempotent. `discard` gives the space of dropped points back to the file system under the volume. */
+/**
+ * Idempotent. `discard` gives the space of dropped points back to the file system under the volume. The loop device reads and
+ * writes its file past the page cache, where the file system under it can: the volume's own cache has the same pages, and
+ * keeping them twice cost a first copy half of its processor time in the kernel (`docs/performance.md`).
+ */
 export async function mountVolume(imagePath: string, mountPath: string): Promise<void> {
   await mkdir(mountPath, { recursive: true, mode: 0o700 });
   if (await isMounted(mountPath)) return;
@@ -42,6 +46,11 @@ export async function mountVolume(imagePath: string, mountPath: string): Promise
     await run('mount', ['-t', 'xfs', '-o', 'loop,noatime,discard', imagePath, mountPath], {
       timeoutMilliseconds: commandMilliseconds,
     });
+    const path = await realpath(mountPath);
+    const mount = (await mounts()).find((one) => one.path === path);
+    // Fails where the file system under the volume has no direct I/O (tmpfs, some network ones): it is slower then.
+    if (mount !== undefined)
+      await tryRun('losetup', ['--direct-io=on', mount.source], { timeoutMilliseconds: commandMilliseconds });
   } catch (cause) {
     throw errors.ReplicaVolumeFailed(imagePath, 'mounted', cause);
   }
