@@ -18,7 +18,10 @@ export function writeLargeDirectly(
   room: Loan,
 ): void {
   const direct = hasLarge(packed) ? openDirect(descriptor) : undefined;
-  if (direct === undefined) return writePackedSync(descriptor, source, packed);
+  if (direct === undefined) {
+    writePackedSync(descriptor, source, packed);
+    return;
+  }
   try {
     let from = 0;
     for (let index = 0; index < packed.length; index += 2) {
