@@ -136,7 +136,14 @@ export async function sendRuns(
       if (isZero) return session.zero(range);
       const run = bytes.subarray(start, end);
       if (run.byteLength < packer.bytesMin) return session.data(range, run);
-      return packer.pack(run).then((packed) => session.data(range, packed ?? run));
+      return packer.pack(run).then(async (packed) => {
+        if (packed === undefined) return await session.data(range, run);
+        try {
+          await session.data(range, packed);
+        } finally {
+          packer.release(packed);
+        }
+      });
     }),
   );
   // All have settled before this throws: a buffer is never given back while the link still reads it.
