@@ -6,9 +6,10 @@
 /** Smaller ones may lie in a pool with others, and are not worth it. */
 const bytesMin = 64 << 10;
 
-/** `bytes` must not be used afterwards by anybody. Does nothing where their memory is not their own. */
-export function giveBack(bytes: Uint8Array): void {
+/** `bytes` must not be used afterwards by anybody. Does nothing where their memory is not their own, but for so many bytes
+ * of it at most that nobody uses. */
+export function giveBack(bytes: Uint8Array, unusedBytes = 0): void {
   const { buffer } = bytes;
-  if (bytes.byteLength < bytesMin || bytes.byteLength !== buffer.byteLength) return;
+  if (bytes.byteLength < bytesMin || bytes.byteLength + unusedBytes < buffer.byteLength) return;
   if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }

@@ -15,6 +15,7 @@ import { createHash } from 'node:crypto';
 import { addAbortSignal, Readable } from 'node:stream';
 import { hasCode } from '../../platform/errors.ts';
 import type { Files, OpenFile } from '../../platform/files.ts';
+import { giveBack } from '../../platform/memory.ts';
 import type { Random } from '../../platform/random.ts';
 import { type CacheObject, type CacheStore, cacheKeyPattern, type ObjectBody } from './cache-store.ts';
 import { cacheErrors } from './errors.ts';
@@ -123,6 +124,7 @@ export class FolderStore implements CacheStore {
       }
     } finally {
       stream.destroy();
+      giveBack(batch);
     }
     if (positionBytes !== body.sizeBytes || hash.digest('hex') !== body.sha256)
       throw cacheErrors.ObjectDigestMismatch(key);

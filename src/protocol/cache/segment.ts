@@ -304,7 +304,7 @@ export async function verifySegment(
 ): Promise<void> {
   const nowhere: SegmentTarget = {
     frameConcurrency: 1,
-    writeFrame: async (job) => giveBack(openFrame(job)),
+    writeFrame: async (job) => giveBack(openFrame(job), 1),
     zero: async () => {},
   };
   await placeSegment(source, itemKey, expectations, nowhere, signal);
@@ -477,7 +477,8 @@ function sealBody(
   return sealed as Uint8Array<ArrayBuffer>;
 }
 
-/** Authenticates, decrypts and decompresses one frame. Throws `FrameDamaged`. Pure; the workers call it. */
+/** Authenticates, decrypts and decompresses one frame. Throws `FrameDamaged`. Pure; the workers call it. The memory of what it
+ * answers is the caller's, and may be a byte longer. */
 export function openFrame(job: OpenJob): Uint8Array {
   const head = Buffer.from(job.frameHead.buffer, job.frameHead.byteOffset, job.frameHead.byteLength);
   const codec = head.readUInt8(4);
@@ -500,7 +501,8 @@ export function openFrame(job: OpenJob): Uint8Array {
   try {
     const plain = zstdDecompressSync(body, {
       maxOutputLength: plainBytes,
-      chunkSize: Math.max(zstdChunkBytesMin, plainBytes),
+      // node:zlib gets itself another piece when the one it has is full to the last byte.
+      chunkSize: Math.max(zstdChunkBytesMin, plainBytes + 1),
     });
     if (plain.byteLength === plainBytes) {
       giveBack(body);

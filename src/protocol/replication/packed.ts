@@ -14,8 +14,8 @@ export function unpack(payload: Uint8Array, plainBytes: number): Buffer {
   try {
     plain = zstdDecompressSync(payload, {
       maxOutputLength: plainBytes,
-      // In one piece; node:zlib takes no less than 64.
-      chunkSize: Math.max(4096, plainBytes),
+      // In one piece; node:zlib takes no less than 64, and gets itself another piece when this one is full to the last byte.
+      chunkSize: Math.max(4096, plainBytes + 1),
     });
   } catch (cause) {
     throw Object.assign(corruptFrame('what it packs cannot be unpacked'), { cause });

@@ -15,7 +15,7 @@ serveJobs(
       const plain = openFrame(frame);
       const sums = sumsOf(plain);
       writeLargeDirectly(descriptor, plain, ranges, room);
-      giveBack(plain);
+      giveBack(plain, 1);
       return { sums };
     } catch (error) {
       if (error instanceof FrameDamaged) return { damage: error.message };
