@@ -2,7 +2,8 @@
  * Goal: segments placed by worker threads leave the same bytes and sums on a disk, and the same refusals, as when the
  * calling thread does it; from memory of the caller alone and from shared memory.
  * Method: one segment of several frames, of which some compress and some do not, spread over ranges with zeroes between,
- * placed both ways; then every part of it damaged once; then a disk that cannot be written.
+ * placed both ways, also on the file systems that replica disks are on and on one that has no direct writes; then every
+ * part of it damaged once; then a disk that cannot be written.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
@@ -21,8 +22,11 @@ import {
 import type { Placer } from '../../../src/vault/replica/placer.ts';
 import { PlacerPool } from '../../../src/vault/replica/placer-pool.ts';
 import { sumsOf } from '../../../src/vault/replica/sums.ts';
+import { canMakeVolumes } from '../../../src/vault/replica/volume.ts';
 import { inlinePlacer } from '../../support/inline-placer.ts';
+import { makeTestVolume } from '../../support/replica-volume.ts';
 
+const fileSystemTest = (await canMakeVolumes()) ? test : test.skip;
 const itemKey = randomBytes(32);
 const identity = {
   itemId: systemRandom.uuid() as ProtectedItemId,
@@ -69,8 +73,14 @@ const shared = (object: Uint8Array) => {
 };
 
 /** What is on the disk afterwards, which had ones everywhere. */
-async function placed(t: ExecutionContext, object: Buffer, placer: Placer, pieceBytes: number) {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-placer-'));
+async function placed(
+  t: ExecutionContext,
+  object: Buffer,
+  placer: Placer,
+  pieceBytes: number,
+  above = tmpdir(),
+) {
+  const folder = await mkdtemp(join(above, 'leeward-placer-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, 'disk.raw');
   await using file = await open(path, 'w+');
@@ -114,6 +124,17 @@ test('worker threads leave on a disk what the calling thread leaves, and the sam
     t.deepEqual(sums, sumsOf(disk));
   }
 });
+
+for (const kind of ['xfs', 'btrfs', 'tmpfs'] as const)
+  fileSystemTest(`on ${kind}, what goes past the page cache and what does not is one file`, async (t) => {
+    await using pool = new PlacerPool();
+    const object = await sealed();
+    const volume = kind === 'tmpfs' ? { path: '/dev/shm' } : await makeTestVolume(kind);
+    if ('dispose' in volume) t.teardown(volume.dispose);
+    const { bytes, sums } = await placed(t, object, pool, object.byteLength, volume.path);
+    t.true(bytes.equals(disk));
+    t.deepEqual(sums, sumsOf(disk));
+  });
 
 test('damage anywhere is refused by worker threads, and they go on', async (t) => {
   await using pool = new PlacerPool();
