@@ -1,6 +1,6 @@
 /**
  * A real disk: a block device, or a raw file that stands for one, read and written past the page cache (O_DIRECT).
- * The drain reads a protected disk here, the log processor writes a replica disk here.
+ * The drain reads a protected disk here. The vault's threads open replica disks the same way (`openDirectSync`).
  *
  * Why O_DIRECT: a buffered read of `/dev/sda` has its own page cache, which knows nothing of what the file systems on
  * `/dev/sda1` wrote meanwhile. Direct reads see what the device has.
@@ -13,7 +13,7 @@
  * devices, and the simulation has its own `Disk`.
  */
 import { strict as assert } from 'node:assert';
-import { constants } from 'node:fs';
+import { constants, openSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { hasCode } from '../platform/errors.ts';
 import { Arena, isPageAligned } from './arena.ts';
@@ -261,6 +261,16 @@ async function openDirect(path: string, access: number): Promise<FileHandle> {
     // A raw file on a file system without O_DIRECT (tmpfs before 6.6): its own page cache is the truth there, so that
     // buffered access is right. A block device always has O_DIRECT.
     if (hasCode(error, 'EINVAL')) return open(path, access);
+    throw error;
+  }
+}
+
+/** The same for threads of ours that do one thing at a time; the caller closes the descriptor. */
+export function openDirectSync(path: string, access: number): number {
+  try {
+    return openSync(path, access | constants.O_DIRECT);
+  } catch (error) {
+    if (hasCode(error, 'EINVAL')) return openSync(path, access);
     throw error;
   }
 }

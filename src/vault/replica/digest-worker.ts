@@ -2,9 +2,9 @@
  * A thread of the digest pool: reads a stretch of a replica disk past the page cache, which a disk that is read once from
  * end to end would only wash away, and digests it. While one thread reads, the other one hashes.
  */
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { Arena, pageBytes } from '../../disk/arena.ts';
-import { hasCode } from '../../platform/errors.ts';
+import { openDirectSync } from '../../disk/device.ts';
 import { serveJobs } from '../../platform/pool-thread.ts';
 import { type ChunkDigests, type DigestStretch, digestChunks, digestStretchBytes } from './chunk-digests.ts';
 
@@ -13,7 +13,7 @@ const loan = await new Arena(digestStretchBytes).borrow(digestStretchBytes);
 serveJobs((stretch: DigestStretch): ChunkDigests => digestChunks(read(stretch)));
 
 function read({ path, offsetBytes, lengthBytes }: DigestStretch): Uint8Array {
-  const fd = openDirect(path);
+  const fd = openDirectSync(path, constants.O_RDONLY);
   try {
     // Whole pages: the file may end inside the last one, and then the read comes back short.
     const wanted = Math.ceil(lengthBytes / pageBytes) * pageBytes;
@@ -28,15 +28,5 @@ function read({ path, offsetBytes, lengthBytes }: DigestStretch): Uint8Array {
     return loan.bytes.subarray(0, lengthBytes);
   } finally {
     closeSync(fd);
-  }
-}
-
-function openDirect(path: string): number {
-  try {
-    return openSync(path, constants.O_RDONLY | constants.O_DIRECT);
-  } catch (error) {
-    // tmpfs before Linux 6.6.
-    if (hasCode(error, 'EINVAL')) return openSync(path, constants.O_RDONLY);
-    throw error;
   }
 }

@@ -4,8 +4,9 @@
  * that write one file wait for each other; past it the disk takes the bytes from where they lie. Small pieces go through
  * the cache, which gathers them. The kernel keeps both views of the file the same, and `sync` of the file makes both durable.
  */
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, writeSync } from 'node:fs';
 import { type Loan, pageBytes } from '../../disk/arena.ts';
+import { openDirectSync } from '../../disk/device.ts';
 import { hasCode } from '../../platform/errors.ts';
 import { type PackedRanges, writePackedSync } from '../../platform/packed-ranges.ts';
 import { directBytesMin } from '../limits.ts';
@@ -17,11 +18,11 @@ export function writeLargeDirectly(
   packed: PackedRanges,
   room: Loan,
 ): void {
-  const direct = hasLarge(packed) ? openDirect(descriptor) : undefined;
-  if (direct === undefined) {
+  if (!hasLarge(packed)) {
     writePackedSync(descriptor, source, packed);
     return;
   }
+  const direct = openDirectSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY);
   try {
     let from = 0;
     for (let index = 0; index < packed.length; index += 2) {
@@ -65,14 +66,4 @@ function writeDirect(direct: number, piece: Uint8Array, position: number, room: 
     if (!hasCode(error, 'EINVAL')) throw error;
   }
   return done;
-}
-
-/** Undefined where the file system has none (tmpfs before Linux 6.6), or there is no /proc. */
-function openDirect(descriptor: number): number | undefined {
-  try {
-    return openSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY | constants.O_DIRECT);
-  } catch (error) {
-    if (hasCode(error, 'EINVAL', 'ENOENT')) return undefined;
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
@@ -135,7 +135,10 @@ test('a replica volume is made, mounted, mounted again without harm, and unmount
   try {
     await mountVolume(image, mount);
     await storeAt(join(mount, 'items')).prepare();
-    t.regex(await describeFolder(join(mount, 'items')), /^xfs on \/dev\/loop\d+ \(replica volume\)$/);
+    const description = await describeFolder(join(mount, 'items'));
+    t.regex(description, /^xfs on \/dev\/loop\d+ \(replica volume\)$/);
+    const loop = /loop\d+/.exec(description)![0];
+    t.is((await readFile(`/sys/block/${loop}/loop/dio`, 'utf8')).trim(), '1', 'one page cache, not two');
   } finally {
     await unmountVolume(mount);
   }
