@@ -8,6 +8,7 @@
  *     BENCH_CHURN_SECONDS=20 of each rate
  *     BENCH_MACHINES=1000    on one process server, for BENCH_MACHINES_SECONDS=60
  *     BENCH_PEERS=rsync,…    only these
+ *     BENCH_PARTS=load,…     only these of copies, load, api, machines
  *     BENCH_FOLDER=/var/tmp  where disks and copies go; five times BENCH_GIB
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,6 +30,7 @@ const churnSeconds = Number(process.env.BENCH_CHURN_SECONDS ?? 20);
 const machineCount = Number(process.env.BENCH_MACHINES ?? 1000);
 const machineSeconds = Number(process.env.BENCH_MACHINES_SECONDS ?? 60);
 const only = process.env.BENCH_PEERS?.split(',');
+const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'api', 'machines'];
 
 const reason = canLoop() ?? canTrace();
 if (reason !== undefined) {
@@ -106,8 +108,19 @@ interface Standing {
   readonly isExact: boolean;
 }
 
-async function main(): Promise<void> {
-  const bytes = gibibytes * 2 ** 30;
+/** The real daemons, with room for copies of a disk of `bytes`. */
+async function sitesFor(bytes: number): Promise<TwoSites> {
+  const site = await TwoSites.start({
+    folder: join(folder, 'site'),
+    replicaBytes: Math.max(4 * bytes, 8 * 2 ** 30),
+    spoolBytes: 2 * bytes,
+  });
+  cleanups.unshift(() => site[Symbol.asyncDispose]());
+  return site;
+}
+
+/** First copies, deltas and comparisons, beside all peers; answers the site that made ours. */
+async function copies(bytes: number): Promise<TwoSites> {
   const megabytes = bytes / 1e6;
   say(
     `${availableParallelism()} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, a disk of ${gibibytes} GiB, in ${folder}`,
@@ -155,12 +168,7 @@ async function main(): Promise<void> {
   const figuresOf = (figure: (one: Standing) => number) =>
     Object.fromEntries(standing.map((one) => [one.peer.name, figure(one)]));
 
-  const site = await TwoSites.start({
-    folder: join(folder, 'site'),
-    replicaBytes: Math.max(4 * bytes, 8 * 2 ** 30),
-    spoolBytes: 2 * bytes,
-  });
-  cleanups.unshift(() => site[Symbol.asyncDispose]());
+  const site = await sitesFor(bytes);
   // Stands still with its order before it, so that all of the work is measured.
   const machine = await site.prepare('disk', [device], { crashConsistentSeconds: 2 });
   const first = (async () => {
@@ -273,7 +281,7 @@ async function main(): Promise<void> {
   });
   await machine.service.kill('SIGTERM');
   for (const one of standing) rmSync(one.folder, { recursive: true, force: true });
-  await underLoad(site);
+  return site;
 }
 
 /** Each peer's update of its copy, in seconds, restored and compared. */
@@ -404,9 +412,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   });
 
 try {
-  await main();
-  await row(vaultApiPlan, vaultApiRow);
-  await row(manyMachinesPlan(machineCount), () => manyMachinesRow(machineCount, machineSeconds));
+  const bytes = gibibytes * 2 ** 30;
+  const site = parts.includes('copies') ? await copies(bytes) : undefined;
+  if (parts.includes('load')) await underLoad(site ?? (await sitesFor(bytes)));
+  if (parts.includes('api')) await row(vaultApiPlan, vaultApiRow);
+  if (parts.includes('machines'))
+    await row(manyMachinesPlan(machineCount), () => manyMachinesRow(machineCount, machineSeconds));
 } catch (error) {
   results.push(
     resultOf({
