@@ -89,7 +89,12 @@ export class Replication {
   #session: Session | undefined;
   #lastError: string | undefined;
   #lastBookmark: Bookmark | undefined;
-  #underWayBookmarks: { bookmark: Bookmark; sequence: number }[] = [];
+  #underWayBookmarks: { bookmark: Bookmark; sequence: number; takenMonotonic: number }[] = [];
+  /** When the newest durable one was taken that will do for each type. Not by its date: the wall clock may be stepped. */
+  readonly #durableMonotonic = {
+    CrashConsistent: Number.NEGATIVE_INFINITY,
+    ApplicationConsistent: Number.NEGATIVE_INFINITY,
+  };
   #hasHadSession = false;
 
   constructor(options: ReplicationOptions) {
@@ -140,7 +145,7 @@ export class Replication {
   /** Takes a bookmark as soon as it can be had, and resolves when all up to it is durable at the process server. */
   async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const askedAt = clock.now();
+    const askedMonotonic = clock.monotonic();
     const kind = type === 'CrashConsistent' ? 'crash' : 'application';
     this.#due[kind] = ordered;
     let session = this.#session;
@@ -149,9 +154,7 @@ export class Replication {
       orderedBookmarkMilliseconds,
       () => {
         stop.throwIfAborted();
-        const last = this.#lastBookmark;
-        const fits = last && (last.type === type || type === 'CrashConsistent');
-        if (fits && Date.parse(last.takenAt) >= askedAt) return true;
+        if (this.#durableMonotonic[type] >= askedMonotonic) return true;
         // One that was on its way when its session ended may not have arrived.
         if (this.#session !== session) this.#due[kind] = ordered;
         session = this.#session;
@@ -259,9 +262,9 @@ export class Replication {
               ),
               false,
             ),
-          onBookmark: (bookmark, sequence) => {
+          onBookmark: (bookmark, sequence, takenMonotonic) => {
             this.#lastError = undefined;
-            this.#underWayBookmarks.push({ bookmark, sequence });
+            this.#underWayBookmarks.push({ bookmark, sequence, takenMonotonic });
             this.#acknowledged(session.acknowledgedSequence);
           },
         },
@@ -326,8 +329,14 @@ export class Replication {
       const seconds = Math.round(now - walk.plan.startedMonotonic) / 1000;
       this.#options.log.info('walk-ended', { diskId, seconds, doneBytes, sentBytes });
     }
-    while (this.#underWayBookmarks[0] && this.#underWayBookmarks[0].sequence <= sequence)
-      this.#lastBookmark = this.#underWayBookmarks.shift()!.bookmark;
+    while (this.#underWayBookmarks[0] && this.#underWayBookmarks[0].sequence <= sequence) {
+      const { bookmark, takenMonotonic } = this.#underWayBookmarks.shift()!;
+      this.#lastBookmark = bookmark;
+      // An application-consistent point is a crash-consistent one, too.
+      this.#durableMonotonic.CrashConsistent = takenMonotonic;
+      if (bookmark.type === 'ApplicationConsistent')
+        this.#durableMonotonic.ApplicationConsistent = takenMonotonic;
+    }
   }
 
   /** Walks whose end is durable are over. */

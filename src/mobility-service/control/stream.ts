@@ -90,7 +90,8 @@ export interface StreamParts {
   readonly onLosses: (losses: readonly CaptureLoss[]) => Promise<void>;
   /** Ends the session: the next one compares them. */
   readonly onResyncOrdered: (diskIds: readonly ProtectedDiskId[]) => Promise<void>;
-  readonly onBookmark: (bookmark: Bookmark, sequence: number) => void;
+  /** `takenMonotonic`: its moment on the clock that nobody steps. */
+  readonly onBookmark: (bookmark: Bookmark, sequence: number, takenMonotonic: number) => void;
   /** True between freeze and thaw: nobody writes files or logs. */
   readonly onStill: (isStill: boolean) => Promise<void>;
 }
@@ -329,7 +330,7 @@ export class Stream {
     const { capture, disks, clock } = this.#parts;
     for (let pass = 0; pass < quietPassesMax && !stop.aborted; pass++) {
       // Before the barrier: what completes while it reads the rings may be missing, and the point must not claim it.
-      const takenAt = clock.now();
+      const moment = momentOf(clock);
       if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
       const maps = disks.map((disk) => capture.take(disk.index));
       const isQuiet = maps.every((map, index) => this.#relevant(disks[index]!, map).next().done === true);
@@ -339,7 +340,7 @@ export class Stream {
         continue;
       }
       if (await this.#refreshSwap()) continue;
-      await this.#place({ type: 'CrashConsistent', method: 'quiet', takenAt, frozenMilliseconds: 0 });
+      await this.#place({ type: 'CrashConsistent', method: 'quiet', frozenMilliseconds: 0 }, moment);
       return { taken: true };
     }
     return { taken: false, why: `writes did not pause in ${quietPassesMax} passes` };
@@ -443,14 +444,14 @@ export class Stream {
     const rest: Rest[] = [];
     let failure: { why: string; cause?: unknown; isTooMuch?: boolean } | undefined;
     let losses: readonly CaptureLoss[] = [];
-    let takenAt = 0;
+    let moment: Moment | undefined;
     let frozenMilliseconds = 0;
     await onStill(true);
     try {
       await freeze.freeze(Math.min(freezeDeadlineMilliseconds, 2_000));
       // From here to the thaw: no logging, no files, nothing started.
       try {
-        takenAt = clock.now();
+        moment = momentOf(clock);
         losses = (await capture.barrier()).losses;
         maps = disks.map((disk) => capture.take(disk.index));
         const extents = maps.flatMap((map, index) =>
@@ -495,7 +496,7 @@ export class Stream {
           sum,
         );
       }
-      await this.#place({ type, method: 'freeze', takenAt, frozenMilliseconds });
+      await this.#place({ type, method: 'freeze', frozenMilliseconds }, moment!);
       isSent = true;
       this.#parts.log.info('frozen-point', {
         type,
@@ -521,15 +522,16 @@ export class Stream {
   }
 
   async #place(
-    moment: Omit<Bookmark, 'bookmarkId' | 'takenAt'> & { readonly takenAt: number },
+    taken: Omit<Bookmark, 'bookmarkId' | 'takenAt'>,
+    { takenAt, takenMonotonic }: Moment,
   ): Promise<void> {
     const bookmark: Bookmark = {
-      ...moment,
+      ...taken,
       bookmarkId: BookmarkId.parse(this.#parts.random.uuid()),
-      takenAt: new Date(moment.takenAt).toISOString(),
+      takenAt: new Date(takenAt).toISOString(),
     };
     const sequence = await this.#session.json(FrameType.bookmark, bookmark);
-    this.#parts.onBookmark(bookmark, sequence);
+    this.#parts.onBookmark(bookmark, sequence, takenMonotonic);
   }
 
   /** Looks where swap is now. An area that was given up may hold anything since: all of it is marked. Answers whether
@@ -550,6 +552,14 @@ export class Stream {
     return isGivenUp;
   }
 }
+
+/** One moment on both clocks: the one that people read, and the one that nobody steps. */
+interface Moment {
+  readonly takenAt: number;
+  readonly takenMonotonic: number;
+}
+
+const momentOf = (clock: Clock): Moment => ({ takenAt: clock.now(), takenMonotonic: clock.monotonic() });
 
 /** An event has no room for a chain of causes, so the nearest one is told in the same sentence. */
 function whyOf(why: string, cause: unknown): string {

@@ -210,13 +210,16 @@ async function world(seed: number, hooks: MemoryLinkHooks = {}, policy = often) 
   const folder = await mkdtemp(join(tmpdir(), 'leeward-replication-'));
   const links: ReturnType<typeof memoryLinkPair>[] = [];
   const faults: unknown[] = [];
+  /** How far the machine's wall clock has been stepped. */
+  const wall = { stepMilliseconds: 0 };
+  const clock: Clock = { ...fastClock, now: () => fastClock.now() + wall.stepMilliseconds };
   const start = async (stateName = 'state') => {
     const stop = new AbortController();
     const replication = new Replication({
-      clock: fastClock,
+      clock,
       random: systemRandom,
       log: silentLog,
-      state: await ServiceState.load(systemFiles, join(folder, stateName), fastClock, 'boot'),
+      state: await ServiceState.load(systemFiles, join(folder, stateName), clock, 'boot'),
       itemId,
       hostName: 'test',
       agentVersion: 'test',
@@ -264,6 +267,7 @@ async function world(seed: number, hooks: MemoryLinkHooks = {}, policy = often) 
     points,
     hasPoint,
     faults,
+    wall,
     statePath: join(folder, 'state', 'state.json'),
     remove: () => rm(folder, { recursive: true }),
   };
@@ -492,6 +496,30 @@ test.serial('a bookmark that is ordered while another one is taken is a later on
   t.deepEqual(w.faults, []);
   await w.remove();
 });
+
+test.serial(
+  'an ordered bookmark is the one that was ordered, whatever the wall clock is stepped to',
+  async (t) => {
+    const w = await world(63, {}, seldom);
+    const service = await w.start();
+    await w.points(1);
+    for (const type of ['CrashConsistent', 'ApplicationConsistent'] as const) {
+      const { length } = w.receiver.points;
+      // All points so far are dated after the order.
+      w.wall.stepMilliseconds -= 3_600_000;
+      const ordered = service.replication.takeBookmark(type, service.stop.signal);
+      // And the one that was ordered, before it.
+      w.wall.stepMilliseconds -= 3_600_000;
+      await t.notThrowsAsync(ordered);
+      t.is(w.receiver.points.length, length + 1);
+      t.is(w.receiver.points.at(-1)!.bookmark.type, type);
+    }
+    checkPoints(t, w);
+    await ended(w.machine, service);
+    t.deepEqual(w.faults, []);
+    await w.remove();
+  },
+);
 
 test.serial('an ordered bookmark whose acknowledgement is lost with the link is taken again', async (t) => {
   let isOrdered = false;
