@@ -130,6 +130,39 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     );
   });
 
+  test(`${name}: points are listed in the order of the chain, not of their dates`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    // In the order of the chain; the machine's clock was stepped back between the first two.
+    const taken = [
+      { chain: 1, sequence: 9, takenAt: '2026-01-02T05:00:00.000Z' },
+      { chain: 1, sequence: 10, takenAt: '2026-01-02T04:00:00.000Z' },
+      { chain: 2, sequence: 1, takenAt: '2026-01-02T04:00:00.000Z' },
+    ];
+    const ids: string[] = [];
+    for (const [index, { takenAt, ...place }] of taken.entries()) {
+      const appliedAt = `2026-01-02T06:0${index}:00.000Z`;
+      const point: RecoveryPoint = {
+        pointId: uuid() as RecoveryPointId,
+        itemId: item.itemId,
+        ...{ type: 'CrashConsistent', method: 'quiet', takenAt, processedAt: appliedAt, ...place },
+        ...{ frozenMilliseconds: 0, sizeBytes: 1, changedBytes: 1 },
+      };
+      ids.unshift(point.pointId);
+      await store.advance(item.itemId, {
+        position: { ...place, digest: null, generation: 2, archiveBytes: 0, appliedAt },
+        ...{ disks: [], progress: [], events: [], changedBytes: 0, point },
+      });
+    }
+    const listed = async (page: Parameters<typeof store.listPoints>[1]) =>
+      (await store.listPoints(item.itemId, page)).map(({ pointId }) => pointId as string);
+    t.deepEqual(await listed({ limit: 10 }), ids);
+    t.deepEqual(await listed({ limit: 2 }), ids.slice(0, 2));
+    t.deepEqual(await listed({ limit: 2, before: taken[2]! }), ids.slice(1));
+    t.deepEqual(await listed({ limit: 2, before: taken[1]! }), ids.slice(2));
+  });
+
   test(`${name}: a removed item leaves nothing and can be added again`, async (t) => {
     const store = await open();
     const item = exampleItem('web');

@@ -201,6 +201,8 @@ export interface WorkflowWorld extends AsyncDisposable {
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
   namesLastPoint: boolean;
+  /** How far the machines' clocks are stepped: points are dated by them. */
+  stepMilliseconds: number;
   /** Makes an item in this condition with two points, and answers its resource id. */
   addItem(name: string, condition?: Partial<ItemCondition>): Promise<{ id: string; itemId: ProtectedItemId }>;
   addPoint(
@@ -280,7 +282,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     const known = points.get(itemId) ?? new Set();
     const sequence = known.size + 1;
     const item = itemIds.indexOf(itemId);
-    const takenAt = new Date(clock.now() + sequence).toISOString();
+    const takenAt = new Date(clock.now() + sequence + world.stepMilliseconds).toISOString();
     const point: RecoveryPoint = {
       pointId:
         pointId ??
@@ -323,6 +325,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     damage: new Map(),
     siteMood: 'well',
     namesLastPoint: false,
+    stepMilliseconds: 0,
     addItem: async (name, condition = {}) => {
       const id = `${containerId}/replicationProtectedItems/${name}`;
       const itemId = ProtectedItemId.parse(random.uuid());

@@ -79,7 +79,7 @@ export function itemDetails(parts: NounParts): Handlers {
       const { limit, after } = pageOf(request);
       const found = await points.list(database, item.itemId, {
         limit: limit + 1,
-        ...(after === undefined ? {} : { before: after }),
+        ...(after === undefined ? {} : { before: points.placeOfText(after) }),
       });
       return {
         page: found
@@ -87,7 +87,7 @@ export function itemDetails(parts: NounParts): Handlers {
           .map(({ itemId: _, pointId, ...point }) =>
             resourceView(childId(item.id, 'recoveryPointDetails', pointId), point),
           ),
-        next: found.length > limit ? found[limit - 1]!.takenAt : undefined,
+        next: found.length > limit ? points.placeToText(found[limit - 1]!) : undefined,
       };
     },
     'replicationHistory.list': async (request) => {

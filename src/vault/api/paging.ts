@@ -19,7 +19,7 @@ export const skipTokenName = (operation: Operation): string =>
   operation.query.includes('skipToken') ? 'skipToken' : '$skipToken';
 
 /** In a token only so that what is in a link today is told from what a later version puts there. */
-const version = '2';
+const version = '3';
 const sumLength = 10;
 /** The longest place is three cursors of the events, below 200 characters. */
 const tokenMax = 2000;

@@ -33,11 +33,11 @@ export function recoveryPoints(parts: NounParts): Handlers {
       const { limit, after } = pageOf(request);
       const found = await points.list(database, item.itemId, {
         limit: limit + 1,
-        ...(after === undefined ? {} : { before: after }),
+        ...(after === undefined ? {} : { before: points.placeOfText(after) }),
       });
       return {
         page: found.slice(0, limit).map((point) => pointView(item, point)),
-        next: found.length > limit ? found[limit - 1]!.takenAt : undefined,
+        next: found.length > limit ? points.placeToText(found[limit - 1]!) : undefined,
       };
     },
     'recoveryPoints.get': async (request) => {

@@ -14,7 +14,12 @@ import { eventsKeptMax, pageMax, pointsMax, retentionMilliseconds } from '../lim
 import type { Archive } from '../log-processor/archive.ts';
 import type { ReplicaStore } from '../replica/replica-store.ts';
 import { planRetention } from '../retention/plan.ts';
-import type { ProtectedItem, RecoveryPoint, VaultStore } from '../store/vault-store.ts';
+import {
+  comparePlaces,
+  type ProtectedItem,
+  type RecoveryPoint,
+  type VaultStore,
+} from '../store/vault-store.ts';
 
 export interface RetentionParts {
   readonly store: VaultStore;
@@ -82,9 +87,7 @@ export class Retention {
     // The position first: a point that is recorded meanwhile is behind it.
     const { position } = await store.state(item.itemId);
     const points = await store.listPoints(item.itemId, { limit: pointsMax });
-    const needed = [...points, ...(position === undefined ? [] : [position])].sort(
-      (a, b) => a.chain - b.chain || a.sequence - b.sequence,
-    )[0];
+    const needed = [...points, ...(position === undefined ? [] : [position])].sort(comparePlaces)[0];
     if (needed !== undefined) await archive.trim(item.itemId, needed);
     if (expired.length + orphans.length > 0)
       log.info('points-thinned', { itemId: item.itemId, expired: expired.length, orphans: orphans.length });

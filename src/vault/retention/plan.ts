@@ -11,9 +11,10 @@
  *           every    one an hour     one every 2 h       one every 4 h     none
  *           point
  *
- * Never dropped: the newest point, the newest application-consistent one, and those that are locked.
+ * Never dropped: the newest point, the newest application-consistent one, and those that are locked. Newest is what was taken
+ * last; ages follow the dates, which a machine whose clock was stepped gets wrong.
  */
-import type { RecoveryPoint, RetentionPolicy } from '../store/vault-store.ts';
+import { comparePlaces, type RecoveryPoint, type RetentionPolicy } from '../store/vault-store.ts';
 
 const hour = 3600;
 const day = 24 * hour;
@@ -31,7 +32,10 @@ export const defaultRetention: RetentionPolicy = {
   ],
 };
 
-export type ThinnablePoint = Pick<RecoveryPoint, 'pointId' | 'type' | 'takenAt' | 'lockedUntil'>;
+export type ThinnablePoint = Pick<
+  RecoveryPoint,
+  'pointId' | 'type' | 'takenAt' | 'chain' | 'sequence' | 'lockedUntil'
+>;
 
 /**
  * The points that may go now, oldest first.
@@ -43,9 +47,7 @@ export function planRetention<P extends ThinnablePoint>(
   policy: RetentionPolicy,
   now: number,
 ): P[] {
-  const newestFirst = [...points].sort(
-    (a, b) => Date.parse(b.takenAt) - Date.parse(a.takenAt) || (a.pointId < b.pointId ? -1 : 1),
-  );
+  const newestFirst = [...points].sort((a, b) => comparePlaces(b, a));
   const rules = [...policy.rules].sort((a, b) => a.untilSeconds - b.untilSeconds);
   const kept = new Set<P>();
   const winners = new Map<string, P>();

@@ -22,6 +22,11 @@ const moment = (value: unknown) =>
 const reporter = `FROM site_machines m JOIN sites s ON s.site_id = m.site_id AND s.removed_at IS NULL
         WHERE m.item_id = i.item_id ORDER BY s.last_report_at DESC LIMIT 1`;
 
+/** When the latest point was taken. A machine whose clock is fast must not look fresh for as long as that. */
+const newestAt = (condition = '') =>
+  `(SELECT LEAST(p.taken_at, p.processed_at) FROM recovery_points p WHERE p.item_id = i.item_id ${condition}
+        ORDER BY p.chain DESC, p.sequence DESC LIMIT 1)`;
+
 /** Items that the API knows and that the data plane has taken up. */
 export async function items(
   session: Session,
@@ -29,9 +34,8 @@ export async function items(
 ): Promise<ItemRow[]> {
   const rows = await session.rows(
     `SELECT r.row_id, r.id, r.friendly_name, r.active_location, r.record, i.item_id, i.created_at,
-       (SELECT MAX(taken_at) FROM recovery_points p WHERE p.item_id = i.item_id) AS newest_at,
-       (SELECT MAX(taken_at) FROM recovery_points p
-        WHERE p.item_id = i.item_id AND p.type = 'ApplicationConsistent') AS newest_application_at,
+       ${newestAt()} AS newest_at,
+       ${newestAt("AND p.type = 'ApplicationConsistent'")} AS newest_application_at,
        (SELECT event FROM blocked b WHERE b.item_id = i.item_id) AS blocked,
        (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') ${reporter}) AS heartbeat_at,
        (SELECT s.last_report_at ${reporter}) AS site_reported_at

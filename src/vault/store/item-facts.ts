@@ -45,9 +45,12 @@ export async function itemFacts(
     of('SELECT item_id, disk_id, size_bytes, state, cause FROM disks WHERE item_id IN (?) ORDER BY place'),
     of('SELECT item_id, progress FROM progress WHERE item_id IN (?) ORDER BY place'),
     of('SELECT item_id, event FROM blocked WHERE item_id IN (?)'),
-    of(`SELECT p.item_id, p.point_id, p.taken_at, p.processed_at FROM recovery_points p JOIN (
-          SELECT item_id, MAX(taken_at) AS taken_at FROM recovery_points WHERE item_id IN (?) GROUP BY item_id
-        ) newest ON newest.item_id = p.item_id AND newest.taken_at = p.taken_at`),
+    // A dive into the index of their order for each item.
+    of(`SELECT p.item_id, p.point_id, p.taken_at, p.processed_at FROM protected_items i JOIN recovery_points p
+          ON p.item_id = i.item_id AND p.point_id = (
+            SELECT n.point_id FROM recovery_points n WHERE n.item_id = i.item_id
+            ORDER BY n.chain DESC, n.sequence DESC LIMIT 1)
+        WHERE i.item_id IN (?)`),
     newestEvents(session, itemIds),
   ]);
   const grouped = (rows: readonly Row[]) => Map.groupBy(rows, (row) => String(row.item_id));

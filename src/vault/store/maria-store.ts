@@ -7,7 +7,7 @@ import * as events from './events.ts';
 import * as items from './items.ts';
 import * as points from './points.ts';
 import * as states from './states.ts';
-import type { Advance, Blocked, ProtectedItem, VaultStore } from './vault-store.ts';
+import type { Advance, Blocked, PointPlace, ProtectedItem, VaultStore } from './vault-store.ts';
 
 export class MariaStore implements VaultStore {
   readonly #database: Database;
@@ -62,7 +62,7 @@ export class MariaStore implements VaultStore {
       await events.add(session, itemId, [blocked.event]);
     });
   }
-  listPoints(itemId: ProtectedItemId, page: { before?: string; limit: number }) {
+  listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number }) {
     return points.list(this.#database, itemId, page);
   }
   point(itemId: ProtectedItemId, pointId: RecoveryPointId) {

@@ -2,14 +2,16 @@
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
 import { errors } from '../errors.ts';
-import type {
-  Advance,
-  Blocked,
-  ItemState,
-  ProtectedItem,
-  RecoveryPoint,
-  StoredEvent,
-  VaultStore,
+import {
+  type Advance,
+  type Blocked,
+  comparePlaces,
+  type ItemState,
+  type PointPlace,
+  type ProtectedItem,
+  type RecoveryPoint,
+  type StoredEvent,
+  type VaultStore,
 } from './vault-store.ts';
 
 interface Entry {
@@ -72,11 +74,11 @@ export class MemoryStore implements VaultStore {
   }
   async listPoints(
     itemId: ProtectedItemId,
-    page: { before?: string; limit: number },
+    page: { before?: PointPlace; limit: number },
   ): Promise<RecoveryPoint[]> {
     return [...(this.#items.get(itemId)?.points.values() ?? [])]
-      .sort((a, b) => (a.takenAt < b.takenAt || (a.takenAt === b.takenAt && a.pointId < b.pointId) ? 1 : -1))
-      .filter((point) => page.before === undefined || point.takenAt < page.before)
+      .sort((a, b) => comparePlaces(b, a))
+      .filter((point) => page.before === undefined || comparePlaces(point, page.before) < 0)
       .slice(0, page.limit);
   }
   async point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined> {

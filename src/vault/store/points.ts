@@ -1,10 +1,13 @@
-/** Recovery points. A row exists only when the point is whole on the replica store. */
+/**
+ * Recovery points. A row exists only when the point is whole on the replica store. Their order is that of the chain
+ * (`PointPlace`), never that of their dates.
+ */
 import type { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
 import { errors } from '../errors.ts';
 import { iso } from './rows.ts';
-import { RecoveryPoint } from './vault-store.ts';
+import { type PointPlace, RecoveryPoint } from './vault-store.ts';
 
 const columns = `item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds, size_bytes, changed_bytes,
   chain, sequence, locked_until`;
@@ -32,14 +35,23 @@ export async function add(session: Session, point: RecoveryPoint): Promise<void>
 export async function list(
   session: Session,
   itemId: ProtectedItemId,
-  page: { before?: string; limit: number },
+  page: { before?: PointPlace; limit: number },
 ): Promise<RecoveryPoint[]> {
+  const { chain, sequence } = page.before ?? { chain: Number.MAX_SAFE_INTEGER, sequence: 0 };
   const rows = await session.rows(
-    `SELECT ${columns} FROM recovery_points WHERE item_id = ? AND taken_at < ?
-     ORDER BY taken_at DESC, point_id DESC LIMIT ?`,
-    [itemId, page.before === undefined ? '9999-01-01' : new Date(page.before), page.limit],
+    `SELECT ${columns} FROM recovery_points WHERE item_id = ? AND (chain < ? OR (chain = ? AND sequence < ?))
+     ORDER BY chain DESC, sequence DESC LIMIT ?`,
+    [itemId, chain, chain, sequence, page.limit],
   );
   return rows.map(toPoint);
+}
+
+/** Of a page's last point, for the token of the next one. */
+export const placeToText = ({ chain, sequence }: PointPlace): string => `${chain}/${sequence}`;
+
+export function placeOfText(text: string): PointPlace {
+  const [chain, sequence] = text.split('/').map(Number) as [number, number];
+  return { chain, sequence };
 }
 
 export async function count(session: Session, itemId: ProtectedItemId): Promise<number> {

@@ -77,6 +77,16 @@ export const RecoveryPoint = z.strictObject({
 });
 export type RecoveryPoint = z.infer<typeof RecoveryPoint>;
 
+/**
+ * Where a point stands among its item's. Not its date: that is of the protected machine's clock, which may be stepped, and the
+ * point that was taken after another one holds what was written since, whatever its date says.
+ */
+export type PointPlace = Pick<RecoveryPoint, 'chain' | 'sequence'>;
+
+/** Above 0: `one` is the later. */
+export const comparePlaces = (one: PointPlace, other: PointPlace): number =>
+  one.chain - other.chain || one.sequence - other.sequence;
+
 export const ItemState = z.strictObject({
   position: Position.optional(),
   disks: z.array(DiskRecord),
@@ -118,10 +128,10 @@ export interface VaultStore {
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
 
-  /** Newest first, those taken before `before`. */
+  /** The latest first, those before `before`. */
   listPoints(
     itemId: ProtectedItemId,
-    page: { readonly before?: string; readonly limit: number },
+    page: { readonly before?: PointPlace; readonly limit: number },
   ): Promise<RecoveryPoint[]>;
   point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined>;
   removePoint(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<void>;

@@ -206,7 +206,7 @@ export async function choosePoint(
       : wish === 'latestCrashConsistent'
         ? point.type === 'CrashConsistent'
         : isKind || point.pointId === wish;
-  for (let before: string | undefined; ; ) {
+  for (let before: RecoveryPoint | undefined; ; ) {
     const page = await store.listPoints(item.itemId, {
       limit: pointsPage,
       ...(before === undefined ? {} : { before }),
@@ -214,7 +214,7 @@ export async function choosePoint(
     const point = page.find(fits);
     if (point !== undefined) return point;
     if (page.length < pointsPage) break;
-    before = page.at(-1)!.takenAt;
+    before = page.at(-1)!;
   }
   if (isKind) throw workflowErrors.NoRecoveryPoint(item.name, wish);
   throw errors.RecoveryPointGone(wish);

@@ -9,7 +9,9 @@
  * is lost. Otherwise the bookmark before is what there is, and the job says so (`CompletedWithInformation`): what was
  * written while the machine went down is not in it.
  */
+
 import type { Step, StepContext, Wait, Workflow } from '../jobs/workflow.ts';
+import { comparePlaces, type PointPlace } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
 import { type ChosenPoint, type FailoverParts, machineFromPoint, shutDownSource } from './failover-steps.ts';
 import { PlannedFailoverInput } from './inputs.ts';
@@ -30,7 +32,8 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     do: async (context) => {
       await providerOf(parts).check();
       const [newest] = await parts.store.listPoints(claimed(context).itemId, { limit: 1 });
-      return { takenAt: newest?.takenAt ?? null };
+      // Its place, not its date: the machine's clock may be stepped before the next one.
+      return { newest: newest ? { chain: newest.chain, sequence: newest.sequence } : null };
     },
   },
   takeBookmark(parts),
@@ -99,13 +102,14 @@ async function awaitPoint(parts: FailoverParts, context: StepContext<Input>): Pr
   const { itemId, name } = claimed(context);
   const { output = '' } = outputOf<OrderOutcome>(context, 'ShutDownSource');
   const named = guid.test(output) ? output.toLowerCase() : undefined;
-  const { takenAt: before } = outputOf<{ takenAt: string | null }>(context, 'Look');
+  const { newest: before } = outputOf<{ newest: PointPlace | null }>(context, 'Look');
   const points = await parts.store.listPoints(itemId, { limit: pointsLookedAt });
   const point =
     named === undefined
       ? // The one that was asked for is there; there may be newer ones by now.
         points.some(
-          ({ type, takenAt }) => type === 'ApplicationConsistent' && (before === null || takenAt > before),
+          (point) =>
+            point.type === 'ApplicationConsistent' && (before === null || comparePlaces(point, before) > 0),
         )
         ? points[0]
         : undefined

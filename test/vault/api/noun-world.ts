@@ -195,8 +195,9 @@ export function aMachine(name: string, more: Partial<ReportedMachine> = {}): Rep
 export async function addPoint(database: Database, itemId: string, takenAt: string): Promise<string> {
   const pointId = systemRandom.uuid();
   await database.change(
-    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, 1, NULL)`,
-    [itemId, pointId, new Date(takenAt), new Date(takenAt)],
+    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL)`,
+    // The later of two has the higher sequence.
+    [itemId, pointId, new Date(takenAt), new Date(takenAt), Date.parse(takenAt)],
   );
   return pointId;
 }

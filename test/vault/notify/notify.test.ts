@@ -79,8 +79,8 @@ async function addPoint(
   changedBytes = 4096,
 ): Promise<void> {
   await database.change(
-    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'freeze', ?, ?, 0, 1, ?, 1, 1, NULL)`,
-    [dataId, systemRandom.uuid(), new Date(takenAt), new Date(takenAt + 1000), changedBytes],
+    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'freeze', ?, ?, 0, 1, ?, 1, ?, NULL)`,
+    [dataId, systemRandom.uuid(), new Date(takenAt), new Date(takenAt + 1000), changedBytes, takenAt],
   );
 }
 

@@ -24,6 +24,8 @@ const pointAt = (
   pointId: idOf(index),
   type,
   takenAt: new Date(now - ageMilliseconds).toISOString(),
+  // Of points of one date the first that was given is the latest.
+  ...{ chain: 1, sequence: (now - ageMilliseconds) * 1000 - index },
   ...(lockedUntil === undefined ? {} : { lockedUntil }),
 });
 
@@ -56,7 +58,7 @@ test('fifteen days of five-minute points thin to the reference figures', (t) => 
   // As it happens in life: a point every five minutes, thinning after each.
   let points: ThinnablePoint[] = [];
   for (let index = 0, at = now - 16 * day; at <= now; at += 5 * minute, index++) {
-    points.push({ pointId: idOf(index), type: 'CrashConsistent', takenAt: new Date(at).toISOString() });
+    points.push(pointAt(index, now - at));
     points = survivors(points, at);
   }
   const aged = (from: number, to: number) =>
@@ -88,6 +90,17 @@ test('the newest point, the newest application-consistent one and locked ones al
     }),
   );
   t.pass();
+});
+
+test('the point that was taken last stays, whatever its date', (t) => {
+  const placed = (index: number, age: number, chain: number, sequence: number) => ({
+    ...pointAt(index, age, 'ApplicationConsistent'),
+    ...{ chain, sequence },
+  });
+  // A clock that was set back by years; a chain that began anew after that.
+  const points = [placed(0, -hour, 1, 7), placed(1, 800 * day, 1, 8), placed(2, 900 * day, 2, 1)];
+  const names = survivors(points).map(({ pointId }) => pointId);
+  t.deepEqual(names, [idOf(0), idOf(2)]);
 });
 
 test('thinning what is already thinned drops nothing, and everything young stays', (t) => {

@@ -318,6 +318,18 @@ const cases: WorkflowCase[] = [
   },
   {
     workflow: 'planned-failover',
+    title: 'planned failover of a machine whose clock was stepped back',
+    prepare: async (world) => {
+      const { id } = await world.addItem('web');
+      world.stepMilliseconds = -3_600_000;
+      return { id };
+    },
+    done: async (t, world) => {
+      t.is(row(world).failoverPointId, '50000000-0000-4000-8000-000000000003');
+    },
+  },
+  {
+    workflow: 'planned-failover',
     title: 'planned failover to a last point',
     prepare: async (world) => {
       world.namesLastPoint = true;
