@@ -75,6 +75,17 @@ function codeOf(error: unknown): string {
 const isTriedAgain = (error: unknown): boolean =>
   ['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'].includes(codeOf(error));
 
+/** All of `work` must be undone when it fails. */
+async function withTriesAgain<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isTriedAgain(error) || attempt >= retriesMax) throw error;
+    }
+  }
+}
+
 function mapped(error: unknown): unknown {
   if (!unreachable.includes(codeOf(error))) return error;
   return new LeewardError({
@@ -116,39 +127,32 @@ class PooledDatabase implements Database {
     return this.#session.rows(sql, values);
   }
 
-  async change(sql: string, values?: readonly SqlValue[]): Promise<number> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.#session.change(sql, values);
-      } catch (error) {
-        // By itself it is all of its transaction, and nothing of that has happened.
-        if (!isTriedAgain(error) || attempt >= retriesMax) throw error;
-      }
-    }
+  /** By itself it is all of its transaction: when it fails, nothing of that has happened. */
+  change(sql: string, values?: readonly SqlValue[]): Promise<number> {
+    return withTriesAgain(() => this.#session.change(sql, values));
   }
 
-  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      let connection: PoolConnection;
-      try {
-        connection = await this.#pool.getConnection();
-      } catch (error) {
-        throw mapped(error);
-      }
-      try {
-        await connection.beginTransaction();
-        const result = await work(session(connection));
-        await connection.commit();
-        connection.release();
-        return result;
-      } catch (error) {
-        // A connection whose state is not known is not given to anybody else.
-        await connection.rollback().then(
-          () => connection.release(),
-          () => connection.destroy(),
-        );
-        if (!isTriedAgain(error) || attempt >= retriesMax) throw mapped(error);
-      }
+  transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return withTriesAgain(() => this.#transactionOnce(work));
+  }
+
+  async #transactionOnce<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const connection = await this.#pool.getConnection().catch((error: unknown) => {
+      throw mapped(error);
+    });
+    try {
+      await connection.beginTransaction();
+      const result = await work(session(connection));
+      await connection.commit();
+      connection.release();
+      return result;
+    } catch (error) {
+      // A connection whose state is not known is not given to anybody else.
+      await connection.rollback().then(
+        () => connection.release(),
+        () => connection.destroy(),
+      );
+      throw mapped(error);
     }
   }
 

@@ -208,7 +208,7 @@ export class ProtectedItem {
   get isDrained(): boolean {
     return (
       this.#isReady &&
-      !this.spool.hasOpenPart &&
+      this.spool.openPart === undefined &&
       this.spool.closedParts.length === 0 &&
       this.spool.outgoing.length === 0
     );

@@ -106,7 +106,7 @@ test('a small part waits for a bookmark or for news, a larger one only for its t
   await drained(server, sender);
   t.is((await manifests()).length, before + 1, 'both with the bookmark');
   await send(3);
-  t.true(server.item(sender.itemId)!.spool.hasOpenPart);
+  t.true(server.item(sender.itemId)!.spool.openPart !== undefined);
   server.item(sender.itemId)!.raise(processServerErrors.SpoolFull('as an example'));
   await drained(server, sender);
   const told = (await manifests()).at(-1)!;

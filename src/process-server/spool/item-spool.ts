@@ -141,9 +141,6 @@ export class ItemSpool {
   get outgoingFolder(): string {
     return `${this.#folder}/outgoing`;
   }
-  get hasOpenPart(): boolean {
-    return this.#open !== undefined;
-  }
   /** The part that is being written: when its first frame came, and how much of it is durable. */
   get openPart(): { readonly sinceMilliseconds: number; readonly sizeBytes: number } | undefined {
     return (
