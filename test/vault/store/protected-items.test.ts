@@ -3,6 +3,9 @@ import { ProtectedItemId } from '../../../src/model/ids.ts';
 import { LeewardError } from '../../../src/platform/errors.ts';
 import type { Database } from '../../../src/platform/mysql.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
+import * as healthFacts from '../../../src/vault/store/health-facts.ts';
+import { itemFacts } from '../../../src/vault/store/item-facts.ts';
+import * as dataItems from '../../../src/vault/store/items.ts';
 import { migrate } from '../../../src/vault/store/migrate.ts';
 import * as items from '../../../src/vault/store/protected-items.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../../support/private-mariadb.ts';
@@ -171,4 +174,40 @@ test('lists are narrowed by every field, in pages that miss and repeat nothing',
   t.deepEqual(await all({ instanceType: 'other' }), []);
   t.is(await items.count(database, { vaultId: vault2, fabricName: 'SiteB' }), 12);
   t.is((await items.countBy(database, vault2, 'process_server_id')).get('ps0'), 9);
+});
+
+test('the newest point is the one that was taken last, and no newer than it was processed', async (t) => {
+  const itemId = ProtectedItemId.parse(systemRandom.uuid());
+  const item = anItem('stepped');
+  const job = aJob();
+  await items.add(database, item, job);
+  await items.tie(database, item.id, itemId);
+  const retention = { rules: [{ untilSeconds: 3600, everySeconds: 0 }] };
+  const data = { itemId, name: 'stepped', processServer: 'ps', disks: [], retention, createdAt: startedAt };
+  await dataItems.add(database, data, Buffer.alloc(1));
+  const pointOf = async (sequence: number, type: string, takenAt: string, processedAt: string) => {
+    const pointId = systemRandom.uuid();
+    await database.change(
+      `INSERT INTO recovery_points VALUES (?, ?, ?, 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL)`,
+      [...[itemId, pointId, type, new Date(takenAt), new Date(processedAt), sequence]],
+    );
+    return pointId;
+  };
+  const known = async () => {
+    const facts = (await itemFacts(database, [itemId])).get(itemId)!;
+    const [row] = (await healthFacts.items(database, { after: 0, limit: 100 })).filter(
+      ({ name }) => name === 'stepped',
+    );
+    const dates = [row!.newestPointAt, row!.newestApplicationConsistentAt];
+    return [facts.latestPoint?.pointId, ...dates.map((at) => at && new Date(at).toISOString())];
+  };
+  t.deepEqual(await known(), [undefined, undefined, undefined]);
+  const crash = 'CrashConsistent';
+  const application = 'ApplicationConsistent';
+  // Its clock is an hour fast.
+  const fast = await pointOf(9, application, '2026-01-02T05:00:00.000Z', '2026-01-02T04:00:01.000Z');
+  t.deepEqual(await known(), [fast, '2026-01-02T04:00:01.000Z', '2026-01-02T04:00:01.000Z']);
+  // And is set right.
+  const right = await pointOf(10, crash, '2026-01-02T04:05:00.000Z', '2026-01-02T04:05:01.000Z');
+  t.deepEqual(await known(), [right, '2026-01-02T04:05:00.000Z', '2026-01-02T04:00:01.000Z']);
 });
