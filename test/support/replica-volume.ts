@@ -2,7 +2,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from '../../src/platform/exec.ts';
+import { run, tryRun } from '../../src/platform/exec.ts';
 
 export interface TestVolume {
   readonly path: string;
@@ -36,4 +36,20 @@ export async function makeTestVolume(
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Takes all the room of a file system, to the last block; what it answers gives it back. */
+export async function fill(folder: string): Promise<() => Promise<void>> {
+  const at = await mkdtemp(join(folder, 'filler-'));
+  let count = 0;
+  for (let bytes = 1 << 30; bytes >= 512; )
+    if (
+      (
+        await tryRun('fallocate', ['-l', String(bytes), join(at, String(count++))], {
+          timeoutMilliseconds: 60_000,
+        })
+      ).exitCode !== 0
+    )
+      bytes /= 2;
+  return () => rm(at, { recursive: true });
 }

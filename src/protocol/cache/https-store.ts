@@ -59,12 +59,15 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
 
   async put(key: string, body: ObjectBody, signal: AbortSignal): Promise<'created' | 'present'> {
     checkKey(key);
-    const answer = await this.#send('PUT', this.#at(key), signal, {
+    const { answer, isSent } = await this.#send('PUT', this.#at(key), signal, {
       headers: { 'content-length': body.sizeBytes, [sha256Header]: body.sha256 },
       body,
       key,
     });
     const text = await textOf(answer);
+    // An answer before all was sent: the rest is not sent any more, and a line with half a body on it serves nobody. Left in the
+    // agent it would count against `connectionsMax` until the vault cuts it.
+    if (!isSent()) answer.socket.destroy();
     if (answer.statusCode === 201) return 'created';
     if (answer.statusCode === 200) return 'present';
     throw this.#failure(key, answer, text);
@@ -72,7 +75,7 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
 
   async get(key: string, signal: AbortSignal): Promise<Readable | undefined> {
     checkKey(key);
-    const answer = await this.#send('GET', this.#at(key), signal, { key });
+    const { answer } = await this.#send('GET', this.#at(key), signal, { key });
     if (answer.statusCode === 200) return addAbortSignal(signal, answer);
     const text = await textOf(answer);
     if (answer.statusCode === 404) return undefined;
@@ -85,7 +88,7 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<CacheObject[]> {
     const query = new URLSearchParams({ prefix, after: options.after ?? '', limit: String(options.limit) });
-    const answer = await this.#send('GET', `${cachePath}?${query}`, signal, { key: prefix });
+    const { answer } = await this.#send('GET', `${cachePath}?${query}`, signal, { key: prefix });
     const text = await textOf(answer);
     if (answer.statusCode !== 200) throw this.#failure(prefix, answer, text);
     return parseJson(Listing, text, `the listing of ${this.#base.host}`).objects;
@@ -93,7 +96,7 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
 
   async delete(key: string, signal: AbortSignal): Promise<void> {
     checkKey(key);
-    const answer = await this.#send('DELETE', this.#at(key), signal, { key });
+    const { answer } = await this.#send('DELETE', this.#at(key), signal, { key });
     const text = await textOf(answer);
     if (answer.statusCode !== 204) throw this.#failure(key, answer, text);
   }
@@ -118,7 +121,7 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
       readonly body?: ObjectBody;
       readonly key: string;
     },
-  ): Promise<IncomingMessage> {
+  ): Promise<{ readonly answer: IncomingMessage; readonly isSent: () => boolean }> {
     signal.throwIfAborted();
     const options: RequestOptions = {
       agent: this.#agent,
@@ -134,6 +137,11 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
     const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     // Whoever loses a race below must not become an unhandled rejection.
     answered.catch(() => {});
+    let isSent = false;
+    // From here on the line may be another request's.
+    call.once('finish', () => {
+      isSent = true;
+    });
     call.once('response', resolve);
     call.once('error', reject);
     call.once('close', () => reject(new Error('the connection was closed')));
@@ -164,7 +172,7 @@ export class HttpsStore implements CacheStore, AsyncDisposable {
       });
     }
     try {
-      return await answered;
+      return { answer: await answered, isSent: () => isSent };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (sourceFailure !== undefined) throw sourceFailure.error;

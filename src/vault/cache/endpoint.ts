@@ -6,6 +6,7 @@
  * objects of items that are assigned to it (`items/<item id>/…`). 201 and 200 mean durable and verified. What does not
  * fit is 507, and the process server keeps it in its spool.
  */
+import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
@@ -121,7 +122,7 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
     // The body can be read once only; a store that finds the object present does not read it at all.
     const result = await parts.store.put(
       key,
-      { sizeBytes, sha256, open: () => (sizeBytes === 0 ? Readable.from([]) : context.req) },
+      { sizeBytes, sha256, open: () => (sizeBytes === 0 ? Readable.from([]) : bodyOf(context.req)) },
       signal,
     );
     context.status = result === 'created' ? 201 : 200;
@@ -138,6 +139,30 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
     await parts.store.delete(key, signal);
     context.status = 204;
   } else context.status = 405;
+}
+
+/**
+ * The body for a store, which destroys what it reads from when it fails half-way, as on a disk that is full. A request that is
+ * destroyed reads no more from its line: the sender would stand still with the answer before it, and then be cut.
+ */
+function bodyOf(request: IncomingMessage): Readable {
+  const take = (chunk: Buffer) => {
+    if (!body.push(chunk)) request.pause();
+  };
+  const body = new Readable({
+    read: () => {
+      request.resume();
+    },
+    destroy: (error, done) => {
+      request.off('data', take);
+      request.resume();
+      done(error);
+    },
+  });
+  request.once('end', () => body.push(null));
+  request.once('error', (error) => body.destroy(error));
+  request.on('data', take);
+  return body;
 }
 
 /** NaN: nothing was announced. */

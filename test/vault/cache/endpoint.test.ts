@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { connect } from 'node:tls';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
@@ -19,12 +19,13 @@ import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
 import { HttpsStore } from '../../../src/protocol/cache/https-store.ts';
 import { startCacheEndpoint } from '../../../src/vault/cache/endpoint.ts';
 import { cacheStoreSuite, objectBody } from '../../support/cache-store-suite.ts';
+import { makeTestVolume } from '../../support/replica-volume.ts';
 
 const never = new AbortController().signal;
 const itemA = '11111111-1111-4111-8111-111111111111';
 const itemB = '22222222-2222-4222-8222-222222222222';
 
-async function house() {
+async function house({ cacheFolder }: { readonly cacheFolder?: string } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-cache-'));
   const authority = await issueAuthority(join(folder, 'ca'));
   const certificate = (commonName: string, at: string, usage: 'server' | 'client') =>
@@ -36,7 +37,11 @@ async function house() {
       days: 2,
       usage,
     });
-  const store = new FolderStore({ files: systemFiles, random: systemRandom, folder: join(folder, 'cache') });
+  const store = new FolderStore({
+    files: systemFiles,
+    random: systemRandom,
+    folder: cacheFolder ?? join(folder, 'cache'),
+  });
   await store.prepare();
   let free = Number.MAX_SAFE_INTEGER;
   const arrivals: string[] = [];
@@ -169,6 +174,27 @@ test('whoever is refused while he sends gets to read why, and the line is not cu
   const h = await house();
   t.teardown(h.close);
   h.setFree(1000);
+  await hearsWhy(t, h);
+});
+
+test('whoever fills the disk half-way gets to read why, and the line is not cut under him', async (t) => {
+  const volume = await makeTestVolume('ext4', 16 << 20);
+  const h = await house({ cacheFolder: join(volume.path, 'cache') });
+  t.teardown(async () => {
+    await h.close();
+    await volume.dispose();
+  });
+  await hearsWhy(t, h);
+  const store = await h.client('process-server/ps1');
+  // More of them than a process server has lines: none is left behind with half a body on it.
+  const body = objectBody(Buffer.alloc(40_000_000));
+  for (let index = 0; index < 12; index++)
+    t.is(code(await t.throwsAsync(store.put(`items/${itemA}/${index}`, body, never))), 'CacheStoreFull');
+  t.is(await store.put(`items/${itemA}/small`, objectBody(Buffer.alloc(1_000_000)), never), 'created');
+});
+
+/** Sends one half of an upload, the other when it was told that the vault is full, and then asks on the same line. */
+async function hearsWhy(t: ExecutionContext, h: Awaited<ReturnType<typeof house>>): Promise<void> {
   const tls = await tlsOptions(await h.certificate('process-server/ps1', 'raw', 'client'));
   const socket = connect({ ...tls, host: '127.0.0.1', port: h.endpoint.port });
   t.teardown(() => socket.destroy());
@@ -190,15 +216,15 @@ test('whoever is refused while he sends gets to read why, and the line is not cu
     ]);
   const path = `/cache/v1/objects/items/${itemA}/a`;
   socket.write(
-    `PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\nLeeward-Sha256: ${'0'.repeat(64)}\r\n\r\n`,
+    `PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 40000000\r\nLeeward-Sha256: ${'0'.repeat(64)}\r\n\r\n`,
   );
-  socket.write(Buffer.alloc(1_000_000));
+  socket.write(Buffer.alloc(20_000_000));
   t.regex(await hears(/CacheStoreFull.*\}$/s), /^HTTP\/1\.1 507 /);
   said = '';
-  socket.write(Buffer.alloc(1_000_000));
+  socket.write(Buffer.alloc(20_000_000));
   socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
   t.regex(await hears(/\r\n\r\n/), /^HTTP\/1\.1 404 /);
-});
+}
 
 test('who is answered before all was sent keeps the answer, and sends no more', async (t) => {
   const h = await house();
@@ -214,6 +240,8 @@ test('who is answered before all was sent keeps the answer, and sends no more', 
       response.writeHead(507).end('full');
     },
   );
+  // Only the sender ends the line.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.closeAllConnections());
   t.teardown(() => server.close());
