@@ -64,11 +64,21 @@ try {
     );
     console.log(`a vault is ready in ${dataFolder}\n\nnext: leeward --data ${dataFolder} vault run`);
   } else if (positionals[0] === 'run') {
+    const stopping = new AbortController();
     const stop = new Promise<void>((resolve) => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+      for (const signal of ['SIGTERM', 'SIGINT'] as const)
+        process.once(signal, () => {
+          stopping.abort();
+          resolve();
+        });
     });
-    await using vault = await startVault(dataFolder, surroundings);
-    await Promise.race([stop, vault.failed]);
+    const started = startVault(dataFolder, surroundings, stopping.signal).catch((error: unknown) => {
+      // Stopped before it had started.
+      if (error === stopping.signal.reason) return undefined;
+      throw error;
+    });
+    await using vault = await started;
+    if (vault) await Promise.race([stop, vault.failed]);
   } else throw wrong(`there is no ${positionals[0]}\n${usage}`);
 } catch (error) {
   console.error(renderError(error));

@@ -6,7 +6,7 @@
  * itself at the next start.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdir, open, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemClock, until } from './clock.ts';
 import { hasCode, LeewardError } from './errors.ts';
@@ -36,6 +36,11 @@ const startMilliseconds = 120_000;
 const stopMilliseconds = 30_000;
 /** A page is 16 KiB. The server frees pages until a scan's depth is free; its default depth is more than a small pool has. */
 const pagesOfMebibyte = 64;
+/** A temporary table space of 12 MiB at each start, the log that a recovery writes, and its own logs. Without it the server aborts
+ * in its start. */
+const startBytes = 16 << 20;
+/** System tables, undo and 32 MiB of redo log take 128 MiB; and a start. */
+const installBytes = 160 << 20;
 /** Linux' limit for a unix socket's address. */
 const socketPathMax = 107;
 
@@ -43,6 +48,9 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
   const clock = options.clock ?? systemClock;
   const bufferPoolMebibytes = options.bufferPoolMebibytes ?? 64;
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
+  const isRoot = process.getuid?.() === 0;
+  const isNew = !(await readdir(join(options.folder, 'data')).catch(() => [] as string[])).includes('mysql');
+  await mustHaveRoom(options.folder, isNew ? installBytes : startBytes, isRoot);
   const folder = await realpath(options.folder);
   await chmod(folder, 0o700);
   const data = join(folder, 'data');
@@ -56,9 +64,8 @@ export async function startDatabaseServer(options: DatabaseServerOptions): Promi
   const temporary = join(folder, 'tmp');
   await mkdir(temporary, { recursive: true, mode: 0o700 });
   const program = await find();
-  const isRoot = process.getuid?.() === 0;
   await stopLeftOver(folder, clock);
-  if (!(await readdir(data).catch(() => [] as string[])).includes('mysql')) {
+  if (isNew) {
     // Half-made system tables are of no use: they are made in a draft folder.
     const draft = join(folder, 'data.draft');
     await rm(draft, { recursive: true, force: true });
@@ -186,6 +193,23 @@ async function stopLeftOver(folder: string, clock: Clock): Promise<void> {
     async () => ((await isOurs()) ? undefined : true),
     () => failed(`an earlier database server (process ${pid}) does not stop`, `Stop it: kill ${pid}.`),
   );
+}
+
+/** Asked before the server is started: it says in its log only that a write failed, and leaves the next start more to recover. */
+async function mustHaveRoom(folder: string, neededBytes: number, isRoot: boolean): Promise<void> {
+  const { bfree, bavail, bsize } = await statfs(folder);
+  // Some file systems keep blocks for root, whose server gets them.
+  const freeBytes = (isRoot ? bfree : bavail) * bsize;
+  if (freeBytes >= neededBytes) return;
+  throw new LeewardError({
+    code: 'DatabaseFolderFull',
+    summary: `the disk under the database's folder ${folder} is full`,
+    possibleCauses: 'Something else on the same disk filled it: replica disks, cache storage, logs.',
+    recommendedAction: `Make room until at least ${neededBytes >> 20} MiB are free, or enlarge the disk.`,
+    severity: 'critical',
+    retry: 'transient',
+    context: { folder, freeBytes, neededBytes },
+  });
 }
 
 function failed(summary: string, recommendedAction: string): LeewardError {

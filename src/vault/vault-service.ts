@@ -12,6 +12,7 @@
 import { join } from 'node:path';
 import type { ProtectedItemId } from '../model/ids.ts';
 import type { Clock } from '../platform/clock.ts';
+import { hasCode } from '../platform/errors.ts';
 import { type Files, readWhole, writeDurably } from '../platform/files.ts';
 import { holdFolder } from '../platform/hold-folder.ts';
 import type { Log } from '../platform/log.ts';
@@ -21,6 +22,7 @@ import type { Random } from '../platform/random.ts';
 import { masterKeyBytes, seal, unseal } from '../platform/seal.ts';
 import { readSettings } from '../platform/settings.ts';
 import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts';
+import { cacheErrors } from '../protocol/cache/errors.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
 import { itemKeyBytes } from '../protocol/cache/keys.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
@@ -28,7 +30,7 @@ import { startControlPlane } from './control-plane.ts';
 import { errors } from './errors.ts';
 import { LibvirtProvider } from './failover/libvirt.ts';
 import { JobEngine } from './jobs/engine.ts';
-import { cacheListMax, cacheReserveBytes, databasePoolMebibytes } from './limits.ts';
+import { cacheListMax, cacheReserveBytes, databasePoolMebibytes, pauseMilliseconds } from './limits.ts';
 import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
@@ -142,7 +144,12 @@ export interface RunningVault extends AsyncDisposable {
   readonly failed: Promise<never>;
 }
 
-export async function startVault(dataFolder: string, surroundings: Surroundings): Promise<RunningVault> {
+/** On a disk that is full it starts with what works there, or waits until its database can start; `signal` ends that wait. */
+export async function startVault(
+  dataFolder: string,
+  surroundings: Surroundings,
+  signal = new AbortController().signal,
+): Promise<RunningVault> {
   const { clock, random, files, log } = surroundings;
   const at = (...names: string[]) => join(dataFolder, ...names);
   const settings = await readSettings(VaultSettings, at(vaultSettingsName));
@@ -159,18 +166,29 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   }
   const digester = stack.use(new DigestPool());
   const replica = replicaStore(settings, files, { digester, placer: stack.use(new PlacerPool()) });
-  await replica.prepare();
-  log.info('replica-store-ready', { on: await describeFolder(settings.replica.folder) });
+  try {
+    await replica.prepare();
+    log.info('replica-store-ready', { on: await describeFolder(settings.replica.folder) });
+  } catch (error) {
+    // It could clone when the vault was made. Retention makes room, and machines start from the points that are there.
+    if (!hasCode(error, 'ReplicaStoreFull')) throw error;
+    log.error('replica-store-full', { error });
+  }
 
   const server =
     settings.database.type === 'embedded'
       ? stack.use(
-          await startDatabaseServer({
-            folder: at('database'),
-            database: 'leeward',
-            bufferPoolMebibytes: databasePoolMebibytes,
-            clock,
-          }),
+          await onceThereIsRoom(
+            () =>
+              startDatabaseServer({
+                folder: at('database'),
+                database: 'leeward',
+                bufferPoolMebibytes: databasePoolMebibytes,
+                clock,
+              }),
+            surroundings,
+            signal,
+          ),
         )
       : undefined;
   const database = stack.use(
@@ -194,6 +212,14 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
   const archive = new Archive({ files, folder: at('archive') });
   const cache = new FolderStore({ files, random, folder: at('cache') });
   await cache.prepare();
+  // From here on health tells of it.
+  const cacheFreeBytes = await files.freeBytes(at('cache'));
+  if (cacheFreeBytes < cacheReserveBytes)
+    log.error('cache-storage-full', {
+      freeBytes: cacheFreeBytes,
+      reserveBytes: cacheReserveBytes,
+      error: cacheErrors.CacheStoreFull(`in ${at('cache')}`),
+    });
 
   const keyOf = async (item: ProtectedItem): Promise<Buffer> => {
     const sealed = await store.sealedKey(item.itemId);
@@ -372,6 +398,23 @@ export async function startVault(dataFolder: string, surroundings: Surroundings)
 
   const parts = stack.move();
   return { cacheUrl, publicUrl, failed, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+/** Nobody but a person makes this room, hours later maybe: it is said each time, and tried again until it is there. */
+async function onceThereIsRoom<T>(
+  start: () => Promise<T>,
+  { clock, log }: Surroundings,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await start();
+    } catch (error) {
+      if (!hasCode(error, 'DatabaseFolderFull')) throw error;
+      log.error('waits-for-room', { error, nextTrySeconds: pauseMilliseconds / 1000 });
+      await clock.sleep(pauseMilliseconds, signal);
+    }
+  }
 }
 
 function replicaStore(

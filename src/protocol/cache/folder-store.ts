@@ -42,12 +42,17 @@ export class FolderStore implements CacheStore {
     this.#folder = parts.folder;
   }
 
-  /** Makes the folder and clears what a crash left half arrived. Call before anything else. */
+  /** Makes the folder and clears what a crash left half arrived, also on a disk that is full. Call before anything else. */
   async prepare(): Promise<void> {
     await this.#files.makeFolder(this.#folder);
     await this.#files.removeTree(this.#incoming);
-    await this.#files.makeFolder(this.#incoming);
-    await this.#files.syncDirectory(this.#folder);
+    try {
+      await this.#files.makeFolder(this.#incoming);
+      await this.#files.syncDirectory(this.#folder);
+    } catch (error) {
+      // What is there can be read and deleted, which makes room; the first object that fits makes the folder.
+      if (!isFull(error)) throw error;
+    }
   }
 
   async put(key: string, body: ObjectBody, signal: AbortSignal): Promise<'created' | 'present'> {
@@ -63,7 +68,7 @@ export class FolderStore implements CacheStore {
     try {
       return await this.#put(key, body, signal);
     } catch (error) {
-      if (hasCode(error, 'ENOSPC', 'EDQUOT')) throw cacheErrors.CacheStoreFull(this.#folder, error);
+      if (isFull(error)) throw cacheErrors.CacheStoreFull(this.#folder, error);
       throw error;
     } finally {
       this.#underWay.delete(key);
@@ -86,7 +91,7 @@ export class FolderStore implements CacheStore {
     const draft = `${this.#incoming}/${this.#random.uuid()}`;
     try {
       {
-        await using file = await this.#files.open(draft, 'exclusive');
+        await using file = await this.#openDraft(draft);
         await this.#receive(key, body, file, signal);
         await file.sync();
       }
@@ -98,6 +103,16 @@ export class FolderStore implements CacheStore {
     }
     await this.#files.syncDirectory(parent);
     return 'created';
+  }
+
+  async #openDraft(draft: string): Promise<OpenFile> {
+    try {
+      return await this.#files.open(draft, 'exclusive');
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+      await this.#files.makeFolder(this.#incoming);
+      return await this.#files.open(draft, 'exclusive');
+    }
   }
 
   async #receive(key: string, body: ObjectBody, file: OpenFile, signal: AbortSignal): Promise<void> {
@@ -223,6 +238,8 @@ export class FolderStore implements CacheStore {
     return `${this.#folder}/${key}=`;
   }
 }
+
+const isFull = (error: unknown): boolean => hasCode(error, 'ENOSPC', 'EDQUOT');
 
 function checkKey(key: string): void {
   if (!cacheKeyPattern.test(key)) throw cacheErrors.InvalidObjectKey(key);

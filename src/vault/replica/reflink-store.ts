@@ -56,6 +56,12 @@ export class ReflinkStore implements ReplicaStore {
   async prepare(): Promise<void> {
     const files = this.#files;
     await files.makeFolder(this.#folder);
+    // First, for it makes room.
+    for (const item of await files.list(this.#folder))
+      for (const kind of ['points', 'loans'])
+        for (const name of await files.list(join(this.#folder, item, kind)))
+          if (name.endsWith('.draft') || name.endsWith('.gone'))
+            await files.removeTree(join(this.#folder, item, kind, name));
     const from = join(this.#folder, '.probe');
     const to = join(this.#folder, '.probe-clone');
     await files.remove(from);
@@ -76,11 +82,6 @@ export class ReflinkStore implements ReplicaStore {
       await files.remove(from);
       await files.remove(to);
     }
-    for (const item of await files.list(this.#folder))
-      for (const kind of ['points', 'loans'])
-        for (const name of await files.list(join(this.#folder, item, kind)))
-          if (name.endsWith('.draft') || name.endsWith('.gone'))
-            await files.removeTree(join(this.#folder, item, kind, name));
   }
 
   async openHead(itemId: ProtectedItemId, diskId: ProtectedDiskId, sizeBytes: number): Promise<ReplicaDisk> {

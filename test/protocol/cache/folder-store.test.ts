@@ -7,6 +7,7 @@ import { systemFiles } from '../../../src/platform/files.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
 import { cacheStoreSuite, objectBody } from '../../support/cache-store-suite.ts';
+import { fill, makeTestVolume } from '../../support/replica-volume.ts';
 
 async function openFolderStore() {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-folder-store-'));
@@ -48,4 +49,25 @@ test('a full file system is CacheStoreFull, which may pass', async (t) => {
   );
   t.like(error, { code: 'CacheStoreFull', retry: 'transient' });
   t.deepEqual(await readdir(join(folder, '.incoming')), []);
+});
+
+test('a store begins on a disk that is full, gives what is there, and goes on when there is room', async (t) => {
+  const volume = await makeTestVolume('ext4', 16 << 20);
+  t.teardown(() => volume.dispose());
+  const never = new AbortController().signal;
+  const storeAt = () =>
+    new FolderStore({ files: systemFiles, random: systemRandom, folder: join(volume.path, 'cache') });
+  const before = storeAt();
+  await before.prepare();
+  await before.put('a', objectBody(Buffer.from('x')), never);
+  await rm(join(volume.path, 'cache', '.incoming'), { recursive: true });
+  const release = await fill(volume.path);
+  const store = storeAt();
+  await store.prepare();
+  t.like(await t.throwsAsync(store.put('b', objectBody(Buffer.from('y')), never)), {
+    code: 'CacheStoreFull',
+  });
+  t.deepEqual(await store.list('', { limit: 10 }, never), [{ key: 'a', sizeBytes: 1 }]);
+  await release();
+  t.is(await store.put('b', objectBody(Buffer.from('y')), never), 'created');
 });
