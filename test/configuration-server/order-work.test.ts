@@ -23,6 +23,7 @@ import { LeewardError } from '../../src/platform/errors.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { Database, Session } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
+import { agentSilentMilliseconds } from '../../src/protocol/control/agent-link.ts';
 import { type SiteAnswer, SiteOrder } from '../../src/protocol/control/site-link.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../support/private-mariadb.ts';
 
@@ -83,6 +84,8 @@ interface World {
   readonly folder: string;
   readonly ledger: string;
   clockOffset: number;
+  /** How much later the monotonic clock is than the system's. */
+  passedMilliseconds: number;
   work(database?: Database): OrderWork;
   order(content: Record<string, unknown>, expiresSeconds?: number): Promise<SiteOrder>;
   answer(orderId: string): Promise<SiteAnswer | undefined>;
@@ -109,8 +112,12 @@ async function world(): Promise<World> {
   await chmod(join(own, 'scripts', 'open'), 0o777);
   const boxKeys = makeBoxKeys(systemRandom);
   const masterKey = systemRandom.bytes(32);
-  const state = { clockOffset: 0, vaultIsAway: false };
-  const clock: Clock = { ...systemClock, now: () => systemClock.now() + state.clockOffset };
+  const state = { clockOffset: 0, passedMilliseconds: 0, vaultIsAway: false };
+  const clock: Clock = {
+    ...systemClock,
+    now: () => systemClock.now() + state.clockOffset,
+    monotonic: () => systemClock.monotonic() + state.passedMilliseconds,
+  };
   return {
     database,
     boxKeys,
@@ -122,6 +129,12 @@ async function world(): Promise<World> {
     },
     set clockOffset(value: number) {
       state.clockOffset = value;
+    },
+    get passedMilliseconds() {
+      return state.passedMilliseconds;
+    },
+    set passedMilliseconds(value: number) {
+      state.passedMilliseconds = value;
     },
     set vaultIsAway(value: boolean) {
       state.vaultIsAway = value;
@@ -428,6 +441,34 @@ test('disabling ends an enabling that waits, waits for those that live, and not 
     { state: 'done' },
     'the machine was never heard of',
   );
+});
+
+test('a machine is off when nothing came from it for long enough, whatever the clock says', async (t) => {
+  const at = await world();
+  const { machineId } = await enrolled(at);
+  const speaks = () =>
+    at.database.change('UPDATE agents SET heartbeat_at = ? WHERE agent_id = ?', [
+      new Date(systemClock.now()),
+      machineId,
+    ]);
+  await speaks();
+  const order = await at.order({ order: 'shut-down-machine', machineId, timeoutSeconds: 600 }, 7200);
+  const work = at.work();
+  const outcomeAfter = async (milliseconds: number) => {
+    at.passedMilliseconds += milliseconds;
+    await work.pass();
+    return (await at.answer(order.orderId))?.outcome;
+  };
+  t.is(await outcomeAfter(0), undefined);
+  // Its last word looks an hour old, and it runs.
+  at.clockOffset = 3_600_000;
+  t.is(await outcomeAfter(1000), undefined);
+  work.commandAnswered(machineId, { commandId: order.orderId });
+  t.is(await outcomeAfter(agentSilentMilliseconds - 2000), undefined);
+  await speaks();
+  t.is(await outcomeAfter(2000), undefined, 'it goes on for a while');
+  t.is(await outcomeAfter(agentSilentMilliseconds - 1000), undefined);
+  t.deepEqual(await outcomeAfter(1000), { state: 'done' });
 });
 
 test('disabling what is not protected here is done', async (t) => {

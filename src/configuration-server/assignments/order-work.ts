@@ -69,6 +69,11 @@ export class OrderWork {
   #commands = new Map<string, AgentCommand[]>();
   /** Command ids that agents have answered, until their order is. A repeated command is answered again. */
   readonly #commandAnswers = new Map<string, { readonly answer: CommandAnswer; readonly at: number }>();
+  /** Of each machine that is to be off, by order: its last heartbeat, and since when this process has seen no later one. */
+  readonly #lastWords = new Map<
+    string,
+    { readonly heartbeatAt: string | undefined; readonly sinceMonotonic: number }
+  >();
 
   constructor(parts: OrderWorkParts) {
     this.#parts = parts;
@@ -122,6 +127,7 @@ export class OrderWork {
         answeredAt: new Date(clock.now()).toISOString(),
       });
       this.#commandAnswers.delete(order.orderId);
+      this.#lastWords.delete(order.orderId);
       if (order.order === 'run-script') await this.#parts.scripts.forget(order.orderId);
       log.info('order-answered', { orderId: order.orderId, order: order.order, state: outcome.state });
       answeredCount += 1;
@@ -303,12 +309,12 @@ export class OrderWork {
     order: OrderOf<'shut-down-machine'>,
     command: (agentId: string, command: AgentCommand) => void,
   ): Promise<Outcome | undefined> {
-    const { database, clock } = this.#parts;
+    const { database } = this.#parts;
     const machine = await agents.byId(database, order.machineId);
     if (machine?.role !== 'mobility-service') return this.#failed(errors.MachineUnknown(order.machineId));
     const given = this.#commandAnswers.get(order.orderId);
     if (given?.answer.failed) return { state: 'failed', error: given.answer.failed };
-    const silentMilliseconds = clock.now() - Date.parse(machine.heartbeatAt ?? longAgo);
+    const silentMilliseconds = this.#silenceOf(order.orderId, machine.heartbeatAt);
     // It said that it goes, and has gone; or it was off before anybody asked.
     if (
       silentMilliseconds >= offMilliseconds &&
@@ -321,6 +327,20 @@ export class OrderWork {
       );
     if (!given) command(order.machineId, { commandId: order.orderId, command: 'shut-down' });
     return undefined;
+  }
+
+  /**
+   * For how long nothing has come from a machine while this process listened. Not by the heartbeat's date: after a step of the
+   * clock, or when this server was away itself, a machine that runs would look off, and a second one would be started.
+   */
+  #silenceOf(orderId: string, heartbeatAt: string | undefined): number {
+    const now = this.#parts.clock.monotonic();
+    let last = this.#lastWords.get(orderId);
+    if (last === undefined || last.heartbeatAt !== heartbeatAt) {
+      last = { heartbeatAt, sinceMonotonic: now };
+      this.#lastWords.set(orderId, last);
+    }
+    return now - last.sinceMonotonic;
   }
 
   /** Renewing once too often, after a crash before the answer, does no harm. */

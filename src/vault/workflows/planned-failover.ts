@@ -9,7 +9,6 @@
  * is lost. Otherwise the bookmark before is what there is, and the job says so (`CompletedWithInformation`): what was
  * written while the machine went down is not in it.
  */
-
 import type { Step, StepContext, Wait, Workflow } from '../jobs/workflow.ts';
 import { comparePlaces, type PointPlace } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
