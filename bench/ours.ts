@@ -116,7 +116,9 @@ export async function lent(
 export interface Churned {
   readonly rpoP99Seconds: number;
   readonly hasLost: boolean;
+  /** Taken since it began, and of these while it lasted: without any of the latter the figure is only how long it lasted. */
   readonly points: readonly Point[];
+  readonly pointsMeanwhile: number;
   readonly writtenBytes: number;
 }
 
@@ -151,10 +153,12 @@ export async function churned(
     ({ eventCode, timeOfOccurrence }) => eventCode === 'ChangesLost' && Date.parse(timeOfOccurrence) >= began,
   );
   const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { io_bytes: number } }[] };
+  const taken = points.filter((point) => Date.parse(point.takenAt) >= began);
   return {
     rpoP99Seconds: late[Math.floor(late.length * 0.99)] ?? Number.NaN,
     hasLost: losses.length > 0,
-    points: points.filter((point) => Date.parse(point.takenAt) >= began),
+    points: taken,
+    pointsMeanwhile: taken.filter((point) => Date.parse(point.takenAt) < ended).length,
     writtenBytes: parsed.jobs[0]!.write.io_bytes,
   };
 }
