@@ -43,8 +43,8 @@ interface Lane {
 export class LanePacker implements Packer {
   readonly bytesMin = packedBytesMin;
   readonly #lanes: Lane[] = [];
-  /** Frames of each room that are not sent yet. */
-  readonly #unsent = new Map<ArrayBufferLike, number>();
+  /** Frames of each room that are not sent yet. Weak: the room of a broken lane is the collector's. */
+  readonly #unsent = new WeakMap<ArrayBufferLike, number>();
 
   async pack(bytes: Uint8Array): Promise<Uint8Array | undefined> {
     let lane = this.#lanes.find(({ waiting }) => waiting === 0);
