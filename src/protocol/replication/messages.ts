@@ -64,6 +64,8 @@ export const Hello = z.strictObject({
     .optional(),
   agentVersion: z.string().max(40),
   hostName: z.string().max(255),
+  /** What the machine is, whatever it is called: see `docs/formats/replication.md`. */
+  machineIdentity: z.string().max(512).optional(),
   disks: z
     .array(
       z.strictObject({
@@ -71,6 +73,10 @@ export const Hello = z.strictObject({
         sizeBytes: z.number().int().positive(),
         /** For people: `/dev/sda`. */
         name: z.string().max(255),
+        /** What the disk is, wherever it is attached: see `docs/formats/replication.md`. */
+        identity: z.string().max(512).optional(),
+        /** The machine has no such disk now; its size is the one last known. */
+        isMissing: z.literal(true).optional(),
       }),
     )
     .min(1)
