@@ -6,6 +6,7 @@
  *
  * Exit codes: 0 after SIGTERM; 77 when the other side refused it for good (the unit does not start it again); 1 otherwise.
  */
+import '../platform/threads.ts';
 import { parseArgs } from 'node:util';
 import { isRefusal, readStatus, refusalExitCode, runService } from '../mobility-service/control/service.ts';
 import { statusText } from '../mobility-service/control/status-text.ts';

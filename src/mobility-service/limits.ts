@@ -71,6 +71,21 @@ export const digestStallMillisecondsMax = 30 * 60_000;
 
 /** Extents that could not be read are tried again after this. */
 export const readRetryMilliseconds = 30_000;
+/** For so long points wait for a disk that cannot be read; then they are taken without it, and say so. A path that fails over
+ * or a controller that is reset takes some seconds. */
+export const unreadableGraceMilliseconds = 15_000;
+/** A disk whose read has not come back after this is silent: nothing is asked of it until it has. A slow disk with a deep queue
+ * answers within a second or two. */
+export const silentDiskMilliseconds = 10_000;
+/** Reads under way of all disks together: each waits in a thread of libuv's, of which there are 16, and a read that never
+ * comes back keeps its thread. Four stay for everything else. What such reads keep of the arena is at most 12 MiB of 18. */
+export const readThreadsMax = 12;
+/** Of one disk. While none is silent, each gets so many; see `answering-disk.ts`. */
+export const readsOfOneDiskMax = 4;
+/** Opening a disk and reading its first blocks, to see what it is. */
+export const openDiskMilliseconds = 5_000;
+/** Whether a disk that was missing has come: sysfs is looked at so often. Disks that are there are looked at with each barrier. */
+export const missingDiskLookMilliseconds = 2_000;
 
 /** Reconnecting: 1, 2, 4 … 30 s, each shortened by up to a quarter at random so that a site does not come back at once. */
 export const reconnectMillisecondsMin = 1_000;

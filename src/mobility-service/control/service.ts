@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { openDevice } from '../../disk/device.ts';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
@@ -16,16 +15,7 @@ import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
-import { claimDisk } from '../capture/claim.ts';
-import {
-  inspectDisk,
-  isFolderOn,
-  mountsOf,
-  sizeNow,
-  swapRangesOf,
-  type WholeDisk,
-  wholeDeviceOf,
-} from '../capture/inspect.ts';
+import { isFolderOn, mountsOf, swapRangesOf, type WholeDisk, wholeDeviceOf } from '../capture/inspect.ts';
 import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance, removeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
@@ -43,7 +33,8 @@ import {
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
-import { Replication, type ReplicationOptions } from './replication.ts';
+import { idleCapture, openDisks, untilOthersCome } from './disks.ts';
+import { isOfDisks, Replication } from './replication.ts';
 import { Settling } from './settling.ts';
 import { ServiceState } from './state.ts';
 import type { ServiceStatus } from './status-text.ts';
@@ -107,8 +98,8 @@ export async function runService(
     } catch (error) {
       if (!(error instanceof LeewardError)) throw error;
       if (error.code === 'OldGeneration') throw errors.MachineCopied(folders.state, error);
-      if (error.code !== 'DiskResized') throw error;
-      log.warn('disk-resized', { summary: error.summary });
+      if (!isOfDisks(error)) throw error;
+      log.warn('disks-changed', { code: error.code, summary: error.summary });
     }
   }
 }
@@ -178,7 +169,7 @@ async function runEnrolled(
     } catch (error) {
       if (!(error instanceof LeewardError)) throw error;
       outcome.bad(error);
-      if (error.code === 'DiskResized') continue;
+      if (isOfDisks(error)) continue;
       log.error('not-replicating', { error });
       // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise.
       const wait = isRefusal(error)
@@ -217,18 +208,14 @@ async function runOnce(
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
   await systemFiles.makeFolder(folders.runtime);
-  const found: WholeDisk[] = [];
   await using devices = new AsyncDisposableStack();
-  const disks: ReplicationOptions['disks'][number][] = [];
-  for (const { diskId, path } of assignment.disks) {
-    const whole = await inspectDisk(path);
-    devices.use(await claimDisk(whole));
-    found.push(whole);
-    disks.push({ diskId, name: path, disk: devices.use(await openDevice(path, 'read')) });
-  }
-  const deviceNumbers = found.map((disk) => disk.deviceNumber);
+  const opened = await openDisks(assignment, { state, bootId, clock, devices });
+  const found = opened.flatMap(({ whole }) => whole ?? []);
+  const disks = opened.map(({ disk }) => disk);
+  const captured = opened.map(({ captured }) => captured);
+  const deviceNumbers = captured.flatMap(({ deviceNumber }) => deviceNumber ?? []);
   const tracefs = await findTracefs();
-  const canary = await canaryOf(found, folders.state, log);
+  const canary = found.length > 0 ? await canaryOf(found, folders.state, log) : undefined;
   const instance = {
     tracefs,
     name: assignment.itemId.slice(0, 8),
@@ -239,25 +226,22 @@ async function runOnce(
   let freezer: Freezer | undefined;
   let replication: Replication | undefined;
   const report = (error: LeewardError): void => replication?.health.raise(error);
-  const capture = await TraceCapture.open({
-    disks: found.map((disk, index) => ({
-      path: disk.path,
-      deviceNumber: disk.deviceNumber,
-      sizeBytes: disks[index]!.disk.sizeBytes,
-      hasRangedDiscards: disk.hasRangedDiscards,
-      currentSizeBytes: () => sizeNow(disk) ?? disks[index]!.disk.sizeBytes,
-    })),
-    makeRings: () => makeInstance(instance),
-    adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
-    report,
-    wholeDeviceOf,
-    clock,
-    random: systemRandom,
-    log,
-    bootId,
-    state: { files: systemFiles, path: join(folders.state, 'capture.state') },
-    ...(canary ? { canary } : {}),
-  });
+  const openCapture = () =>
+    TraceCapture.open({
+      disks: captured,
+      makeRings: () => makeInstance(instance),
+      adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
+      report,
+      wholeDeviceOf,
+      clock,
+      random: systemRandom,
+      log,
+      bootId,
+      state: { files: systemFiles, path: join(folders.state, 'capture.state') },
+      ...(canary ? { canary } : {}),
+    });
+  // Without any disk there is nothing to record; that is told over the session all the same.
+  const capture = deviceNumbers.length > 0 ? await openCapture() : idleCapture(captured);
   devices.use(capture);
 
   const thaw = thawOf(folders);
@@ -301,18 +285,25 @@ async function runOnce(
         accepts: (name) => name.startsWith('process-server/'),
         clock,
       }),
-    swapRanges: () => Promise.all(found.map((disk) => swapRangesOf(disk))),
+    swapRanges: () => Promise.all(opened.map(async ({ whole }) => (whole ? swapRangesOf(whole) : []))),
     onStill: (isStill) => still.set(isStill),
   });
   onStarted(replication);
-  if (!canary) replication.health.raise(errors.NoCanary(folders.state));
+  if (!canary && found.length > 0) replication.health.raise(errors.NoCanary(folders.state));
+  for (const { disk, events } of opened)
+    for (const event of events) replication.health.raise(event, { diskId: disk.diskId });
   const over = new AbortController();
   const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
+  const again = new AbortController();
+  const waiting = untilOthersCome(opened, assignment, { state, bootId, clock, log }, over.signal, () =>
+    again.abort(),
+  );
   try {
-    await replication.run(stop);
+    await replication.run(AbortSignal.any([stop, again.signal]));
   } finally {
     over.abort();
     await telling;
+    await waiting;
   }
 }
 

@@ -5,7 +5,9 @@
  *     ┌─▶ losses? ─▶ orders ─▶ health, progress ─▶ drain when due ─▶ a step of each walk ─▶ bookmark when due ─┐
  *     └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Bookmarks (all disks in sync; everything of the moment is in the stream before the bookmark, nothing later is):
+ * Bookmarks (all disks in sync; everything of the moment is in the stream before the bookmark, nothing later is). A disk that is
+ * gone, that cannot be read for longer than a moment, or that is compared after it came back, does not keep the others from
+ * them: the bookmark names it as missing.
  * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
  *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
  *   for writes that had not completed, as after a power cut.
@@ -15,7 +17,7 @@
  */
 import type { Arena, Loan } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
-import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
+import type { Bookmark, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
@@ -26,6 +28,7 @@ import type { Order } from '../../protocol/replication/messages.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import { ChangeMap, type Extent } from '../capture/change-map.ts';
 import type { Freezer, FreezeSession } from '../consistency/freezer.ts';
+import { untilRelease } from '../drain/answering-disk.ts';
 import { type ReadPace, type Sent, sendExtents, sendRuns } from '../drain/drain.ts';
 import { totalBytes, without } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
@@ -46,6 +49,7 @@ import {
   quietPassesMax,
   readRetryMilliseconds,
   settledRestBytesMax,
+  unreadableGraceMilliseconds,
 } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import type { Walk } from '../resync/walk.ts';
@@ -56,13 +60,18 @@ export interface ReplicatedDisk {
   readonly diskId: ProtectedDiskId;
   readonly name: string;
   readonly disk: Disk;
+  /** The machine has no such disk now, or it cannot be opened: nothing of it is read until the service opens its disks anew. */
+  readonly missing: MissingDisk['cause'] | undefined;
   readonly pace: ReadPace;
   /** Swap contents: never read or sent. */
   skip: readonly Extent[];
   walk: Walk | undefined;
-  /** Could not be read; marked again at `retryAt`. No bookmark meanwhile. */
+  /** Could not be read; marked again at `retryAt`. No bookmark with this disk meanwhile. */
   unreadable: ChangeMap | undefined;
   retryAt: number;
+  /** Since when something of it cannot be read; undefined: all of it can. */
+  failingSince: number | undefined;
+  isWalkFailing: boolean;
 }
 
 export interface BookmarkPolicy {
@@ -100,6 +109,8 @@ interface Rest {
   readonly disk: ReplicatedDisk;
   readonly extent: Extent;
   readonly loan: Loan;
+  /** The read was given up; the kernel may still write there. */
+  late?: Promise<unknown>;
 }
 
 /** When the next bookmarks are due; outlives sessions. Ordered ones are due since ever, also while another is taken. */
@@ -130,6 +141,9 @@ export class Stream {
   #drainedAt = Number.NEGATIVE_INFINITY;
   #progressAt = Number.NEGATIVE_INFINITY;
   #walkedAt: number;
+  /** Which disks the bookmark that is being taken has, and which it has not. */
+  #included: readonly ReplicatedDisk[] = [];
+  #missingDisks: MissingDisk[] = [];
 
   constructor(parts: StreamParts, session: Session, due: BookmarkDue) {
     this.#parts = parts;
@@ -219,6 +233,7 @@ export class Stream {
     try {
       const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
       this.#noteUnreadable(disk, sent, true);
+      if (sent.unreadable.length === 0 && !disk.unreadable && !disk.isWalkFailing) this.#noteReadable(disk);
     } catch (error) {
       this.#parts.capture.restore(disk.index, map);
       throw error;
@@ -249,11 +264,32 @@ export class Stream {
     health.raise(errors.DiskUnreadable(disk.name, first.offsetBytes, sent.readError), {
       diskId: disk.diskId,
     });
-    disk.retryAt = clock.monotonic() + readRetryMilliseconds;
+    const now = clock.monotonic();
+    disk.failingSince ??= now;
+    // What fails meanwhile is tried again together with it, or it would never be time.
+    if (now >= disk.retryAt) disk.retryAt = now + readRetryMilliseconds;
     if (!setAside) return;
     disk.unreadable ??= new ChangeMap(disk.disk.sizeBytes);
     for (const { offsetBytes, lengthBytes } of sent.unreadable)
       disk.unreadable.mark(offsetBytes, lengthBytes);
+  }
+
+  #noteReadable(disk: ReplicatedDisk): void {
+    if (disk.failingSince === undefined) return;
+    disk.failingSince = undefined;
+    const { health } = this.#parts;
+    health.forget('DiskUnreadable');
+    health.raise(errors.DiskReadable(disk.name), { diskId: disk.diskId });
+    health.forget('DiskReadable');
+  }
+
+  /** Why a bookmark is without this disk; undefined: it has it, or waits for it. */
+  #missing({ missing, failingSince, walk }: ReplicatedDisk): MissingDisk['cause'] | undefined {
+    if (missing) return missing;
+    const now = this.#parts.clock.monotonic();
+    if (failingSince !== undefined && now - failingSince >= unreadableGraceMilliseconds) return 'unreadable';
+    const isBack = walk?.plan.kind === 'resync' && ['DiskReturned', 'DiskReplaced'].includes(walk.plan.cause);
+    return isBack && !walk.hasEnded ? 'comparing' : undefined;
   }
 
   async #walk(): Promise<boolean> {
@@ -264,7 +300,11 @@ export class Stream {
       if (!walk || walk.hasEnded || clock.monotonic() < disk.retryAt) continue;
       if (walk.isReady) {
         const sent = await walk.step(this.#options(disk), disk.skip);
-        if (sent) this.#noteUnreadable(disk, sent, false);
+        if (sent) {
+          this.#noteUnreadable(disk, sent, false);
+          disk.isWalkFailing = sent.unreadable.length > 0;
+          if (!disk.isWalkFailing && !disk.unreadable) this.#noteReadable(disk);
+        }
         this.#walkedAt = clock.monotonic();
         hasWorked = true;
       } else if (clock.monotonic() - this.#walkedAt > digestStallMillisecondsMax) {
@@ -277,7 +317,13 @@ export class Stream {
 
   async #bookmarkWhenDue(stop: AbortSignal): Promise<boolean> {
     const { clock, disks, policy, health } = this.#parts;
-    if (disks.some((disk) => (disk.walk && !disk.walk.hasEnded) || disk.unreadable)) return false;
+    this.#included = disks.filter((disk) => this.#missing(disk) === undefined);
+    this.#missingDisks = disks.flatMap((disk) => {
+      const cause = this.#missing(disk);
+      return cause === undefined ? [] : [{ diskId: disk.diskId, cause }];
+    });
+    if (this.#included.length === 0) return false;
+    if (this.#included.some((disk) => (disk.walk && !disk.walk.hasEnded) || disk.unreadable)) return false;
     const now = clock.monotonic();
     const isApplication = now >= this.#due.application;
     if (!isApplication && now < this.#due.crash) return false;
@@ -327,7 +373,8 @@ export class Stream {
   }
 
   async #bookmarkQuiet(stop: AbortSignal): Promise<Attempt> {
-    const { capture, disks, clock } = this.#parts;
+    const { capture, clock } = this.#parts;
+    const disks = this.#included;
     for (let pass = 0; pass < quietPassesMax && !stop.aborted; pass++) {
       // Before the barrier: what completes while it reads the rings may be missing, and the point must not claim it.
       const moment = momentOf(clock);
@@ -347,14 +394,16 @@ export class Stream {
   }
 
   async #drainMaps(maps: readonly ChangeMap[]): Promise<void> {
-    const { capture, disks } = this.#parts;
+    const { capture } = this.#parts;
+    const disks = this.#included;
     this.#drainedAt = this.#parts.clock.monotonic();
     for (const [index, map] of maps.entries()) {
       try {
         await this.#drain(disks[index]!, map);
       } catch (error) {
         // This one has gone back; those after it were not begun.
-        for (let later = index + 1; later < maps.length; later++) capture.restore(later, maps[later]!);
+        for (let later = index + 1; later < maps.length; later++)
+          capture.restore(disks[later]!.index, maps[later]!);
         throw error;
       }
     }
@@ -401,7 +450,8 @@ export class Stream {
    * dirtied during the pass before it, so the freeze leaves about as much as the last pass, file systems' own transactions
    * included: a btrfs rewrites its trees whatever was drained before. */
   async #precopy(freeze: FreezeSession): Promise<Attempt | undefined> {
-    const { capture, disks, policy } = this.#parts;
+    const { capture, policy } = this.#parts;
+    const disks = this.#included;
     let lastBytes = Number.POSITIVE_INFINITY;
     let bytes = 0;
     await this.#drainAll();
@@ -412,7 +462,7 @@ export class Stream {
         return { taken: false, why: 'file systems could not be written back', cause };
       }
       if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
-      bytes = capture.pendingBytes();
+      bytes = disks.reduce((sum, disk) => sum + capture.pendingBytes(disk.index), 0);
       this.#parts.log.debug('written-back', { pass, bytes });
       await this.#drainAll();
       // What was set aside belongs to the moment, too.
@@ -433,13 +483,16 @@ export class Stream {
 
   /** Whether a freeze that leaves this much, in extents of 16 KiB, would be over in time. */
   #isSmall(bytes: number, millisecondsMax: number): boolean {
-    const { disks, policy } = this.#parts;
-    const slowest = Math.max(...disks.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)));
+    const { policy } = this.#parts;
+    const slowest = Math.max(
+      ...this.#included.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)),
+    );
     return bytes <= frozenRestBytesMax && slowest <= Math.min(millisecondsMax, policy.freezeMillisecondsMax);
   }
 
   async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
-    const { arena, capture, clock, disks, onStill } = this.#parts;
+    const { arena, capture, clock, onStill } = this.#parts;
+    const disks = this.#included;
     let maps: ChangeMap[] = [];
     const rest: Rest[] = [];
     let failure: { why: string; cause?: unknown; isTooMuch?: boolean } | undefined;
@@ -505,15 +558,15 @@ export class Stream {
       });
       return { taken: true };
     } finally {
-      for (const { loan } of rest) loan.release();
-      if (!isSent) for (const [index, map] of maps.entries()) capture.restore(index, map);
+      for (const each of rest) releaseRead(each);
+      if (!isSent) for (const [index, map] of maps.entries()) capture.restore(disks[index]!.index, map);
     }
   }
 
   /** Whether a write that counts has completed since the maps were taken. It stays marked. */
   #isWritten(): boolean {
-    const { capture, disks } = this.#parts;
-    return disks.some((disk) => {
+    const { capture } = this.#parts;
+    return this.#included.some((disk) => {
       if (capture.pendingBytes(disk.index) === 0) return false;
       const map = capture.take(disk.index);
       capture.restore(disk.index, map);
@@ -529,6 +582,7 @@ export class Stream {
       ...taken,
       bookmarkId: BookmarkId.parse(this.#parts.random.uuid()),
       takenAt: new Date(takenAt).toISOString(),
+      ...(this.#missingDisks.length > 0 ? { missingDisks: this.#missingDisks } : {}),
     };
     const sequence = await this.#session.json(FrameType.bookmark, bookmark);
     this.#parts.onBookmark(bookmark, sequence, takenMonotonic);
@@ -567,6 +621,11 @@ function whyOf(why: string, cause: unknown): string {
   return `${why}: ${cause instanceof LeewardError ? cause.summary : String(cause)}`;
 }
 
+function releaseRead({ loan, late }: Rest): void {
+  if (late) void late.then(() => loan.release());
+  else loan.release();
+}
+
 /** Settles when nothing is being read any more, so that no loan is given back, or forgotten, under a read. */
 async function readRest(
   arena: Arena,
@@ -576,8 +635,13 @@ async function readRest(
   const results = await Promise.allSettled(
     extents.map(async ({ disk, extent }) => {
       const loan = await arena.borrow(extent.lengthBytes);
-      rest.push({ disk, extent, loan });
-      await disk.disk.read(loan.bytes, extent.offsetBytes);
+      const read: Rest = { disk, extent, loan };
+      rest.push(read);
+      await disk.disk.read(loan.bytes, extent.offsetBytes).catch((error: unknown) => {
+        const late = untilRelease(error);
+        if (late) read.late = late;
+        throw error;
+      });
     }),
   );
   for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -260,7 +260,11 @@ export class ItemProcessor implements AsyncDisposable {
                   ? 'it names a segment that is not its own'
                   : undefined;
     if (why !== undefined) throw errors.ChainBroken(key, why);
-    if (manifest.bookmark !== undefined && manifest.disks.some((disk) => disk.state !== 'in-sync'))
+    const without = new Set(manifest.bookmark?.missingDisks?.map(({ diskId }) => diskId));
+    if (
+      manifest.bookmark !== undefined &&
+      manifest.disks.some((disk) => disk.state !== 'in-sync' && !without.has(disk.diskId))
+    )
       throw errors.BookmarkNotInSync(key);
     return { key, object, manifest };
   }
