@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * mobility-service [--settings FOLDER] [--state FOLDER] [--runtime FOLDER] [--thaw-helper FILE]   until SIGTERM
+ * mobility-service [--settings FOLDER] [--state FOLDER] [--runtime FOLDER] [--thaw-helper FILE] [--write-brake FILE]   until SIGTERM
  * mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE [--state FOLDER]       makes it a machine of a site
  * mobility-service status [--runtime FOLDER] [--output text|json]                                  what it says of itself
  *
@@ -22,6 +22,7 @@ mobility-service status: says what the running one does
   --state FOLDER        keeps change maps over a restart (/var/lib/leeward/mobility-service)
   --runtime FOLDER      status and freeze note, on tmpfs (/run/leeward-mobility)
   --thaw-helper FILE    without it file systems are never frozen
+  --write-brake FILE    without it writers are never held back
   --log-level LEVEL     error, warn, info, debug (info)
   --power-off PROGRAM   shuts the machine down when its site says so before a failover (systemctl poweroff)
   --key-file FILE       of enrol: the enrolment key that the configuration server made
@@ -36,6 +37,7 @@ try {
       state: { type: 'string', default: '/var/lib/leeward/mobility-service' },
       runtime: { type: 'string', default: '/run/leeward-mobility' },
       'thaw-helper': { type: 'string' },
+      'write-brake': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       output: { type: 'string', default: 'text' },
       'power-off': { type: 'string' },
@@ -71,6 +73,7 @@ try {
       {
         ...values,
         thawHelper: values['thaw-helper'],
+        writeBrake: values['write-brake'],
         powerOff: powerOff === undefined ? undefined : [powerOff],
       },
       createLog('mobility-service', values['log-level']),

@@ -38,7 +38,9 @@ interface Gap {
 
 export class Arena {
   readonly limitBytes: number;
-  readonly #buffer: ArrayBuffer;
+  #buffer: ArrayBuffer;
+  /** Up to here it has been lent; the lowest free memory goes first. */
+  #touchedBytes = 0;
   /** Free memory in order of offset; neighbours are always joined. */
   readonly #gaps: Gap[];
   readonly #waiting: { length: number; give: (loan: Loan) => void }[] = [];
@@ -46,11 +48,9 @@ export class Arena {
   constructor(limitBytes: number) {
     const pages = Math.ceil(limitBytes / wasmPageBytes);
     assert(pages >= 1 && pages <= 65_536, 'an arena has from 64 KiB to 4 GiB');
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.limitBytes = pages * wasmPageBytes;
-    this.#buffer = memory.buffer;
+    this.#buffer = memoryOf(this.limitBytes);
     this.#gaps = [{ offset: 0, length: this.limitBytes }];
-    memories.add(this.#buffer);
   }
 
   get freeBytes(): number {
@@ -65,12 +65,31 @@ export class Arena {
     return loan ?? new Promise((give) => this.#waiting.push({ length: lengthBytes, give }));
   }
 
+  /** What `borrow` would lend at once; undefined where it would wait. */
+  tryBorrow(lengthBytes: number): Loan | undefined {
+    return this.#waiting.length === 0 ? this.#lend(lengthBytes) : undefined;
+  }
+
+  /**
+   * Memory once touched is kept by the process. Where more than `keptBytes` was ever lent and nothing is lent now, it is
+   * exchanged for memory that nobody has touched, and the collector gives back the old one.
+   */
+  renewOver(keptBytes: number): boolean {
+    const [gap] = this.#gaps;
+    const isIdle = this.#waiting.length === 0 && gap !== undefined && gap.length === this.limitBytes;
+    if (!isIdle || this.#touchedBytes <= keptBytes) return false;
+    this.#buffer = memoryOf(this.limitBytes);
+    this.#touchedBytes = 0;
+    return true;
+  }
+
   #lend(lengthBytes: number): Loan | undefined {
     const length = Math.ceil(lengthBytes / pageBytes) * pageBytes;
     const index = this.#gaps.findIndex((gap) => gap.length >= length);
     const gap = this.#gaps[index];
     if (!gap) return undefined;
     const offset = gap.offset;
+    this.#touchedBytes = Math.max(this.#touchedBytes, offset + length);
     gap.offset += length;
     gap.length -= length;
     if (gap.length === 0) this.#gaps.splice(index, 1);
@@ -110,6 +129,13 @@ export class Arena {
       next.give(loan);
     }
   }
+}
+
+function memoryOf(lengthBytes: number): ArrayBuffer {
+  const pages = lengthBytes / wasmPageBytes;
+  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  memories.add(buffer);
+  return buffer;
 }
 
 /** Whether O_DIRECT can use it as it is. Only memory of an arena can be known to be aligned. */

@@ -90,13 +90,23 @@ export const errors = catalogue({
   BookmarkMissed: (type: string, why: string, cause?: unknown) => ({
     summary: `a ${type} bookmark could not be had: ${why}`,
     possibleCauses:
-      'Writes never pause and too much changes for a short freeze, or file systems could not be frozen.',
+      'Writes never pause and more changes than can be read while writers are held, or writers could not be held and file systems not be frozen.',
     recommendedAction:
-      'Nothing at first: it is tried again. If it repeats, allow a longer freeze in the policy or move load away.',
+      'Nothing at first: it is tried again. If it repeats, allow a longer hold (holdMillisecondsMax) or freeze in the policy, as far as it says what would be enough, or move load away.',
     severity: 'warning' as const,
     retry: 'transient' as const,
     context: { type },
     cause,
+  }),
+  WritersNotHeld: (names: string) => ({
+    summary: `writes went on although writers were held back; not held could be: ${names}`,
+    possibleCauses:
+      'A process writes without a pause from a control group that the kernel does not limit: the root group of cgroup v2, or one whose limits this service may not set.',
+    recommendedAction:
+      'Run that program as a systemd service or in a session, so that it has a group of its own. Until then points are made as far as writes pause or file systems can be frozen.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { names },
   }),
   DigestsMissing: (name: string) => ({
     summary: `the other side has not said what its copy of ${name} contains`,

@@ -24,10 +24,29 @@ export const packLanes = 2;
 /** What comes out of a lane lies here one after the other, some six extents, until all of them are sent. */
 export const laneRoomBytes = 2 * extentBytesMax;
 
-/** What may have to be read between freeze and thaw. At 120 MB/s, a slow disk, 16 MiB are 140 of the 200 ms allowed. A busy
- * btrfs leaves up to 16 MB whatever was drained before, since its freeze commits a transaction: with 12 MiB one run of five
- * got no point. More would be read in time by faster disks, but this memory counts. */
-export const frozenRestBytesMax = 16 << 20;
+/** What is read while writers are held by brake or freeze waits here: 1/64 of the machine's memory, from 16 MiB, which every
+ * machine can spare, to 256 MiB, which a disk of 1.2 GB/s fills in the 200 ms of the usual limit. What goes beyond is sent
+ * meanwhile. A busy btrfs leaves up to 16 MB under a freeze whatever was drained before, since its freeze commits a
+ * transaction: with 12 MiB one run of five got no point. */
+export const heldBytesMin = 16 << 20;
+export const heldBytesMax = 256 << 20;
+export const heldMemoryShare = 64;
+/** What the service takes at most besides that, up to the unit's MemoryHigh of 140 MiB with the smallest buffer. */
+export const serviceBytesMax = 124 << 20;
+/** No disk gives more: at the start of a hold, what could never be read in time is not begun. 4 GB/s. */
+export const heldReadBytesPerMillisecondMax = 4_000_000;
+/** Sent at once of what was read: two are packed, two go out. */
+export const heldSendsMax = 4;
+/** The rest of a hold or freeze in which nothing new is begun: a last read, the barrier's answer and the release. */
+export const heldMarginShare = 0.15;
+export const heldMarginMillisecondsMin = 5;
+/** Of the policy's limit: first a short hold, since mostly it is enough. */
+export const holdParts = [0.25, 0.5, 1] as const;
+/** Quiet passes that do not shrink by a third end after this, and all of them after ten seconds: then writers are held. */
+export const quietMillisecondsMin = 2_000;
+export const quietMillisecondsMax = 10_000;
+/** Where writers go on that cannot be held, holding the others is of no use for a while. */
+export const holdRestMilliseconds = 60_000;
 export const frozenReadMillisecondsMax = 200;
 /** The thaw helper's hard deadline. */
 export const freezeDeadlineMilliseconds = 2_000;
@@ -43,7 +62,7 @@ export const quietPassesMax = 8;
 export const precopyPassesMax = 12;
 /** Where the last pass was this small, a freeze that leaves twice as much is still good. A larger one is made smaller
  * first, while passes still shrink by a third. */
-export const settledRestBytesMax = frozenRestBytesMax / 2;
+export const settledRestBytesMax = heldBytesMin / 2;
 
 /** Changes are drained about once a second: a block rewritten ten times a second travels once. */
 export const drainIntervalMilliseconds = 1_000;

@@ -12,6 +12,7 @@ import { systemClock, until } from '../../src/platform/clock.ts';
 import { tryRun } from '../../src/platform/exec.ts';
 import type { Link } from '../../src/protocol/replication/link.ts';
 import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
+import { localWriteBrake } from '../../tools/agent/write-brake.ts';
 import { serveLinks } from './link-server.ts';
 import { testCertificates } from './test-certificates.ts';
 
@@ -22,7 +23,10 @@ export interface RealServiceOptions {
     crashConsistentSeconds: number;
     applicationConsistentSeconds: number;
     freezeMillisecondsMax: number;
+    holdMillisecondsMax: number;
   }>;
+  /** Whether it may hold writers back; default: yes. */
+  readonly hasBrake?: boolean;
   /** The program and its first arguments; default: this tree's, under this Node. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -85,6 +89,7 @@ export async function makeRealService(
         ...first,
         ...['--settings', folder, '--state', join(folder, 'state'), '--runtime', join(folder, 'run')],
         ...['--thaw-helper', localThawHelper()],
+        ...(options.hasBrake === false ? [] : ['--write-brake', localWriteBrake()]),
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
     );

@@ -27,6 +27,7 @@ import { defaultRetention } from '../../src/vault/retention/plan.ts';
 import { MariaStore } from '../../src/vault/store/maria-store.ts';
 import * as sites from '../../src/vault/store/sites.ts';
 import { localThawHelper } from '../../tools/agent/thaw-helper.ts';
+import { localWriteBrake } from '../../tools/agent/write-brake.ts';
 import { type PrivateMariadb, startPrivateMariadb } from './private-mariadb.ts';
 import { makeTestVolume, type TestVolume } from './replica-volume.ts';
 import { Daemon, eventually, freePort, runMain } from './site.ts';
@@ -362,6 +363,8 @@ export class RealSite implements AsyncDisposable {
       join(folder, 'runtime'),
       '--thaw-helper',
       localThawHelper(),
+      '--write-brake',
+      localWriteBrake(),
       '--power-off',
       '/bin/true',
     ];

@@ -4,6 +4,7 @@
  *     src/bin/mobility-service.ts ─esbuild─▶ lib/mobility-service.mjs ┐
  *     the pinned Node, stripped ─────────────▶ bin/node               ├─▶ …-linux-x86_64.tar.gz (install.sh, uninstall.sh)
  *     thaw-helper.c ─gcc, static─────────────▶ bin/leeward-thaw       └─▶ …_amd64.deb
+ *     write-brake.c ─gcc, static─────────────▶ bin/leeward-brake
  *     appliance/agent/ ──────────────────────▶ unit, start and install scripts
  *
  * The same tree gives the same bytes: names are sorted, owners are 0, and every time is SOURCE_DATE_EPOCH (the last
@@ -29,6 +30,7 @@ import {
 import { dirname, join } from 'node:path';
 import { type Bundle, bundleAgent } from './bundle.ts';
 import { compileThawHelper } from './thaw-helper.ts';
+import { compileWriteBrake } from './write-brake.ts';
 
 const root = join(import.meta.dirname, '../..');
 const from = join(root, 'appliance/agent');
@@ -65,6 +67,7 @@ export async function packAgent(
     const bundle = await bundleAgent(entry, join(tree, 'lib/mobility-service.mjs'));
     copyNode(join(tree, 'bin/node'));
     compileThawHelper(join(tree, 'bin/leeward-thaw'));
+    compileWriteBrake(join(tree, 'bin/leeward-brake'));
     copyFileSync(join(from, 'leeward-mobility-service'), join(tree, 'bin/leeward-mobility-service'));
     for (const page of ['install-agent.md', 'application-consistency.md'])
       copyFileSync(join(root, 'docs/operations', page), join(tree, 'share', page));

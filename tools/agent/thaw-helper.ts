@@ -30,7 +30,12 @@ const flags = [
 ];
 
 /** Compiles to `outputPath`. */
-export function compileThawHelper(outputPath: string): void {
+export const compileThawHelper = (outputPath: string): void => compileStatic(source, outputPath);
+
+/** The path of a helper for this machine, compiled when its source changed. Throws without a C compiler. */
+export const localThawHelper = (): string => localStatic(source, 'thaw-helper', 'leeward-thaw');
+
+export function compileStatic(source: string, outputPath: string): void {
   mkdirSync(dirname(outputPath), { recursive: true });
   const draft = `${outputPath}.${process.pid}`;
   execFileSync('gcc', [...flags, '-o', draft, source], {
@@ -40,17 +45,16 @@ export function compileThawHelper(outputPath: string): void {
   renameSync(draft, outputPath);
 }
 
-/** The path of a helper for this machine, compiled when its source changed. Throws without a C compiler. */
-export function localThawHelper(): string {
+export function localStatic(source: string, name: string, program: string): string {
   const digest = createHash('sha256')
     .update(readFileSync(join(root, source)))
     .update(flags.join(' '))
     .digest('hex');
-  const path = join(root, '.cache', `thaw-helper-${digest.slice(0, 16)}`, 'leeward-thaw');
+  const path = join(root, '.cache', `${name}-${digest.slice(0, 16)}`, program);
   try {
     accessSync(path);
   } catch {
-    compileThawHelper(path);
+    compileStatic(source, path);
   }
   return path;
 }

@@ -56,6 +56,23 @@ export const errors = catalogue({
     severity: 'critical' as const,
     context: { mountPoints },
   }),
+  BrakeUnusable: (detail: string) => ({
+    summary: `writes cannot be held back on this machine: ${detail}`,
+    possibleCauses:
+      'The kernel has no block I/O throttling, cgroups are not mounted or not writable, or the installation is incomplete.',
+    recommendedAction:
+      'Install the mobility service again; mount cgroups (v2, or blkio of v1). Recovery points are made without it as far as writes pause or file systems can be frozen.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+  }),
+  BrakeStuck: (what: string) => ({
+    summary: `the kernel does not take back limits of the write brake: ${what}`,
+    possibleCauses: 'The disk or its driver hangs.',
+    recommendedAction:
+      'Look at the kernel log. Write `MAJ:MIN 0` into blkio.throttle.write_iops_device (cgroup v1) or `MAJ:MIN wiops=max` into io.max (v2) of each group; if that fails, restart the machine.',
+    severity: 'critical' as const,
+    context: { what },
+  }),
   ScriptNotTrusted: (path: string, detail: string) => ({
     summary: `the script ${path} is not run: ${detail}`,
     possibleCauses: 'Whoever may write it would become root through this service.',

@@ -40,3 +40,13 @@ export const databaseSessionSecondsMax = 90;
 
 /** A checkpoint of 8 GB shared buffers at 150 MB/s is 54 s; longer than that only makes recovery longer, not wrong. */
 export const checkpointMillisecondsMax = 60_000;
+
+/** The longest hold of the write brake; its program refuses more. The kernel lets one write through after 400 to 500 ms of
+ * the smallest limit that cgroup v2 takes (2 a second), so a longer one would hold nothing. */
+export const holdMillisecondsMax = 400;
+/** What a policy that does not say gets: applications know such a pause from a disk's own flush. */
+export const holdMillisecondsDefault = 200;
+
+/** Setting and taking back a limit are microseconds a group; 1,024 groups × 64 disks of 5 µs are 0.3 s. What the kernel refuses
+ * is tried for 50 × 20 ms. */
+export const brakeAnswerMillisecondsMax = 10_000;

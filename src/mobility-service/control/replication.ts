@@ -22,13 +22,14 @@ import { protocolVersion } from '../../protocol/replication/frame.ts';
 import type { Link } from '../../protocol/replication/link.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import { ChangeMap, type Extent } from '../capture/change-map.ts';
+import type { Brake } from '../consistency/brake.ts';
 import type { Freezer } from '../consistency/freezer.ts';
 import { ReadPace } from '../drain/drain.ts';
 import type { Packer } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
   farewellMilliseconds,
-  frozenRestBytesMax,
+  heldBytesMin,
   orderedBookmarkMilliseconds,
   reconnectMillisecondsMax,
   reconnectMillisecondsMin,
@@ -60,13 +61,16 @@ export interface ReplicationOptions {
   /** What capture lost before it began (`TraceCapture.startLosses`). */
   readonly startLosses?: readonly CaptureLoss[];
   readonly freezer?: Freezer | undefined;
+  readonly brake?: Brake | undefined;
+  /** Memory for what is read while writers are held; default: the least. */
+  readonly heldBytes?: number | undefined;
   /** Default: in this thread. */
   readonly packer?: Packer | undefined;
   readonly policy: BookmarkPolicy;
   readonly bytesPerSecondMax?: number | undefined;
   readonly dial: () => Promise<Link>;
   readonly swapRanges?: () => Promise<readonly (readonly Extent[])[]>;
-  /** Called before a freeze and after the thaw; resolves when no file is being written. */
+  /** Called before a freeze or a hold and after it; resolves when no file is being written. */
   readonly onStill?: (isStill: boolean) => Promise<void>;
 }
 
@@ -97,7 +101,8 @@ export class Replication {
   readonly #health: Health;
   /** Memory once touched is not given back, so all reading shares one. Extents take whole pages, and free memory falls into
    * pieces: an eighth on top. */
-  readonly #arena = new Arena(frozenRestBytesMax + (frozenRestBytesMax >> 3));
+  readonly #arena: Arena;
+  readonly #heldBytes: number;
   readonly #due: BookmarkDue;
   readonly #receiverStates: DiskState[] = [];
   #connection: ReplicationStatus['connection'] = 'connecting';
@@ -115,6 +120,8 @@ export class Replication {
   constructor(options: ReplicationOptions) {
     this.#options = options;
     this.#health = new Health(options.clock, options.log);
+    this.#heldBytes = options.heldBytes ?? heldBytesMin;
+    this.#arena = new Arena(this.#heldBytes + (this.#heldBytes >> 3));
     this.#disks = options.disks.map(({ diskId, name, disk, missing }, index) => ({
       index,
       diskId,
@@ -277,6 +284,7 @@ export class Replication {
           ...this.#options,
           disks: this.#disks,
           arena: this.#arena,
+          heldBytes: this.#heldBytes,
           freezer: this.#options.freezer,
           health: this.#health,
           swapRanges: this.#options.swapRanges ?? noSwap,

@@ -4,7 +4,7 @@
  * stays in capture's saved maps, and the kernel goes on recording for the successor.
  */
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
@@ -23,13 +23,18 @@ import type { Freezer } from '../consistency/freezer.ts';
 import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
+import { createWriteBrake, releaseHeld } from '../consistency/write-brake.ts';
 import { LanePacker } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
+  heldBytesMax,
+  heldBytesMin,
+  heldMemoryShare,
   restMilliseconds,
   retryMillisecondsMax,
   retryMillisecondsMin,
   ringBytes,
+  serviceBytesMax,
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
@@ -48,6 +53,8 @@ export interface ServiceFolders {
   readonly runtime: string;
   /** The compiled thaw helper; without it file systems are not frozen. */
   readonly thawHelper: string | undefined;
+  /** The compiled write brake; without it writers are not held back. */
+  readonly writeBrake?: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
 }
@@ -80,6 +87,12 @@ export async function runService(
     // Before anything else: a run that was killed together with its helper may have left the machine standing still.
     const released = await releaseFrozen(thaw);
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
+  }
+  const brake = brakeOf(folders);
+  if (brake) {
+    // And one that was killed while it held writers back, them.
+    const released = await releaseHeld(brake);
+    if (released > 0) log.warn('released-what-an-earlier-run-held', { released });
   }
   if (await isEnrolledOnly(folders)) return runEnrolled(folders, log, stop, onReload);
   let again = new AbortController();
@@ -262,6 +275,7 @@ async function runOnce(
       }),
     });
 
+  const brake = brakeOf(folders);
   const still = new StatusGate();
   replication = new Replication({
     clock,
@@ -275,6 +289,8 @@ async function runOnce(
     capture,
     startLosses: capture.startLosses,
     freezer,
+    brake: brake && createWriteBrake({ clock, log, ...brake, deviceNumbers: () => found.map(numbersOf) }),
+    heldBytes: heldBytesOf(totalmem(), process.constrainedMemory()),
     packer: new LanePacker(),
     policy: assignment.policy,
     bytesPerSecondMax: assignment.bytesPerSecondMax,
@@ -313,6 +329,23 @@ function thawOf(folders: ServiceFolders): { helperPath: string; notePath: string
   return { helperPath: folders.thawHelper, notePath: join(folders.runtime, 'frozen') };
 }
 
+/** What the write brake needs; undefined where there is none. The note lies on tmpfs. */
+function brakeOf(folders: ServiceFolders): { helperPath: string; notePath: string } | undefined {
+  if (folders.writeBrake === undefined) return undefined;
+  return { helperPath: folders.writeBrake, notePath: join(folders.runtime, 'held') };
+}
+
+/** As cgroups name a device. */
+const numbersOf = ({ deviceNumber }: WholeDisk) => `${deviceNumber >>> 20}:${deviceNumber & 0xf_ffff}`;
+
+/** Memory for what is read while writers are held: a share of the machine's, as far as the unit's limit leaves room.
+ * `constrainedBytes`: 0 or more than the machine has where there is no limit. */
+export function heldBytesOf(machineBytes: number, constrainedBytes: number): number {
+  const share = Math.floor(machineBytes / heldMemoryShare);
+  const room = constrainedBytes > 0 ? constrainedBytes - serviceBytesMax : Number.POSITIVE_INFINITY;
+  return Math.max(heldBytesMin, Math.min(heldBytesMax, share, room));
+}
+
 /** A file on a protected disk when the state folder lies on one; else nothing can be written there unasked. */
 async function canaryOf(found: readonly WholeDisk[], folder: string, log: Log) {
   if (!(await isFolderOn(found, folder))) {
@@ -326,7 +359,7 @@ async function canaryOf(found: readonly WholeDisk[], folder: string, log: Log) {
   );
 }
 
-/** Nobody writes a file between freeze and thaw: the file system may be the frozen one. */
+/** Nobody writes a file between freeze and thaw, or while writers are held: the file system may be the frozen one. */
 class StatusGate {
   #isStill = false;
   #writing: Promise<void> = Promise.resolve();

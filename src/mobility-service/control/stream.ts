@@ -11,26 +11,30 @@
  * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
  *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
  *   for writes that had not completed, as after a power cut.
- * - freeze: write back and drain until the rest is small, freeze, barrier, take, read the rest into memory that is there already, barrier,
- *   thaw, send it from memory. Between freeze and thaw nothing is logged, written or started. If a write completed
- *   meanwhile, or the thaw says that somebody thawed before, what was read is thrown away and marked again.
+ * - brake: writes never pause, so writers are held back for a moment, and the same passes are made meanwhile, into memory that
+ *   is there already (`held-drain.ts`). The hold proves nothing, since not every writer can be held; the pass in which no write
+ *   completed does. What was read while a write completed is marked again by that write.
+ * - freeze: write back and drain until the rest is small, freeze, the same passes, thaw, send from memory. If the thaw says
+ *   that somebody thawed before, the file systems did not stand still, and all that was read is marked again.
+ * Between the start of a hold or freeze and its end nothing is logged, written or started.
  */
-import type { Arena, Loan } from '../../disk/arena.ts';
+import type { Arena } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Bookmark, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
-import { LeewardError } from '../../platform/errors.ts';
+import { hasCode, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
 import { FrameType } from '../../protocol/replication/frame.ts';
 import type { Order } from '../../protocol/replication/messages.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import { ChangeMap, type Extent } from '../capture/change-map.ts';
+import type { Brake, BrakeSession } from '../consistency/brake.ts';
 import type { Freezer, FreezeSession } from '../consistency/freezer.ts';
-import { untilRelease } from '../drain/answering-disk.ts';
-import { type ReadPace, type Sent, sendExtents, sendRuns } from '../drain/drain.ts';
-import { totalBytes, without } from '../drain/extents.ts';
+import { holdMillisecondsDefault, holdMillisecondsMax } from '../consistency/limits.ts';
+import { type ReadPace, type Sent, sendExtents } from '../drain/drain.ts';
+import { without } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
@@ -42,10 +46,16 @@ import {
   freezeAttemptsMax,
   freezeDeadlineMilliseconds,
   frozenReadMillisecondsMax,
-  frozenRestBytesMax,
+  heldBytesMin,
+  heldMarginMillisecondsMin,
+  heldMarginShare,
+  holdParts,
+  holdRestMilliseconds,
   idleMilliseconds,
   precopyPassesMax,
   progressIntervalMilliseconds,
+  quietMillisecondsMax,
+  quietMillisecondsMin,
   quietPassesMax,
   readRetryMilliseconds,
   settledRestBytesMax,
@@ -54,6 +64,7 @@ import {
 import type { Session } from '../outlet/session.ts';
 import type { Walk } from '../resync/walk.ts';
 import type { Health } from './health.ts';
+import { HeldDrain, type HeldOutcome, type Moment, momentOf } from './held-drain.ts';
 
 export interface ReplicatedDisk {
   readonly index: number;
@@ -78,6 +89,8 @@ export interface BookmarkPolicy {
   readonly crashConsistentSeconds: number;
   readonly applicationConsistentSeconds: number;
   readonly freezeMillisecondsMax: number;
+  /** Default: `holdMillisecondsDefault`; 0: writers are never held back. */
+  readonly holdMillisecondsMax?: number | undefined;
 }
 
 export interface StreamParts {
@@ -86,10 +99,13 @@ export interface StreamParts {
   readonly log: Log;
   readonly capture: Capture;
   readonly disks: readonly ReplicatedDisk[];
-  /** For what is read between freeze and thaw (`frozenRestBytesMax` and a little for fragments), and for drains and walks,
-   * which never run at the same time. */
+  /** For what is read while writers are held (`heldBytes` and a little for fragments), and for drains and walks, which never
+   * run at the same time. */
   readonly arena: Arena;
+  /** Of the arena: what may be read while writers are held. */
+  readonly heldBytes: number;
   readonly freezer: Freezer | undefined;
+  readonly brake?: Brake | undefined;
   readonly packer?: Packer | undefined;
   readonly policy: BookmarkPolicy;
   readonly health: Health;
@@ -101,16 +117,8 @@ export interface StreamParts {
   readonly onResyncOrdered: (diskIds: readonly ProtectedDiskId[]) => Promise<void>;
   /** `takenMonotonic`: its moment on the clock that nobody steps. */
   readonly onBookmark: (bookmark: Bookmark, sequence: number, takenMonotonic: number) => void;
-  /** True between freeze and thaw: nobody writes files or logs. */
+  /** True while writers are held or file systems frozen: nobody writes files or logs. */
   readonly onStill: (isStill: boolean) => Promise<void>;
-}
-
-interface Rest {
-  readonly disk: ReplicatedDisk;
-  readonly extent: Extent;
-  readonly loan: Loan;
-  /** The read was given up; the kernel may still write there. */
-  late?: Promise<unknown>;
 }
 
 /** When the next bookmarks are due; outlives sessions. Ordered ones are due since ever, also while another is taken. */
@@ -130,7 +138,11 @@ type Attempt =
       readonly cause?: unknown;
       /** Too much was written for a short freeze; load comes and goes. */
       readonly isTooMuch?: boolean;
+      /** Writers were held, and writes completed all the same. */
+      readonly isWritten?: boolean;
     };
+
+type Failed = Extract<Attempt, { readonly taken: false }>;
 
 export class Stream {
   readonly #parts: StreamParts;
@@ -144,6 +156,8 @@ export class Stream {
   /** Which disks the bookmark that is being taken has, and which it has not. */
   #included: readonly ReplicatedDisk[] = [];
   #missingDisks: MissingDisk[] = [];
+  /** Writers that cannot be held went on; until then nobody is held for nothing. */
+  #holdAgainAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: StreamParts, session: Session, due: BookmarkDue) {
     this.#parts = parts;
@@ -363,34 +377,187 @@ export class Stream {
   }
 
   async #bookmark(type: BookmarkType, stop: AbortSignal): Promise<Attempt> {
+    const { freezer, brake, policy, clock } = this.#parts;
+    let before: Attempt = { taken: false, why: '' };
     if (type === 'CrashConsistent') {
-      const quiet = await this.#bookmarkQuiet(stop);
-      if (quiet.taken || !this.#parts.freezer || stop.aborted) return quiet;
+      before = await this.#bookmarkQuiet(stop);
+      if (before.taken || stop.aborted) return before;
+      if (brake && holdMaxOf(policy) > 0 && clock.monotonic() >= this.#holdAgainAt) {
+        const held = await this.#bookmarkHeld(brake, stop);
+        if (held.taken || stop.aborted) return held;
+        before = held;
+      }
+      if (!freezer) return before;
     }
-    const { freezer } = this.#parts;
     if (!freezer) return { taken: false, why: 'file systems cannot be frozen on this machine' };
-    return this.#bookmarkFrozen(type, freezer, stop);
+    const frozen = await this.#bookmarkFrozen(type, freezer, stop);
+    if (frozen.taken || before.taken || before.why === '') return frozen;
+    return { ...frozen, why: `${whyOf(before.why, before.cause)}; ${frozen.why}` };
   }
 
   async #bookmarkQuiet(stop: AbortSignal): Promise<Attempt> {
     const { capture, clock } = this.#parts;
     const disks = this.#included;
-    for (let pass = 0; pass < quietPassesMax && !stop.aborted; pass++) {
+    const began = clock.monotonic();
+    let lastBytes = Number.POSITIVE_INFINITY;
+    let pass = 0;
+    for (; pass < quietPassesMax && !stop.aborted; pass++) {
       // Before the barrier: what completes while it reads the rings may be missing, and the point must not claim it.
       const moment = momentOf(clock);
       if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
       const maps = disks.map((disk) => capture.take(disk.index));
       const isQuiet = maps.every((map, index) => this.#relevant(disks[index]!, map).next().done === true);
       if (!isQuiet) {
+        const bytes = maps.reduce((sum, map) => sum + map.markedBytes, 0);
         await this.#drainMaps(maps);
         if (disks.some((disk) => disk.unreadable)) return { taken: false, why: 'a disk could not be read' };
+        const milliseconds = clock.monotonic() - began;
+        const isStuck = milliseconds > quietMillisecondsMin && bytes * 3 > lastBytes * 2;
+        if (isStuck || milliseconds > quietMillisecondsMax) break;
+        lastBytes = bytes;
         continue;
       }
       if (await this.#refreshSwap()) continue;
       await this.#place({ type: 'CrashConsistent', method: 'quiet', frozenMilliseconds: 0 }, moment);
       return { taken: true };
     }
-    return { taken: false, why: `writes did not pause in ${quietPassesMax} passes` };
+    return { taken: false, why: `writes did not pause in ${pass} passes` };
+  }
+
+  /** Holds writers back for a moment, and for longer when that was too short, up to the policy's limit. */
+  async #bookmarkHeld(brake: Brake, stop: AbortSignal): Promise<Attempt> {
+    const { clock, health, policy } = this.#parts;
+    let attempt: Attempt = { taken: false, why: 'it was asked to stop' };
+    let longestMilliseconds = 0;
+    let session: BrakeSession;
+    try {
+      session = await brake.prepare();
+    } catch (cause) {
+      return { taken: false, why: 'writes cannot be held back', cause };
+    }
+    await using _ = session;
+    for (const [index, part] of holdParts.entries()) {
+      if (stop.aborted) break;
+      if (index > 0) {
+        // What came since the last one needs no hold.
+        if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
+        await this.#drainAll();
+        if (this.#included.some((disk) => disk.unreadable))
+          return { taken: false, why: 'a disk could not be read' };
+      }
+      const held = await this.#heldMoment(session, holdMaxOf(policy) * part, longestMilliseconds);
+      longestMilliseconds = Math.max(longestMilliseconds, held.heldMilliseconds);
+      attempt = held.attempt;
+      if (attempt.taken) break;
+      this.#parts.log.debug('held-in-vain', { part, why: attempt.why, ...held });
+      if (held.isBroken) {
+        // What a person must mend now is told by its own name, too.
+        if (!attempt.taken && hasCode(attempt.cause, 'BrakeStuck')) health.raise(attempt.cause);
+        break;
+      }
+      if (attempt.isWritten && held.unheld.length > 0 && index === holdParts.length - 1) {
+        health.raise(errors.WritersNotHeld(held.unheld.join(', ')));
+        this.#holdAgainAt = clock.monotonic() + holdRestMilliseconds;
+      }
+    }
+    return attempt;
+  }
+
+  async #heldMoment(session: BrakeSession, milliseconds: number, heldBeforeMilliseconds: number) {
+    const { clock, onStill, policy } = this.#parts;
+    const drain = this.#heldDrain();
+    let outcome: HeldOutcome = { why: 'nothing was held' };
+    let failure: unknown;
+    let unheld: readonly string[] = [];
+    let heldMilliseconds = 0;
+    await onStill(true);
+    try {
+      const began = clock.monotonic();
+      ({ unheld } = await session.hold(milliseconds));
+      // From here to the release: no logging, no files, nothing started.
+      const working = drain.run(began + milliseconds - marginOf(milliseconds));
+      try {
+        await this.#inTime(working, began + milliseconds - heldMarginMillisecondsMin, drain);
+      } finally {
+        try {
+          ({ heldMilliseconds } = await session.release());
+        } finally {
+          // A read may have waited for a write that was held.
+          outcome = await working;
+        }
+      }
+    } catch (cause) {
+      failure = cause;
+    } finally {
+      await onStill(false);
+    }
+    const bookmark = {
+      type: 'CrashConsistent' as const,
+      method: 'brake' as const,
+      frozenMilliseconds: 0,
+      heldMilliseconds: Math.max(heldMilliseconds, heldBeforeMilliseconds),
+    };
+    const attempt = await this.#placeHeld(drain, outcome, failure, 'writes could not be held back', bookmark);
+    if (attempt.taken) this.#parts.log.info('held-point', { heldMilliseconds, unheld: unheld.join(' ') });
+    const told =
+      attempt.taken || outcome.moment || outcome.enoughMilliseconds === undefined
+        ? attempt
+        : { ...attempt, why: `${attempt.why}, ${enoughText(outcome.enoughMilliseconds, holdMaxOf(policy))}` };
+    return { attempt: told, unheld, heldMilliseconds, isBroken: failure !== undefined };
+  }
+
+  #heldDrain(): HeldDrain {
+    const { clock, capture, arena, packer } = this.#parts;
+    return new HeldDrain({
+      ...{ clock, capture, arena, packer, session: this.#session },
+      disks: this.#included,
+      relevant: (disk, map) => this.#relevant(disk, map),
+    });
+  }
+
+  /** Resolves when the work ends or the time is over, whichever comes first. */
+  async #inTime(work: Promise<unknown>, atMonotonic: number, drain: HeldDrain): Promise<void> {
+    const { clock } = this.#parts;
+    const ended = new AbortController();
+    const late = clock.sleep(Math.max(1, atMonotonic - clock.monotonic()), ended.signal).then(
+      () => drain.late(),
+      () => {},
+    );
+    await Promise.race([work, late]);
+    ended.abort();
+  }
+
+  /** After a hold or freeze: sends what was read and places the bookmark, or marks all of it again. */
+  async #placeHeld(
+    drain: HeldDrain,
+    outcome: HeldOutcome,
+    failure: unknown,
+    failureText: string,
+    bookmark: Omit<Bookmark, 'bookmarkId' | 'takenAt'>,
+  ): Promise<Attempt> {
+    const { arena } = this.#parts;
+    try {
+      if (!outcome.moment) {
+        if (outcome.losses) await this.#parts.onLosses(outcome.losses);
+        const { why, cause, isWritten } = outcome;
+        if (failure === undefined)
+          return {
+            ...{ taken: false, why, cause },
+            ...(outcome.enoughMilliseconds === undefined ? {} : { isTooMuch: true }),
+            ...(isWritten ? { isWritten } : {}),
+          };
+      }
+      // Graver than whatever went wrong before.
+      if (failure !== undefined) return { taken: false, why: failureText, cause: failure };
+      if (await this.#refreshSwap()) return { taken: false, why: 'a swap area was given up meanwhile' };
+      await drain.send();
+      await this.#place(bookmark, outcome.moment!);
+      return { taken: true };
+    } finally {
+      // Does nothing where all was sent.
+      await drain.giveUp();
+      arena.renewOver(keptArenaBytes);
+    }
   }
 
   async #drainMaps(maps: readonly ChangeMap[]): Promise<void> {
@@ -423,7 +590,7 @@ export class Stream {
         // One session serves one freeze.
         await using _ = session;
         const unready = await this.#precopy(session);
-        if (unready) return unready;
+        if (unready && !(unready.isTooMuch && (await this.#isSmallAfterHold()))) return unready;
         if (type === 'ApplicationConsistent' && !isQuiesced) {
           isQuiesced = true;
           try {
@@ -433,7 +600,8 @@ export class Stream {
           }
           // Applications write out much when they come to rest.
           const stillUnready = await this.#precopy(session);
-          if (stillUnready) return stillUnready;
+          if (stillUnready && !(stillUnready.isTooMuch && (await this.#isSmallAfterHold())))
+            return stillUnready;
         }
         const frozen = await this.#frozenMoment(type, session);
         if (frozen.taken) return frozen;
@@ -449,7 +617,7 @@ export class Stream {
   /** Writes back and drains until a freeze would leave little; answers why it would not. What one pass writes back was
    * dirtied during the pass before it, so the freeze leaves about as much as the last pass, file systems' own transactions
    * included: a btrfs rewrites its trees whatever was drained before. */
-  async #precopy(freeze: FreezeSession): Promise<Attempt | undefined> {
+  async #precopy(freeze: FreezeSession): Promise<Failed | undefined> {
     const { capture, policy } = this.#parts;
     const disks = this.#included;
     let lastBytes = Number.POSITIVE_INFINITY;
@@ -483,95 +651,87 @@ export class Stream {
 
   /** Whether a freeze that leaves this much, in extents of 16 KiB, would be over in time. */
   #isSmall(bytes: number, millisecondsMax: number): boolean {
-    const { policy } = this.#parts;
+    const { policy, heldBytes } = this.#parts;
     const slowest = Math.max(
       ...this.#included.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)),
     );
-    return bytes <= frozenRestBytesMax && slowest <= Math.min(millisecondsMax, policy.freezeMillisecondsMax);
+    return bytes <= heldBytes && slowest <= Math.min(millisecondsMax, policy.freezeMillisecondsMax);
+  }
+
+  /** Too much is written for a freeze: the brake lowers it. Holds writers, drains meanwhile, and answers whether a freeze now
+   * would leave little. Never both at once: a freeze writes back, and would wait for what is held. */
+  async #isSmallAfterHold(): Promise<boolean> {
+    const { brake, capture, clock, onStill, policy } = this.#parts;
+    if (!brake || holdMaxOf(policy) <= 0 || clock.monotonic() < this.#holdAgainAt) return false;
+    const drain = this.#heldDrain();
+    try {
+      await using session = await brake.prepare();
+      const milliseconds = holdMaxOf(policy);
+      await onStill(true);
+      try {
+        const began = clock.monotonic();
+        await session.hold(milliseconds);
+        const working = drain.run(began + milliseconds - marginOf(milliseconds));
+        try {
+          await this.#inTime(working, began + milliseconds - heldMarginMillisecondsMin, drain);
+        } finally {
+          try {
+            await session.release();
+          } finally {
+            const { losses } = { losses: undefined, ...(await working) };
+            if (losses) await this.#parts.onLosses(losses);
+          }
+        }
+      } finally {
+        await onStill(false);
+      }
+      // Read after it was taken, so it is good for the stream whatever was written meanwhile.
+      await drain.send();
+      const bytes = this.#included.reduce((sum, disk) => sum + capture.pendingBytes(disk.index), 0);
+      return this.#isSmall(bytes, policy.freezeMillisecondsMax);
+    } catch (error) {
+      if (!hasCode(error, 'BrakeUnusable')) throw error;
+      return false;
+    } finally {
+      await drain.giveUp();
+      this.#parts.arena.renewOver(keptArenaBytes);
+    }
   }
 
   async #frozenMoment(type: BookmarkType, freeze: FreezeSession): Promise<Attempt> {
-    const { arena, capture, clock, onStill } = this.#parts;
-    const disks = this.#included;
-    let maps: ChangeMap[] = [];
-    const rest: Rest[] = [];
-    let failure: { why: string; cause?: unknown; isTooMuch?: boolean } | undefined;
-    let losses: readonly CaptureLoss[] = [];
-    let moment: Moment | undefined;
+    const { clock, onStill, policy } = this.#parts;
+    const drain = this.#heldDrain();
+    let outcome: HeldOutcome = { why: 'nothing was frozen' };
+    let failure: unknown;
     let frozenMilliseconds = 0;
     await onStill(true);
     try {
       await freeze.freeze(Math.min(freezeDeadlineMilliseconds, 2_000));
       // From here to the thaw: no logging, no files, nothing started.
+      const milliseconds = policy.freezeMillisecondsMax;
+      const began = clock.monotonic();
+      const working = drain.run(began + milliseconds - marginOf(milliseconds));
       try {
-        moment = momentOf(clock);
-        losses = (await capture.barrier()).losses;
-        maps = disks.map((disk) => capture.take(disk.index));
-        const extents = maps.flatMap((map, index) =>
-          [...this.#relevant(disks[index]!, map)].map((extent) => ({ disk: disks[index]!, extent })),
-        );
-        const bytes = totalBytes(extents.map(({ extent }) => extent));
-        if (losses.length > 0) failure = { why: 'changes were lost' };
-        else if (bytes > frozenRestBytesMax)
-          failure = { why: `${bytes} bytes were left under the freeze`, isTooMuch: true };
-        else {
-          await readRest(arena, extents, rest);
-          // Not everything stands still under a freeze: vfat knows none, and somebody may write past the file systems. What
-          // was read while a write completed is a state that the disks were never in.
-          losses = (await capture.barrier()).losses;
-          if (losses.length > 0) failure = { why: 'changes were lost' };
-          else if (this.#isWritten()) failure = { why: 'something was written although all stood still' };
-        }
-      } catch (cause) {
-        failure = { why: 'the rest could not be read', cause };
+        await this.#inTime(working, began + milliseconds - heldMarginMillisecondsMin, drain);
       } finally {
-        ({ frozenMilliseconds } = await freeze.thaw());
+        try {
+          ({ frozenMilliseconds } = await freeze.thaw());
+        } finally {
+          outcome = await working;
+        }
       }
     } catch (cause) {
-      // Graver than whatever went wrong before.
-      failure = { why: 'the freeze did not hold', cause };
+      failure = cause;
     } finally {
       await onStill(false);
     }
-    let isSent = false;
-    try {
-      if (losses.length > 0) await this.#parts.onLosses(losses);
-      if (failure) return { taken: false, ...failure };
-      if (await this.#refreshSwap()) return { taken: false, why: 'a swap area was given up meanwhile' };
-      const sum = { dataBytes: 0, zeroBytes: 0 };
-      for (const { disk, extent, loan } of rest) {
-        const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, extent.lengthBytes);
-        const { packer } = this.#parts;
-        await sendRuns(
-          bytes,
-          extent.offsetBytes,
-          { session: this.#session, diskIndex: disk.index, packer },
-          sum,
-        );
-      }
-      await this.#place({ type, method: 'freeze', frozenMilliseconds }, moment!);
-      isSent = true;
-      this.#parts.log.info('frozen-point', {
-        type,
-        frozenMilliseconds,
-        mountPoints: freeze.mountPoints.join(' '),
-      });
-      return { taken: true };
-    } finally {
-      for (const each of rest) releaseRead(each);
-      if (!isSent) for (const [index, map] of maps.entries()) capture.restore(disks[index]!.index, map);
+    const bookmark = { type, method: 'freeze' as const, frozenMilliseconds };
+    const attempt = await this.#placeHeld(drain, outcome, failure, 'the freeze did not hold', bookmark);
+    if (attempt.taken) {
+      const mountPoints = freeze.mountPoints.join(' ');
+      this.#parts.log.info('frozen-point', { type, frozenMilliseconds, mountPoints });
     }
-  }
-
-  /** Whether a write that counts has completed since the maps were taken. It stays marked. */
-  #isWritten(): boolean {
-    const { capture } = this.#parts;
-    return this.#included.some((disk) => {
-      if (capture.pendingBytes(disk.index) === 0) return false;
-      const map = capture.take(disk.index);
-      capture.restore(disk.index, map);
-      return this.#relevant(disk, map).next().done !== true;
-    });
+    return attempt;
   }
 
   async #place(
@@ -607,42 +767,22 @@ export class Stream {
   }
 }
 
-/** One moment on both clocks: the one that people read, and the one that nobody steps. */
-interface Moment {
-  readonly takenAt: number;
-  readonly takenMonotonic: number;
-}
+/** Drains and small rests use so much; what a larger one took is given back. */
+const keptArenaBytes = heldBytesMin + (heldBytesMin >> 3);
 
-const momentOf = (clock: Clock): Moment => ({ takenAt: clock.now(), takenMonotonic: clock.monotonic() });
+const holdMaxOf = (policy: BookmarkPolicy) => policy.holdMillisecondsMax ?? holdMillisecondsDefault;
+
+const marginOf = (milliseconds: number) =>
+  Math.max(heldMarginMillisecondsMin, milliseconds * heldMarginShare);
+
+function enoughText(enoughMilliseconds: number, limitMilliseconds: number): string {
+  if (enoughMilliseconds > holdMillisecondsMax)
+    return `which would take about ${enoughMilliseconds} ms; writers can be held for ${holdMillisecondsMax} ms at most`;
+  return `about ${enoughMilliseconds} ms would be enough, and the policy allows ${limitMilliseconds}`;
+}
 
 /** An event has no room for a chain of causes, so the nearest one is told in the same sentence. */
 function whyOf(why: string, cause: unknown): string {
   if (cause === undefined) return why;
   return `${why}: ${cause instanceof LeewardError ? cause.summary : String(cause)}`;
-}
-
-function releaseRead({ loan, late }: Rest): void {
-  if (late) void late.then(() => loan.release());
-  else loan.release();
-}
-
-/** Settles when nothing is being read any more, so that no loan is given back, or forgotten, under a read. */
-async function readRest(
-  arena: Arena,
-  extents: readonly { readonly disk: ReplicatedDisk; readonly extent: Extent }[],
-  rest: Rest[],
-): Promise<void> {
-  const results = await Promise.allSettled(
-    extents.map(async ({ disk, extent }) => {
-      const loan = await arena.borrow(extent.lengthBytes);
-      const read: Rest = { disk, extent, loan };
-      rest.push(read);
-      await disk.disk.read(loan.bytes, extent.offsetBytes).catch((error: unknown) => {
-        const late = untilRelease(error);
-        if (late) read.late = late;
-        throw error;
-      });
-    }),
-  );
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

@@ -55,7 +55,7 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   let underWayBytes = 0;
   let failure: unknown;
   for (const lot of lotsOf(cut(extents, extentBytesMax))) {
-    const lotBytes = lot.reduce((sum, extent) => sum + paged(extent.lengthBytes), 0);
+    const lotBytes = lot.reduce((sum, extent) => sum + pagedBytes(extent.lengthBytes), 0);
     while (underWay.size >= extentsUnderWayMax || underWayBytes + lotBytes > readAheadBytes)
       await Promise.race(underWay);
     const loan = await arena.borrow(lotBytes);
@@ -98,7 +98,7 @@ async function sendLot(
   let at = 0;
   const reads = lot.map(async (extent) => {
     const part = bytes.subarray(at, at + extent.lengthBytes);
-    at += paged(extent.lengthBytes);
+    at += pagedBytes(extent.lengthBytes);
     try {
       await disk.read(part, extent.offsetBytes);
       return part;
@@ -158,26 +158,26 @@ export async function sendRuns(
 }
 
 /** Small neighbours in the list together, as much as one large extent; large ones alone. */
-function* lotsOf(extents: Iterable<Extent>): Generator<readonly Extent[]> {
+export function* lotsOf(extents: Iterable<Extent>): Generator<readonly Extent[]> {
   let lot: Extent[] = [];
   let lotBytes = 0;
   for (const extent of extents) {
     const isSmall = extent.lengthBytes <= lotExtentBytesMax;
-    if (lot.length > 0 && (!isSmall || lotBytes + paged(extent.lengthBytes) > extentBytesMax)) {
+    if (lot.length > 0 && (!isSmall || lotBytes + pagedBytes(extent.lengthBytes) > extentBytesMax)) {
       yield lot;
       lot = [];
       lotBytes = 0;
     }
     if (isSmall) {
       lot.push(extent);
-      lotBytes += paged(extent.lengthBytes);
+      lotBytes += pagedBytes(extent.lengthBytes);
     } else yield [extent];
   }
   if (lot.length > 0) yield lot;
 }
 
 /** Memory for direct reads begins at a page. */
-const paged = (lengthBytes: number) => Math.ceil(lengthBytes / pageBytes) * pageBytes;
+export const pagedBytes = (lengthBytes: number) => Math.ceil(lengthBytes / pageBytes) * pageBytes;
 
 function* cut(extents: Iterable<Extent>, lengthBytesMax: number): Generator<Extent> {
   for (const { offsetBytes, lengthBytes } of extents)

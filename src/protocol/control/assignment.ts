@@ -38,6 +38,8 @@ export const MobilityAssignment = z.strictObject({
     applicationConsistentSeconds: z.number().nonnegative(),
     /** Above this file systems are not frozen for a bookmark but the next quiet moment is awaited. */
     freezeMillisecondsMax: z.number().positive().max(2000),
+    /** How long writes to the disks may be held back for a crash-consistent bookmark; 200 where it is left out, 0: never. */
+    holdMillisecondsMax: z.number().nonnegative().max(400).optional(),
   }),
   /** Pre and post scripts of application-consistent points; absolute paths, owned by root, writable by root only. */
   scripts: z
