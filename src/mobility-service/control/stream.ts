@@ -219,6 +219,7 @@ export class Stream {
     try {
       const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
       this.#noteUnreadable(disk, sent, true);
+      map.clear();
     } catch (error) {
       this.#parts.capture.restore(disk.index, map);
       throw error;
