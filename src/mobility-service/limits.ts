@@ -140,3 +140,10 @@ export const restMilliseconds = 3_600_000;
 /** Between two tries of what it is told to replicate and cannot: a disk that is not there yet may come. */
 export const retryMillisecondsMin = 5_000;
 export const retryMillisecondsMax = 300_000;
+
+/** Of all change maps together, however many disks there are: 65,536 bitmaps of 256 bytes and 49,152 inner nodes of 64 are 19 MiB.
+ * That is 512 GiB of disks where every 8 MiB have a block that is written and one that is not, at 4 KiB; 8 TiB at 64 KiB; and 128 TiB at 1 MiB.
+ * Two generations are alive at once, the one that is drained and the one that is being marked. With the 100 MB of before that is
+ * 120 MB of the 140 MiB at which the unit slows the service down, and the 160 at which it ends. */
+export const mapBitmapsMax = 65_536;
+export const mapInnerNodesMax = 49_152;

@@ -213,7 +213,11 @@ export class TraceCapture implements Capture {
   restore(diskIndex: number, map: ChangeMap): void {
     const ours = this.#maps[diskIndex];
     assert(ours);
-    ours.merge(map);
+    // Both are in one memory, which may not have room for a copy: the larger one stays where it is.
+    if (map.pieces <= ours.pieces) return ours.merge(map);
+    map.merge(ours);
+    ours.clear();
+    this.#maps[diskIndex] = map;
   }
 
   pendingBytes(diskIndex?: number): number {

@@ -138,6 +138,7 @@ export class HeldDrain {
       await this.giveUp();
       throw error;
     }
+    for (const { maps } of this.#passes) for (const map of maps) map.clear();
     this.#passes.length = 0;
   }
 

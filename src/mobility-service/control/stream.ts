@@ -248,6 +248,7 @@ export class Stream {
       const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
       this.#noteUnreadable(disk, sent, true);
       if (sent.unreadable.length === 0 && !disk.unreadable && !disk.isWalkFailing) this.#noteReadable(disk);
+      map.clear();
     } catch (error) {
       this.#parts.capture.restore(disk.index, map);
       throw error;
