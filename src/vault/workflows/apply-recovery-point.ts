@@ -7,19 +7,14 @@
  */
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import { FailoverRecord } from '../store/failovers.ts';
-import {
-  answerStep,
-  type ChosenPoint,
-  definitionOf,
-  type FailoverParts,
-  powerOnStep,
-  recordOf,
-} from './failover-steps.ts';
+import { answerStep, definitionOf, type FailoverParts, powerOnStep, recordOf } from './failover-steps.ts';
 import { ApplyRecoveryPointInput } from './inputs.ts';
 import {
+  type ChosenPoint,
   choosePoint,
   claim,
   claimed,
+  concludeWithPoint,
   finish,
   lendStep,
   outputOf,
@@ -42,7 +37,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     do: async (context) => {
       const old = await recordOf(parts, claimed(context).itemId);
       const point = await choosePoint(parts, claimed(context), context.input.point);
-      return { pointId: point.pointId, takenAt: point.takenAt, old };
+      return { ...point, old };
     },
   },
   lendStep(parts),
@@ -109,6 +104,7 @@ export function applyRecoveryPoint(parts: FailoverParts): Workflow<Input> {
     friendlyName: 'Change recovery point',
     input: ApplyRecoveryPointInput,
     steps: () => steps,
+    conclude: concludeWithPoint,
     cancelable: true,
   };
 }

@@ -11,10 +11,10 @@ import type { MachineDefinition, ReadinessCheck } from '../failover/provider.ts'
 import type { Step, StepContext } from '../jobs/workflow.ts';
 import type { FailoverRecord } from '../store/failovers.ts';
 import { KeptMachine } from '../store/failovers.ts';
-import type { RecoveryPoint } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
 import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
 import {
+  type ChosenPoint,
   claimed,
   finish,
   lendStep,
@@ -39,11 +39,6 @@ interface Input extends ItemRef {
   readonly check: ReadinessCheck;
   readonly timeoutSeconds: number;
 }
-
-export type ChosenPoint = {
-  readonly pointId: RecoveryPoint['pointId'];
-  readonly takenAt: string;
-};
 
 /** A guest with databases takes minutes to stop; the order's own limit is an hour. */
 const shutDownSeconds = 900;

@@ -18,6 +18,7 @@ import {
   choosePoint,
   claim,
   claimed,
+  concludeWithPoint,
   finish,
   lendStep,
   machineOf,
@@ -83,6 +84,7 @@ export function testFailover(parts: Parts): Workflow<Input> {
     friendlyName: 'Test failover',
     input: TestFailoverInput,
     steps: () => steps,
+    conclude: concludeWithPoint,
     cancelable: true,
   };
 }
@@ -101,7 +103,7 @@ function names(context: Pick<Context, 'jobId' | 'outputs'>): { machineName: stri
 
 async function choose(parts: Parts, context: Context) {
   const { itemId, name } = claimed(context);
-  const point = await choosePoint(parts, { itemId, name }, context.input.point);
+  const point = await choosePoint(parts, { itemId, name }, context.input.point, context.input);
   context.report('asking the hypervisor whether it can run machines', 0);
   const { accelerator, reason } = await providerOf(parts).check();
   context.report(`${accelerator.toUpperCase()}: ${reason}`, 0);
@@ -119,7 +121,7 @@ async function choose(parts: Parts, context: Context) {
     startedAt: context.job.createdAt,
     accelerator,
   });
-  return { pointId: point.pointId, takenAt: point.takenAt };
+  return { ...point };
 }
 
 async function recordFailure(parts: Parts, context: Context): Promise<void> {
