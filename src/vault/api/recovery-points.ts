@@ -1,6 +1,7 @@
 /** What lies under a protected item: its recovery points and the sizes its machine may be given; and what runs at all. */
 import type { RecoveryPointId } from '../../model/ids.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
+import { disksMax } from '../../protocol/replication/messages.ts';
 import * as points from '../store/points.ts';
 import type { ItemResource } from '../store/protected-items.ts';
 import { isComplete, type ProtectedItem, type RecoveryPoint } from '../store/vault-store.ts';
@@ -9,9 +10,6 @@ import { ItemReader } from './item-reader.ts';
 import { type NounParts, notFound, pageOfAll, resourceView, vaultOf } from './noun.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
-
-/** Disks of one bus of the hypervisor. */
-const disksMax = 60;
 
 /**
  * A point that lacks disks has a type of its own: a client that looks for the newest of the two types that it knows passes it
@@ -73,7 +71,8 @@ export function recoveryPoints(parts: NounParts): Handlers {
           cpuCoresCount: cpuCount,
           vCPUsAvailable: cpuCount,
           memoryInGB: memoryGibibytes,
-          maxDataDiskCount: disksMax,
+          // Beside the one that it boots from.
+          maxDataDiskCount: disksMax - 1,
           maxNicsCount: 1,
           errors: [],
           highIopsSupported: 'Yes',

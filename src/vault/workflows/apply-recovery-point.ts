@@ -5,6 +5,7 @@
  *     Claim ─▶ Choose ─▶ Lend ─▶ StopOld ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish ─▶ ReturnOld
  *                                   └─undo: started again            point of no return ┘
  */
+import { onBuses } from '../failover/buses.ts';
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import { FailoverRecord } from '../store/failovers.ts';
 import { answerStep, definitionOf, type FailoverParts, powerOnStep, recordOf } from './failover-steps.ts';
@@ -70,7 +71,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
         machine: {
           ...old.machine,
           name: `leeward-${plainName(claimed(context).name)}-${context.jobId.slice(0, 8)}`,
-          disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+          disks: [...onBuses(outputOf<string[]>(context, 'Lend'))],
         },
       });
       return undefined;

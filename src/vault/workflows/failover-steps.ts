@@ -7,6 +7,7 @@
  * chosen. The record knows the whole machine, so that it can be put back as it was.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
+import { onBuses } from '../failover/buses.ts';
 import type { MachineDefinition, ReadinessCheck } from '../failover/provider.ts';
 import type { Step, StepContext } from '../jobs/workflow.ts';
 import type { FailoverRecord } from '../store/failovers.ts';
@@ -92,7 +93,7 @@ export function machineFromPoint<I extends Input>(
           machine: KeptMachine.parse({
             name: `leeward-${plainName(name)}-${short}`,
             ...(await machineOf(parts, id, context.input.machine)),
-            disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+            disks: onBuses(outputOf<string[]>(context, 'Lend')),
             network: networkOf(context.input.network, `leeward-${short}`),
           }),
           startedAt: context.job.createdAt,

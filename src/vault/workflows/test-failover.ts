@@ -11,6 +11,7 @@
  */
 import { join } from 'node:path';
 import { writeDurably } from '../../platform/files.ts';
+import { onBuses } from '../failover/buses.ts';
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import type { TestFailoverRecord } from '../store/test-failovers.ts';
 import { TestFailoverInput } from './inputs.ts';
@@ -155,7 +156,7 @@ async function powerOn(parts: Parts, context: Context) {
   await providerOf(parts).start({
     name: machineName,
     ...(await machineOf(parts, claimed(context).id, input.machine)),
-    disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+    disks: onBuses(outputOf<string[]>(context, 'Lend')),
     network: networkOf(input.network, networkName),
   });
   await keep(parts, context, { powerOnSeconds: secondsSince(parts, context) });
