@@ -209,6 +209,7 @@ export interface WorkflowWorld extends AsyncDisposable {
     itemId: ProtectedItemId,
     type?: RecoveryPoint['type'],
     pointId?: RecoveryPointId,
+    missingDisks?: RecoveryPoint['missingDisks'],
   ): Promise<RecoveryPoint>;
   /** Everything that a job could leave behind, without what is evidence. */
   snapshot(): Promise<unknown>;
@@ -263,8 +264,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       if (!points.get(itemId)?.has(pointId)) throw errors.RecoveryPointGone(pointId);
       loans.set(loanId, `${itemId} ${pointId}`);
       const item = await store.item(itemId);
+      const missing = (await store.point(itemId, pointId))?.missingDisks ?? [];
       // Not in the item's order: the workflow has to put them right.
-      return item!.disks.toReversed().map(({ diskId }) => ({ diskId, path: `/loans/${loanId}/${diskId}` }));
+      return item!.disks
+        .filter(({ diskId }) => !missing.some((one) => one.diskId === diskId))
+        .toReversed()
+        .map(({ diskId }) => ({ diskId, path: `/loans/${loanId}/${diskId}` }));
     },
     listLoans: async (itemId) => [...loans].filter(([, of]) => of.startsWith(itemId)).map(([id]) => id),
     giveBack: async (_, loanId) => void loans.delete(loanId),
@@ -277,7 +282,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     usage: async () => ({ usedBytes: 0, freeBytes: 1 }),
   } as ReplicaStore;
 
-  const addPoint: WorkflowWorld['addPoint'] = async (itemId, type = 'CrashConsistent', pointId) => {
+  const addPoint: WorkflowWorld['addPoint'] = async (
+    itemId,
+    type = 'CrashConsistent',
+    pointId,
+    missingDisks,
+  ) => {
     // By item, so that the ids do not depend on who comes first.
     const known = points.get(itemId) ?? new Set();
     const sequence = known.size + 1;
@@ -297,6 +307,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       changedBytes: 1,
       chain: 1,
       sequence,
+      ...(missingDisks === undefined ? {} : { missingDisks }),
     };
     await store.advance(itemId, {
       position: { chain: 1, sequence, digest: null, generation: 1, archiveBytes: 0, appliedAt: takenAt },

@@ -62,7 +62,7 @@ export class MariaStore implements VaultStore {
       await events.add(session, itemId, [blocked.event]);
     });
   }
-  listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number }) {
+  listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number; isComplete?: true }) {
     return points.list(this.#database, itemId, page);
   }
   point(itemId: ProtectedItemId, pointId: RecoveryPointId) {

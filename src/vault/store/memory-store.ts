@@ -7,6 +7,7 @@ import {
   type Blocked,
   comparePlaces,
   type ItemState,
+  isComplete,
   type PointPlace,
   type ProtectedItem,
   type RecoveryPoint,
@@ -74,11 +75,12 @@ export class MemoryStore implements VaultStore {
   }
   async listPoints(
     itemId: ProtectedItemId,
-    page: { before?: PointPlace; limit: number },
+    page: { before?: PointPlace; limit: number; isComplete?: true },
   ): Promise<RecoveryPoint[]> {
     return [...(this.#items.get(itemId)?.points.values() ?? [])]
       .sort((a, b) => comparePlaces(b, a))
       .filter((point) => page.before === undefined || comparePlaces(point, page.before) < 0)
+      .filter((point) => page.isComplete === undefined || isComplete(point))
       .slice(0, page.limit);
   }
   async point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined> {

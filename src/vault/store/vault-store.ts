@@ -5,7 +5,7 @@
  * Implementations: `maria-store.ts` (MariaDB) and `memory-store.ts` (simulation); one suite in `test/support/`.
  */
 import { z } from 'zod';
-import { BookmarkMethod, BookmarkType } from '../../model/bookmark.ts';
+import { BookmarkMethod, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
 import { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
@@ -74,6 +74,8 @@ export const RecoveryPoint = z.strictObject({
   chain: z.number().int(),
   sequence: z.number().int(),
   lockedUntil: z.iso.datetime().optional(),
+  /** Disks of the machine that are not in it; left out where it has all. */
+  missingDisks: z.array(MissingDisk).min(1).max(64).optional(),
 });
 export type RecoveryPoint = z.infer<typeof RecoveryPoint>;
 
@@ -86,6 +88,10 @@ export type PointPlace = Pick<RecoveryPoint, 'chain' | 'sequence'>;
 /** Above 0: `one` is the later. */
 export const comparePlaces = (one: PointPlace, other: PointPlace): number =>
   one.chain - other.chain || one.sequence - other.sequence;
+
+/** Whether a point has every disk of its machine: only such a one is the latest of anything unless somebody asks for less. */
+export const isComplete = ({ missingDisks }: Pick<RecoveryPoint, 'missingDisks'>): boolean =>
+  missingDisks === undefined;
 
 export const ItemState = z.strictObject({
   position: Position.optional(),
@@ -128,10 +134,10 @@ export interface VaultStore {
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
 
-  /** The latest first, those before `before`. */
+  /** The latest first, those before `before`; with `isComplete` only those that have every disk. */
   listPoints(
     itemId: ProtectedItemId,
-    page: { readonly before?: PointPlace; readonly limit: number },
+    page: { readonly before?: PointPlace; readonly limit: number; readonly isComplete?: true },
   ): Promise<RecoveryPoint[]>;
   point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined>;
   removePoint(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<void>;

@@ -7,14 +7,15 @@
  * chosen. The record knows the whole machine, so that it can be put back as it was.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
+import { onBuses } from '../failover/buses.ts';
 import type { MachineDefinition, ReadinessCheck } from '../failover/provider.ts';
 import type { Step, StepContext } from '../jobs/workflow.ts';
 import type { FailoverRecord } from '../store/failovers.ts';
 import { KeptMachine } from '../store/failovers.ts';
-import type { RecoveryPoint } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
 import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
 import {
+  type ChosenPoint,
   claimed,
   finish,
   lendStep,
@@ -39,11 +40,6 @@ interface Input extends ItemRef {
   readonly check: ReadinessCheck;
   readonly timeoutSeconds: number;
 }
-
-export type ChosenPoint = {
-  readonly pointId: RecoveryPoint['pointId'];
-  readonly takenAt: string;
-};
 
 /** A guest with databases takes minutes to stop; the order's own limit is an hour. */
 const shutDownSeconds = 900;
@@ -97,7 +93,7 @@ export function machineFromPoint<I extends Input>(
           machine: KeptMachine.parse({
             name: `leeward-${plainName(name)}-${short}`,
             ...(await machineOf(parts, id, context.input.machine)),
-            disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+            disks: onBuses(outputOf<string[]>(context, 'Lend')),
             network: networkOf(context.input.network, `leeward-${short}`),
           }),
           startedAt: context.job.createdAt,

@@ -9,7 +9,7 @@
 import type { Step, Workflow } from '../jobs/workflow.ts';
 import { type FailoverParts, machineFromPoint, shutDownSource } from './failover-steps.ts';
 import { UnplannedFailoverInput } from './inputs.ts';
-import { choosePoint, claim, claimed, providerOf } from './item-steps.ts';
+import { choosePoint, claim, claimed, concludeWithPoint, providerOf } from './item-steps.ts';
 
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -26,8 +26,7 @@ const stepsOf = (parts: FailoverParts, input: Input): readonly Step<Input>[] => 
     where: 'database',
     do: async (context) => {
       await providerOf(parts).check();
-      const point = await choosePoint(parts, claimed(context), context.input.point);
-      return { pointId: point.pointId, takenAt: point.takenAt };
+      return { ...(await choosePoint(parts, claimed(context), context.input.point, context.input)) };
     },
   },
   ...machineFromPoint<Input>(parts, 'unplanned'),
@@ -42,6 +41,7 @@ export function unplannedFailover(parts: FailoverParts): Workflow<Input> {
     friendlyName: 'Failover',
     input: UnplannedFailoverInput,
     steps: (input) => stepsOf(parts, input),
+    conclude: concludeWithPoint,
     cancelable: true,
   };
 }
