@@ -365,6 +365,32 @@ test('a script that nobody waits for any more is ended, or does not begin', asyn
   t.deepEqual(await readdir(join(at.folder, 'runs')), []);
 });
 
+test('a failover is durable at once and told to the process server, and so is its cancelling', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const { itemId, orderId } = (await at.order(protect(at, ids))) as SiteOrder & { itemId: string };
+  await at.work().pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await at.work().pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await passUntilAnswered(at, at.work(), orderId);
+  const before = await items.byId(at.database, itemId);
+  const failedOver = { failoverId: systemRandom.uuid(), at: '2026-01-01T00:00:00.000Z' };
+  const on = await at.order({ order: 'change-failed-over', itemId, failedOver });
+  t.deepEqual((await passUntilAnswered(at, at.work(), on.orderId)).outcome, { state: 'done' });
+  t.like(await takes(at, ids.processServerId, 'process-server'), { items: [{ itemId, failedOver }] });
+  // A policy that changes meanwhile lets nobody in.
+  const policy = { crashConsistentSeconds: 60, applicationConsistentSeconds: 0 };
+  const change = await at.order({ order: 'change-policy', itemId, policy });
+  await passUntilAnswered(at, at.work(), change.orderId);
+  t.like(await takes(at, ids.processServerId, 'process-server'), { items: [{ failedOver }] });
+  const off = await at.order({ order: 'change-failed-over', itemId, failedOver: null });
+  t.deepEqual((await passUntilAnswered(at, at.work(), off.orderId)).outcome, { state: 'done' });
+  t.deepEqual(await items.byId(at.database, itemId), { ...before!, policy });
+  const unknown = await at.order({ order: 'change-failed-over', itemId: systemRandom.uuid(), failedOver });
+  t.deepEqual((await passUntilAnswered(at, at.work(), unknown.orderId)).outcome, { state: 'done' });
+});
+
 test('a changed policy is durable at once, told to the machine, and nothing where the item is not', async (t) => {
   const at = await world();
   const ids = await enrolled(at);

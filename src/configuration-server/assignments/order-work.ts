@@ -158,6 +158,8 @@ export class OrderWork {
         return this.#unprotect(order, isBegun, concerns);
       case 'change-policy':
         return this.#changePolicy(order);
+      case 'change-failed-over':
+        return this.#changeFailedOver(order);
       case 'run-script':
         return this.#runScript(order, isBegun);
       case 'stop-script':
@@ -261,6 +263,16 @@ export class OrderWork {
     await this.#parts.database.transaction(async (session) => {
       const item = await items.byId(session, itemId);
       if (item) await items.put(session, { ...item, policy }, this.#now());
+    });
+    this.#parts.wantedBell.ring();
+    return { state: 'done' };
+  }
+
+  /** As with a policy: done when it is durable, and the process server is told at once. */
+  async #changeFailedOver({ itemId, failedOver }: OrderOf<'change-failed-over'>): Promise<Outcome> {
+    await this.#parts.database.transaction(async (session) => {
+      const item = await items.byId(session, itemId);
+      if (item) await items.put(session, { ...item, failedOver: failedOver ?? undefined }, this.#now());
     });
     this.#parts.wantedBell.ring();
     return { state: 'done' };
@@ -404,6 +416,7 @@ function subjectsOf(order: SiteOrder): string[] {
       return [order.itemId, order.machineId];
     case 'unprotect':
     case 'change-policy':
+    case 'change-failed-over':
     case 'take-bookmark':
       return [order.itemId];
     case 'shut-down-machine':

@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { BookmarkType } from '../../model/bookmark.ts';
 import { HealthEvent } from '../../model/health.ts';
 import { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
-import { ReportedMachine, ReportedProcessServer } from './site-link.ts';
+import { FailedOver, ReportedMachine, ReportedProcessServer } from './site-link.ts';
 
 export const agentLinkPaths = {
   enrol: '/agent/enrol',
@@ -134,6 +134,8 @@ export const ProcessServerWanted = z.strictObject({
           .array(z.strictObject({ diskId: ProtectedDiskId }))
           .min(1)
           .max(64),
+        /** The item runs at the recovery location: its source is turned away. */
+        failedOver: FailedOver.optional(),
       }),
     )
     .max(1000),

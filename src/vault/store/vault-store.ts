@@ -87,6 +87,10 @@ export type PointPlace = Pick<RecoveryPoint, 'chain' | 'sequence'>;
 export const comparePlaces = (one: PointPlace, other: PointPlace): number =>
   one.chain - other.chain || one.sequence - other.sequence;
 
+/** An item that is failed over takes nothing from its source. */
+export const Fence = z.strictObject({ failoverId: z.guid(), fencedAt: z.iso.datetime() });
+export type Fence = z.infer<typeof Fence>;
+
 export const ItemState = z.strictObject({
   position: Position.optional(),
   disks: z.array(DiskRecord),
@@ -94,6 +98,7 @@ export const ItemState = z.strictObject({
   /** Bytes applied since the last point. */
   changedBytes: z.number().int().nonnegative(),
   blocked: Blocked.optional(),
+  fence: Fence.optional(),
 });
 export type ItemState = z.infer<typeof ItemState>;
 
@@ -124,9 +129,13 @@ export interface VaultStore {
   removeItem(itemId: ProtectedItemId): Promise<void>;
 
   state(itemId: ProtectedItemId): Promise<ItemState>;
-  /** All or nothing; the same again changes nothing but events. Clears `blocked`. */
+  /** All or nothing; the same again changes nothing but events. Clears `blocked`. Throws `ItemFenced` while a fence holds. */
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
+  /** From when this resolves no `advance` succeeds. Twice by the same failover is once. */
+  fence(itemId: ProtectedItemId, fence: Fence): Promise<void>;
+  /** Silent when there is none. */
+  liftFence(itemId: ProtectedItemId, at: string): Promise<void>;
 
   /** The latest first, those before `before`. */
   listPoints(
