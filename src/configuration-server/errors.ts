@@ -88,6 +88,14 @@ export const errors = catalogue({
     recommendedAction: 'Register this configuration server with a new key and enable protection again.',
     context: { itemId },
   }),
+  MachineNotKnownOff: (name: string, silentSeconds: number) => ({
+    summary: `nobody knows whether ${name} is off: its mobility service has been silent for ${Math.round(silentSeconds)} s, and did not say good-bye as the last one there`,
+    possibleCauses:
+      'The machine was switched off or has crashed, its mobility service was stopped before its other services, or the line between it and the configuration server is cut.',
+    recommendedAction:
+      'Look at the machine itself, or at its hypervisor. Switch it off there if it is not, so that never two of it run.',
+    context: { machine: name },
+  }),
   OrderExpired: (expiresAt: string, waitedFor: string) => ({
     summary: `what was ordered was not done by ${expiresAt}: ${waitedFor}`,
     possibleCauses:

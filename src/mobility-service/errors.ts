@@ -163,4 +163,18 @@ export const errors = catalogue({
     recommendedAction: 'Look at the replication’s health, then try again.',
     context: { type },
   }),
+  ServicesNotStopped: (why: string) => ({
+    summary: `not everything that writes on this machine could be stopped: ${why}`,
+    possibleCauses: 'A service takes longer to stop than 10 minutes, or refuses to be stopped.',
+    recommendedAction:
+      'Stop it by hand, then start the planned failover again. What had been stopped was started again; look at: systemctl --failed.',
+    context: {},
+  }),
+  LastBookmarkNotSent: (why: string) => ({
+    summary: `everything that writes was stopped, but the last bookmark did not arrive: ${why}`,
+    possibleCauses: 'The process server cannot be reached, or the line is slow.',
+    recommendedAction:
+      'Look at the process server, then start the planned failover again. The machine was not switched off, and its services were started again.',
+    context: {},
+  }),
 });

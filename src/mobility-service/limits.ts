@@ -147,3 +147,16 @@ export const retryMillisecondsMax = 300_000;
  * 120 MB of the 140 MiB at which the unit slows the service down, and the 160 at which it ends. */
 export const mapBitmapsMax = 65_536;
 export const mapInnerNodesMax = 49_152;
+/** systemctl answers in 0.1 s; a machine that is emulated and busy has taken 10 s. */
+export const listUnitsMilliseconds = 60_000;
+/** Before a planned failover: systemd kills a service after 90 s, a database is often given 5 minutes, and those that follow
+ * each other wait for each other. The site's order is good for 15 minutes: 10 for stopping, 5 for the bookmark. */
+export const stopWritersMilliseconds = 600_000;
+/** What is dirty is a share of memory: 1 GiB takes 10 s on a slow disk. */
+export const syncMilliseconds = 120_000;
+/** A machine has 100 to 300 units that run; each name is given to systemctl as an argument. */
+export const unitsMax = 2_000;
+/** The last bookmark was placed after everything had stopped; what is left to send fits into minutes or the line is too slow. */
+export const lastBookmarkMilliseconds = 240_000;
+/** The good-bye is a small request; a configuration server that restarts is back within a minute. */
+export const goodByeMilliseconds = 60_000;

@@ -28,6 +28,16 @@ export const processServerErrors = catalogue({
     severity: 'critical' as const,
     context: { itemId },
   }),
+  FailedOver: (itemId: string, at: string) => ({
+    summary: `this machine was failed over at ${at}: its copy at the recovery location is the machine now, and nothing of this one is taken`,
+    possibleCauses: 'The machine was started again after the failover, or was never switched off.',
+    recommendedAction:
+      'Switch this machine off. Or cancel the failover at the vault: then replication goes on by itself, without a full copy.',
+    severity: 'critical' as const,
+    // It comes back by itself, every half minute, so that a cancelled failover needs nobody here.
+    retry: 'transient' as const,
+    context: { itemId },
+  }),
   OldGeneration: (itemId: string, generation: number, highest: number) => ({
     summary: `a session of generation ${generation} came after one of generation ${highest}`,
     possibleCauses:

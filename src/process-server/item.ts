@@ -220,6 +220,8 @@ export class ProtectedItem {
    */
   async takeOver(session: LiveSession, signal: AbortSignal): Promise<void> {
     if (this.#halted) throw this.#halted;
+    const { itemId, failedOver } = this.assignment;
+    if (failedOver) throw processServerErrors.FailedOver(itemId, failedOver.at);
     await abortable(this.#ready.promise, signal);
     // A session must not be told states that are about to go: before and after its turn, since orders come at any time.
     this.#refuseWhileOrdered();

@@ -130,6 +130,35 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     );
   });
 
+  test(`${name}: a fenced item cannot advance until the fence is lifted, and is where it was then`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    const advance: Advance = {
+      position: {
+        ...{ chain: 1, sequence: 1, digest: null, generation: 1, archiveBytes: 0 },
+        appliedAt: '2026-01-02T03:04:09.002Z',
+      },
+      ...{ disks: [], progress: [], events: [], changedBytes: 0 },
+    };
+    await store.advance(item.itemId, advance);
+    const fence = { failoverId: uuid(), fencedAt: '2026-01-02T03:05:00.000Z' };
+    await store.fence(item.itemId, fence);
+    await store.fence(item.itemId, { ...fence, fencedAt: '2026-01-02T03:06:00.000Z' });
+    const fenced = await store.state(item.itemId);
+    t.deepEqual(fenced.fence, fence, 'the same failover fences once');
+    const next = { ...advance, position: { ...advance.position, sequence: 2 }, events: [event('Late')] };
+    t.is(code(await t.throwsAsync(store.advance(item.itemId, next))), 'ItemFenced');
+    t.deepEqual(await store.state(item.itemId), fenced, 'nothing of it was kept');
+    t.deepEqual(await store.listEvents({ itemId: item.itemId, limit: 10 }), []);
+    await store.liftFence(item.itemId, '2026-01-02T04:00:00.000Z');
+    await store.liftFence(item.itemId, '2026-01-02T04:00:00.000Z');
+    await store.advance(item.itemId, next);
+    t.is((await store.state(item.itemId)).position?.sequence, 2);
+    await store.fence(item.itemId, { ...fence, failoverId: uuid() });
+    t.is(code(await t.throwsAsync(store.advance(item.itemId, next))), 'ItemFenced', 'and again');
+  });
+
   test(`${name}: points are listed in the order of the chain, not of their dates`, async (t) => {
     const store = await open();
     const item = exampleItem('web');

@@ -200,6 +200,8 @@ export interface WorkflowWorld extends AsyncDisposable {
   readonly damage: Map<string, Finding[]>;
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
+  /** The source fell silent without a good-bye. */
+  isSourceUnknown: boolean;
   namesLastPoint: boolean;
   /** How far the machines' clocks are stepped: points are dated by them. */
   stepMilliseconds: number;
@@ -282,6 +284,9 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     usage: async () => ({ usedBytes: 0, freeBytes: 1 }),
   } as ReplicaStore;
 
+  const fenceOf = async (itemId: string) =>
+    (await store.item(itemId as ProtectedItemId)) && (await store.state(itemId as ProtectedItemId)).fence;
+
   const addPoint: WorkflowWorld['addPoint'] = async (
     itemId,
     type = 'CrashConsistent',
@@ -335,6 +340,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     scripts: [],
     damage: new Map(),
     siteMood: 'well',
+    isSourceUnknown: false,
     namesLastPoint: false,
     stepMilliseconds: 0,
     addItem: async (name, condition = {}) => {
@@ -388,6 +394,9 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       ),
       dataItems: (await store.listItems({ limit: 100 })).map(({ createdAt: _, ...item }) => item),
       points: [...points].map(([itemId, ids]) => [itemId, ids.size]),
+      fences: (
+        await Promise.all(itemIds.map(async (itemId) => [itemId, (await fenceOf(itemId))?.failoverId]))
+      ).filter(([, failoverId]) => failoverId !== undefined),
       failovers: [...failovers.values()]
         .sort((a, b) => (a.itemId < b.itemId ? -1 : 1))
         .map(({ startedAt, pointTakenAt, committedAt, ...record }) => ({
@@ -445,12 +454,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
           answers.set(orderId, {
             orderId,
             outcome:
-              world.siteMood === 'well'
+              world.siteMood === 'well' && !(world.isSourceUnknown && content.order === 'shut-down-machine')
                 ? { state: 'done', ...(last === undefined ? {} : { output: last.pointId }) }
                 : {
                     state: 'failed',
                     error: {
-                      code: 'SiteTrouble',
+                      code: world.isSourceUnknown ? 'MachineNotKnownOff' : 'SiteTrouble',
                       severity: 'error',
                       summary: 'the site is not well',
                       possibleCauses: 'x',

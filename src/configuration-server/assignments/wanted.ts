@@ -47,7 +47,7 @@ async function wantedOfProcessServer(
   const assigned = await items.ofProcessServer(session, processServerId);
   return {
     role: 'process-server',
-    items: assigned.map(({ itemId, name, disks, sealedKey }) => {
+    items: assigned.map(({ itemId, name, disks, sealedKey, failedOver }) => {
       const key = unseal(masterKey, sealedKey);
       if (key === undefined) throw errors.ItemKeyUnreadable(itemId);
       return {
@@ -55,6 +55,7 @@ async function wantedOfProcessServer(
         name,
         itemKey: key.toString('base64'),
         disks: disks.map(({ diskId }) => ({ diskId })),
+        ...(failedOver === undefined ? {} : { failedOver }),
       };
     }),
   };

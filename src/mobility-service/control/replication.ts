@@ -172,19 +172,20 @@ export class Replication {
     };
   }
 
-  /** Takes a bookmark as soon as it can be had, and resolves when all up to it is durable at the process server. */
-  async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<void> {
+  /** Takes a bookmark as soon as it can be had, and resolves with the newest one when all up to it is durable at the process
+   * server. */
+  async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<Bookmark> {
     const { clock } = this.#options;
     const askedMonotonic = clock.monotonic();
     const kind = type === 'CrashConsistent' ? 'crash' : 'application';
     this.#due[kind] = ordered;
     let session = this.#session;
-    await until(
+    return until(
       clock,
       orderedBookmarkMilliseconds,
       () => {
         stop.throwIfAborted();
-        if (this.#durableMonotonic[type] >= askedMonotonic) return true;
+        if (this.#durableMonotonic[type] >= askedMonotonic) return this.#lastBookmark;
         // One that was on its way when its session ended may not have arrived.
         if (this.#session !== session) this.#due[kind] = ordered;
         session = this.#session;

@@ -134,6 +134,7 @@ async function runEnrolled(
 ): Promise<void> {
   // Only here: an assignment by hand needs none of it, and it costs memory.
   const site = await import('./site.ts');
+  const { stopWriters } = await import('./writers.ts');
   const folder = site.siteFolder(folders.state);
   const settling = new Settling();
   let again = new AbortController();
@@ -146,6 +147,8 @@ async function runEnrolled(
       clock: systemClock,
       log,
       powerOff: folders.powerOff ?? ['systemctl', 'poweroff'],
+      // A program of the operator's own shuts down what it knows; what else writes there nobody can say.
+      stopWriters: folders.powerOff === undefined ? () => stopWriters(log) : undefined,
       runs: {
         reload: () => {
           const settled = settling.anew();
@@ -155,7 +158,7 @@ async function runEnrolled(
         settled: () => settling.promise,
         takeBookmark: async (type, signal) => {
           if (!replication) throw errors.NothingToReplicate();
-          await replication.takeBookmark(type, signal);
+          return replication.takeBookmark(type, signal);
         },
       },
     },

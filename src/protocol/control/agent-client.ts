@@ -188,6 +188,18 @@ export class AgentLink implements Disposable {
     this.#hurry.abort();
   }
 
+  /** One report now, and it has arrived when this resolves. */
+  async reportNow(signal: AbortSignal): Promise<void> {
+    await this.#call({
+      method: 'POST',
+      path: agentLinkPaths.report,
+      body: await this.#parts.report(),
+      answer: z.unknown(),
+      timeoutMilliseconds: callMilliseconds,
+      signal,
+    });
+  }
+
   /** Until stopped. */
   async run(signal: AbortSignal): Promise<void> {
     try {
@@ -256,16 +268,9 @@ export class AgentLink implements Disposable {
   }
 
   async #reportOnce(signal: AbortSignal): Promise<void> {
-    const { clock, report } = this.#parts;
+    const { clock } = this.#parts;
     this.#hurry = new AbortController();
-    await this.#call({
-      method: 'POST',
-      path: agentLinkPaths.report,
-      body: await report(),
-      answer: z.unknown(),
-      timeoutMilliseconds: callMilliseconds,
-      signal,
-    });
+    await this.reportNow(signal);
     await pause(clock, agentReportSeconds * 1000, AbortSignal.any([signal, this.#hurry.signal]));
   }
 

@@ -16,8 +16,8 @@
 import { z } from 'zod';
 import { BookmarkType } from '../../model/bookmark.ts';
 import { HealthEvent } from '../../model/health.ts';
-import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
-import { ReportedMachine, ReportedProcessServer } from './site-link.ts';
+import { BookmarkId, ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
+import { FailedOver, ReportedMachine, ReportedProcessServer } from './site-link.ts';
 
 export const agentLinkPaths = {
   enrol: '/agent/enrol',
@@ -76,8 +76,24 @@ export type MachineInventory = z.infer<typeof MachineInventory>;
 export const ProcessServerFigures = ReportedProcessServer.omit({ lastHeartbeatAt: true });
 export type ProcessServerFigures = z.infer<typeof ProcessServerFigures>;
 
+/**
+ * Said by a mobility service that is the last one on its machine: everything else that writes has been stopped, the bookmark
+ * is durable at the process server, and the machine is being switched off. Silence without it says nothing of a machine's power.
+ */
+export const Farewell = z.strictObject({
+  /** The last bookmark: nothing was synced after it. */
+  bookmarkId: BookmarkId,
+  saidAt: z.iso.datetime(),
+});
+export type Farewell = z.infer<typeof Farewell>;
+
 export const AgentReport = z.discriminatedUnion('role', [
-  z.strictObject({ role: z.literal('mobility-service'), machine: MachineInventory }),
+  z.strictObject({
+    role: z.literal('mobility-service'),
+    machine: MachineInventory,
+    /** Of the last report before the machine goes off; the next report without it takes it back. */
+    farewell: Farewell.optional(),
+  }),
   z.strictObject({ role: z.literal('process-server'), processServer: ProcessServerFigures }),
 ]);
 export type AgentReport = z.infer<typeof AgentReport>;
@@ -118,6 +134,8 @@ export const ProcessServerWanted = z.strictObject({
           .array(z.strictObject({ diskId: ProtectedDiskId }))
           .min(1)
           .max(64),
+        /** The item runs at the recovery location: its source is turned away. */
+        failedOver: FailedOver.optional(),
       }),
     )
     .max(1000),

@@ -63,6 +63,8 @@ export const ProcessServerAssignment = z.strictObject({
     .array(z.strictObject({ diskId: ProtectedDiskId }))
     .min(1)
     .max(64),
+  /** The item runs at the recovery location: its source is turned away until the failover is cancelled. */
+  failedOver: z.strictObject({ failoverId: z.guid(), at: z.iso.datetime() }).optional(),
   /** Towards the vault; undefined: none. */
   uploadBytesPerSecondMax: z.number().int().positive().optional(),
 });

@@ -18,7 +18,7 @@ import type { Bookmark, MissingDisk } from '../../model/bookmark.ts';
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedDiskId, RecoveryPointId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { LeewardError } from '../../platform/errors.ts';
+import { hasCode, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import { giveBack } from '../../platform/memory.ts';
 import type { Random } from '../../platform/random.ts';
@@ -93,6 +93,12 @@ export class ItemProcessor implements AsyncDisposable {
   async step(signal: AbortSignal): Promise<'applied' | 'idle' | 'blocked'> {
     const { store, item } = this.#parts;
     const state = await store.state(item.itemId);
+    // What its source sent after the failover waits in cache storage, or is refused there, and is applied only when the failover
+    // is cancelled. Nothing is ordered meanwhile, either.
+    if (state.fence) {
+      await this.close();
+      return 'idle';
+    }
     if (!this.#swept) {
       await this.#sweep(state.position, signal);
       this.#swept = true;
@@ -120,6 +126,8 @@ export class ItemProcessor implements AsyncDisposable {
     } catch (error) {
       await this.close();
       if (signal.aborted) throw error;
+      // The failover came while a manifest was being applied: it is applied again if ever the fence is lifted.
+      if (hasCode(error, 'ItemFenced')) return 'idle';
       if (!isFatal(error)) {
         await this.#report(error);
         throw error;

@@ -6,6 +6,7 @@ import {
   type Advance,
   type Blocked,
   comparePlaces,
+  type Fence,
   type ItemState,
   isComplete,
   type PointPlace,
@@ -58,6 +59,7 @@ export class MemoryStore implements VaultStore {
   }
   async advance(itemId: ProtectedItemId, advance: Advance): Promise<void> {
     const entry = this.#entry(itemId);
+    if (entry.state.fence) throw errors.ItemFenced(itemId);
     entry.state = {
       position: advance.position,
       disks: [...advance.disks],
@@ -72,6 +74,16 @@ export class MemoryStore implements VaultStore {
     const entry = this.#entry(itemId);
     entry.state = { ...entry.state, blocked };
     await this.addEvents(itemId, [blocked.event]);
+  }
+  async fence(itemId: ProtectedItemId, fence: Fence): Promise<void> {
+    const entry = this.#entry(itemId);
+    if (entry.state.fence?.failoverId !== fence.failoverId) entry.state = { ...entry.state, fence };
+  }
+  async liftFence(itemId: ProtectedItemId): Promise<void> {
+    const entry = this.#items.get(itemId);
+    if (!entry) return;
+    const { fence: _, ...rest } = entry.state;
+    entry.state = rest;
   }
   async listPoints(
     itemId: ProtectedItemId,

@@ -92,6 +92,9 @@ export const comparePlaces = (one: PointPlace, other: PointPlace): number =>
 /** Whether a point has every disk of its machine: only such a one is the latest of anything unless somebody asks for less. */
 export const isComplete = ({ missingDisks }: Pick<RecoveryPoint, 'missingDisks'>): boolean =>
   missingDisks === undefined;
+/** An item that is failed over takes nothing from its source. */
+export const Fence = z.strictObject({ failoverId: z.guid(), fencedAt: z.iso.datetime() });
+export type Fence = z.infer<typeof Fence>;
 
 export const ItemState = z.strictObject({
   position: Position.optional(),
@@ -100,6 +103,7 @@ export const ItemState = z.strictObject({
   /** Bytes applied since the last point. */
   changedBytes: z.number().int().nonnegative(),
   blocked: Blocked.optional(),
+  fence: Fence.optional(),
 });
 export type ItemState = z.infer<typeof ItemState>;
 
@@ -130,9 +134,13 @@ export interface VaultStore {
   removeItem(itemId: ProtectedItemId): Promise<void>;
 
   state(itemId: ProtectedItemId): Promise<ItemState>;
-  /** All or nothing; the same again changes nothing but events. Clears `blocked`. */
+  /** All or nothing; the same again changes nothing but events. Clears `blocked`. Throws `ItemFenced` while a fence holds. */
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
+  /** From when this resolves no `advance` succeeds. Twice by the same failover is once. */
+  fence(itemId: ProtectedItemId, fence: Fence): Promise<void>;
+  /** Silent when there is none. */
+  liftFence(itemId: ProtectedItemId, at: string): Promise<void>;
 
   /** The latest first, those before `before`; with `isComplete` only those that have every disk. */
   listPoints(

@@ -87,6 +87,12 @@ export const errors = catalogue({
     recommendedAction: 'Look at the item’s protection state.',
     context: { item },
   }),
+  SourceStillRuns: (item: string) => ({
+    summary: `${item} is silent, and its hypervisor says that it still runs`,
+    possibleCauses: 'Its mobility service was stopped before its other services, or its network is cut.',
+    recommendedAction: 'Switch it off there, then start the planned failover again.',
+    context: { item },
+  }),
   LastPointMissing: (item: string, seconds: number) => ({
     summary: `the last recovery point of ${item} did not arrive within ${seconds} s`,
     possibleCauses: 'The site or its process server lost its connection after the machine was shut down.',

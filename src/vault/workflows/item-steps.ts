@@ -110,7 +110,7 @@ export function providerOf({ provider }: Pick<WorkflowParts, 'provider'>): Failo
 
 /** What became of an order that may fail. */
 export interface OrderOutcome {
-  readonly outcome: 'done' | 'failed' | 'skipped';
+  readonly outcome: 'done' | 'failed' | 'skipped' | 'trusted';
   readonly output?: string;
   readonly why?: string;
 }

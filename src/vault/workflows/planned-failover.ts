@@ -2,12 +2,13 @@
  * Planned failover: the source is well and is left on purpose. It takes a bookmark, is shut down, and its last point is
  * waited for; only then does a machine start from that.
  *
- *     Claim ─▶ Look ─▶ TakeBookmark ─▶ ShutDownSource ─▶ Choose (waits) ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *     Claim ─▶ Look ─▶ TakeBookmark ─▶ ShutDownSource ─▶ Choose (waits) ─▶ Fence ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
  *                       a failure up to here costs no downtime
  *
- * A site that takes a bookmark while the machine goes down names it in its answer: then that one is waited for, and nothing
- * is lost. Otherwise the bookmark before is what there is, and the job says so (`CompletedWithInformation`): what was
- * written while the machine went down is not in it.
+ * The machine's mobility service is the last one there: it stops whatever writes, takes the last bookmark, and says so. The
+ * site names that bookmark; its point is waited for, and nothing that was synced is lost. A machine that fell silent without
+ * that is not believed to be off: the job waits for a person (`Suspended`), and what is then used is the newest point there
+ * is. Such a failover ends as `CompletedWithInformation`.
  */
 import type { Step, StepContext, Wait, Workflow } from '../jobs/workflow.ts';
 import {
@@ -18,7 +19,7 @@ import {
   type RecoveryPoint,
 } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
-import { type FailoverParts, machineFromPoint, shutDownSource } from './failover-steps.ts';
+import { type FailoverParts, fenceStep, machineFromPoint, shutDownSource } from './failover-steps.ts';
 import { PlannedFailoverInput } from './inputs.ts';
 import {
   type ChosenPoint,
@@ -55,13 +56,14 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     },
   },
   takeBookmark(parts),
-  shutDownSource<Input>(parts, false),
+  shutDownSource<Input>(parts, 'ask'),
   {
     name: 'Choose',
     title: 'Waiting for the last recovery point',
     where: 'database',
     do: (context) => awaitPoint(parts, context),
   },
+  fenceStep(parts),
   ...machineFromPoint<Input>(parts, 'planned'),
 ];
 

@@ -204,6 +204,65 @@ test('a disk that is not in sync and is not said to be missing blocks the item',
   t.is((await h.store.state(h.item.itemId)).blocked?.event.code, 'BookmarkNotInSync');
 });
 
+test('what a source sends after a failover is not applied, and is when that is cancelled: in the same chain', async (t) => {
+  const h = await house([4 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  const before = await h.store.state(h.item.itemId);
+  const heads = async () => {
+    const { diskId, content } = h.writer.disks[0]!;
+    await using head = await h.replica.openHead(h.item.itemId, diskId, content.byteLength);
+    const bytes = Buffer.alloc(content.byteLength);
+    await head.read(bytes, 0);
+    return createHash('sha256').update(bytes).digest('hex');
+  };
+  const was = await heads();
+  await h.store.fence(h.item.itemId, {
+    failoverId: systemRandom.uuid(),
+    fencedAt: '2026-01-01T00:00:00.000Z',
+  });
+  for (let n = 0; n < 3; n++) await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  t.is(await heads(), was, 'no byte of it is in the replica');
+  t.deepEqual((await h.store.state(h.item.itemId)).position, before.position);
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 1);
+  await h.store.liftFence(h.item.itemId);
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 4);
+  t.is(
+    (await h.store.state(h.item.itemId)).position?.chain,
+    before.position?.chain,
+    'nothing is compared anew',
+  );
+  t.deepEqual(await h.wrongPoints(), []);
+});
+
+test('a failover that comes while a manifest is applied keeps that one out, too', async (t) => {
+  const h = await house([4 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  await h.writer.put({ isBookmark: true });
+  // Between the read of the state and its advance: the point is being cut.
+  const cut = h.replica.cutPoint.bind(h.replica);
+  h.replica.cutPoint = async (...args) => {
+    await h.store.fence(h.item.itemId, {
+      failoverId: systemRandom.uuid(),
+      fencedAt: '2026-01-01T00:00:00.000Z',
+    });
+    return cut(...args);
+  };
+  t.is(await h.drain(), 'idle');
+  h.replica.cutPoint = cut;
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 1);
+  t.deepEqual(await h.store.listEvents({ limit: 9 }), [], 'it is no fault');
+  await h.store.liftFence(h.item.itemId);
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 2);
+  t.deepEqual(await h.wrongPoints(), []);
+});
+
 for (const [title, harm, code] of [
   [
     'a flipped bit in a segment',
