@@ -18,9 +18,11 @@ import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
 import { claimDisk } from '../capture/claim.ts';
 import {
+  hasOtherPaths,
   inspectDisk,
   isFolderOn,
   mountsOf,
+  refuseStacked,
   sizeNow,
   swapRangesOf,
   type WholeDisk,
@@ -30,7 +32,7 @@ import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance, removeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
 import type { Freezer } from '../consistency/freezer.ts';
-import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
+import { createHelperFreezer, releaseAtStart } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { LanePacker } from '../drain/pack.ts';
@@ -87,7 +89,7 @@ export async function runService(
   const thaw = thawOf(folders);
   if (thaw) {
     // Before anything else: a run that was killed together with its helper may have left the machine standing still.
-    const released = await releaseFrozen(thaw);
+    const released = await releaseAtStart({ ...thaw, clock: systemClock, log });
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
   }
   if (await isEnrolledOnly(folders)) return runEnrolled(folders, log, stop, onReload);
@@ -226,6 +228,7 @@ async function runOnce(
     found.push(whole);
     disks.push({ diskId, name: path, disk: devices.use(await openDevice(path, 'read')) });
   }
+  await refuseStacked(found);
   const deviceNumbers = found.map((disk) => disk.deviceNumber);
   const tracefs = await findTracefs();
   const canary = await canaryOf(found, folders.state, log);
@@ -245,7 +248,8 @@ async function runOnce(
       deviceNumber: disk.deviceNumber,
       sizeBytes: disks[index]!.disk.sizeBytes,
       hasRangedDiscards: disk.hasRangedDiscards,
-      currentSizeBytes: () => sizeNow(disk) ?? disks[index]!.disk.sizeBytes,
+      // Another path to it makes it another disk: it is opened anew, and then refused with the reason.
+      currentSizeBytes: () => (hasOtherPaths(disk) ? 0 : (sizeNow(disk) ?? disks[index]!.disk.sizeBytes)),
     })),
     makeRings: () => makeInstance(instance),
     adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
@@ -267,6 +271,7 @@ async function runOnce(
       log,
       ...thaw,
       mounts: () => mountsOf(found),
+      report,
       applications: createApplications({
         clock,
         scripts: assignment.scripts,
