@@ -25,7 +25,7 @@ import { claimDisk } from '../capture/claim.ts';
 import { captureErrors } from '../capture/errors.ts';
 import { findDisks, fingerprint, isDetaching, type LocatedDisk, lookAt } from '../capture/find-disks.ts';
 import { inTime } from '../capture/in-time.ts';
-import { inspectDisk, type WholeDisk } from '../capture/inspect.ts';
+import { hasOtherPaths, inspectDisk, type WholeDisk } from '../capture/inspect.ts';
 import type { CapturedDisk } from '../capture/trace-capture.ts';
 import { AnsweringDisk, missingDisk, ReadThreads } from '../drain/answering-disk.ts';
 import { errors } from '../errors.ts';
@@ -126,7 +126,11 @@ async function openOne(
     deviceNumber,
     sizeBytes: found.facts.sizeBytes,
     identity,
-    look: () => lookAt({ deviceNumber, facts: found.facts }, wasDetaching),
+    look: () =>
+      // What goes over another path is not seen here: it is opened anew, and then refused with the reason.
+      hasOtherPaths(found)
+        ? { cause: 'DiskReturned', detail: 'it is one of several paths to a disk now' }
+        : lookAt({ deviceNumber, facts: found.facts }, wasDetaching),
   };
   try {
     const whole = await inspectDisk(path);

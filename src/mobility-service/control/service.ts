@@ -15,12 +15,19 @@ import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
-import { isFolderOn, mountsOf, swapRangesOf, type WholeDisk, wholeDeviceOf } from '../capture/inspect.ts';
+import {
+  isFolderOn,
+  mountsOf,
+  refuseStacked,
+  swapRangesOf,
+  type WholeDisk,
+  wholeDeviceOf,
+} from '../capture/inspect.ts';
 import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance, removeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
 import type { Freezer } from '../consistency/freezer.ts';
-import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
+import { createHelperFreezer, releaseAtStart } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { createWriteBrake, releaseHeld } from '../consistency/write-brake.ts';
@@ -85,7 +92,7 @@ export async function runService(
   const thaw = thawOf(folders);
   if (thaw) {
     // Before anything else: a run that was killed together with its helper may have left the machine standing still.
-    const released = await releaseFrozen(thaw);
+    const released = await releaseAtStart({ ...thaw, clock: systemClock, log });
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
   }
   const brake = brakeOf(folders);
@@ -227,6 +234,7 @@ async function runOnce(
   await using devices = new AsyncDisposableStack();
   const opened = await openDisks(assignment, { state, bootId, clock, devices });
   const found = opened.flatMap(({ whole }) => whole ?? []);
+  await refuseStacked(found);
   const disks = opened.map(({ disk }) => disk);
   const captured = opened.map(({ captured }) => captured);
   const deviceNumbers = captured.flatMap(({ deviceNumber }) => deviceNumber ?? []);
@@ -267,6 +275,7 @@ async function runOnce(
       log,
       ...thaw,
       mounts: () => mountsOf(found),
+      report,
       applications: createApplications({
         clock,
         scripts: assignment.scripts,

@@ -590,6 +590,9 @@ export class Stream {
         }
         // One session serves one freeze.
         await using _ = session;
+        // What is dirty in a file system that does not stand still is missing; for crash consistency it need only be still.
+        if (session.leftOut && type === 'ApplicationConsistent')
+          return { taken: false, why: 'not all file systems can be frozen', cause: session.leftOut };
         const unready = await this.#precopy(session);
         if (unready && !(unready.isTooMuch && (await this.#isSmallAfterHold()))) return unready;
         if (type === 'ApplicationConsistent' && !isQuiesced) {
