@@ -74,7 +74,7 @@ export const processServerErrors = catalogue({
   }),
   SessionStillLive: (itemId: string) => ({
     summary:
-      'another run of this machine, or an earlier moment of it, came while one of its name is connected',
+      'another run of this machine, or an earlier moment of it, came while another one of this name is connected',
     possibleCauses:
       'It was started anew or reverted to a snapshot, and its old connection is not given up yet; or it is a clone of the machine that is connected.',
     recommendedAction:

@@ -32,7 +32,7 @@ const instanceBytesMax = 200;
  * The UUID is one that boards without their own have.
  */
 const noNumber =
-  /^(0*|f*|none|na|unknown|default ?string|not ?(specified|available|applicable|set)|system ?(product ?name|serial ?number)|to ?be ?filled ?by ?oem|1234567890?|0123456789|03000200040005000006000700080009)$/;
+  /^(0*|f*|none|na|unknown|default ?string|not ?(specified|available|applicable|set|settable)|system ?(product ?name|serial ?number)|to ?be ?filled ?by ?oem|1234567890?|0123456789|03000200040005000006000700080009)$/;
 /** Serial numbers that a hypervisor gives to the first, second … disk of every machine. */
 const everybodysDisk =
   /qemu.*(qm0000\d|drive-)|^vmware nvme[_ ]0000$|^nvme\.15ad-.*4e564d455f30303030|^(qm|drive-)?0*\d?$/i;
