@@ -48,6 +48,8 @@ export interface ReplicationOptions {
   readonly itemId: ProtectedItemId;
   readonly hostName: string;
   readonly agentVersion: string;
+  /** What the machine is (`machine-identity.ts`). */
+  readonly machineIdentity?: string | undefined;
   readonly disks: readonly {
     readonly diskId: ProtectedDiskId;
     readonly name: string;
@@ -253,6 +255,9 @@ export class Replication {
         ...this.#previous(),
         agentVersion: this.#options.agentVersion,
         hostName: this.#options.hostName,
+        ...(this.#options.machineIdentity === undefined
+          ? {}
+          : { machineIdentity: this.#options.machineIdentity }),
         disks: this.#options.disks.map(({ diskId, name, disk, identity, missing }) => ({
           diskId,
           name,

@@ -42,12 +42,16 @@ import {
   retryMillisecondsMin,
   ringBytes,
   serviceBytesMax,
+  settledMilliseconds,
+  standingMillisecondsMax,
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
 import { idleCapture, openDisks, untilOthersCome } from './disks.ts';
+import { readMachineIdentity } from './machine-identity.ts';
 import { isOfDisks, Replication } from './replication.ts';
 import { Settling } from './settling.ts';
+import { Standing } from './standing.ts';
 import { ServiceState } from './state.ts';
 import type { ServiceStatus } from './status-text.ts';
 
@@ -62,6 +66,8 @@ export interface ServiceFolders {
   readonly thawHelper: string | undefined;
   /** The compiled write brake; without it writers are not held back. */
   readonly writeBrake?: string | undefined;
+  /** What this machine is (board, network cards, disks' numbers) is read below it. Default: /. */
+  readonly machineRoot?: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
 }
@@ -145,11 +151,19 @@ async function runEnrolled(
   const folder = site.siteFolder(folders.state);
   const settling = new Settling();
   let again = new AbortController();
+  let rest = new AbortController();
   let replication: Replication | undefined;
   onReload(() => again.abort());
+  const standing = new Standing({ refusal: () => again.abort(), known: () => rest.abort() });
+  // What an earlier run said of itself: it may have been refused, and this one not.
+  await systemFiles.remove(join(folders.runtime, 'status.json'));
   const link = site.runSite(
     {
       folder,
+      identity: () => identityOf(folders),
+      onReported: (failure) => {
+        if (!stop.aborted) standing.reported(failure);
+      },
       version: agentVersion,
       clock: systemClock,
       log,
@@ -173,12 +187,17 @@ async function runEnrolled(
   );
   for (let failures = 0; !stop.aborted; ) {
     again = new AbortController();
+    rest = new AbortController();
     const signal = AbortSignal.any([stop, again.signal]);
     const outcome = settling.begin();
     try {
+      // A copy of a machine must not say a word for it: neither with the assignment on its disk, nor with a new one.
+      await standing.settled(systemClock, standingMillisecondsMax, signal);
+      if (standing.refusal) throw standing.refusal;
       await takeAway(folders, folder, log);
       const assignment = await site.siteAssignment(folder);
       if (!assignment) {
+        await systemFiles.remove(join(folders.runtime, 'status.json'));
         outcome.good();
         await pause(systemClock, restMilliseconds, signal);
         continue;
@@ -193,18 +212,63 @@ async function runEnrolled(
       if (!(error instanceof LeewardError)) throw error;
       outcome.bad(error);
       if (isOfDisks(error)) continue;
-      log.error('not-replicating', { error });
-      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise.
-      const wait = isRefusal(error)
+      if (error.code !== 'MachineStillLive') log.error('not-replicating', { error });
+      else log.warn('not-replicating-yet', { error });
+      const isOfSite = error === standing.refusal;
+      if (isOfSite || isRefusal(error)) await tellRefusal(folders, error, log);
+      const ladder = (first: number) => Math.min(retryMillisecondsMax, first * 2 ** Math.min(failures, 10));
+      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise. Whom
+      // the site knows as the machine was pushed out by a copy, and comes back.
+      const wait = isOfSite
         ? restMilliseconds
-        : Math.min(retryMillisecondsMax, retryMillisecondsMin * 2 ** Math.min(failures, 10));
+        : !isRefusal(error)
+          ? ladder(retryMillisecondsMin)
+          : standing.isKnown
+            ? ladder(settledMilliseconds)
+            : restMilliseconds;
       failures += 1;
-      await pause(systemClock, wait, signal);
+      await pause(systemClock, wait, AbortSignal.any([signal, rest.signal]));
     } finally {
       replication = undefined;
     }
   }
   await link;
+}
+
+function identityOf(folders: ServiceFolders): Promise<string> {
+  return readMachineIdentity({
+    root: folders.machineRoot ?? '/',
+    runtime: folders.runtime,
+    files: systemFiles,
+    random: systemRandom,
+  });
+}
+
+/** For `mobility-service status`: it replicates nothing, and why. */
+async function tellRefusal(folders: ServiceFolders, error: LeewardError, log: Log): Promise<void> {
+  const { code, summary, possibleCauses, recommendedAction } = error;
+  const status: ServiceStatus = {
+    connection: 'stopped',
+    generation: 0,
+    pendingBytes: 0,
+    unacknowledgedBytes: 0,
+    disks: [],
+    progress: [],
+    lastError: error.message,
+    refusal: { code, summary, possibleCauses, recommendedAction },
+    residentBytes: process.memoryUsage.rss(),
+    writtenAt: new Date(systemClock.now()).toISOString(),
+  };
+  try {
+    await systemFiles.makeFolder(folders.runtime);
+    await writeDurably(
+      systemFiles,
+      join(folders.runtime, 'status.json'),
+      Buffer.from(`${JSON.stringify(status)}\n`),
+    );
+  } catch (failure) {
+    log.warn('status-not-written', { error: failure });
+  }
 }
 
 /** Nothing is left of what was replicated before: rings, maps, generation, certificate. Safe to repeat. */
@@ -296,6 +360,7 @@ async function runOnce(
     state,
     itemId: assignment.itemId,
     hostName: hostname(),
+    machineIdentity: await identityOf(folders),
     agentVersion,
     disks,
     capture,

@@ -159,7 +159,7 @@ async function apply(parts: SiteParts, folder: string, wanted: WantedAnswer['wan
   await files.makeFolder(keys);
   await files.makeFolder(settings.itemsFolder);
   const names = new Set<string>();
-  for (const { itemId, name, itemKey, disks, failedOver } of wanted.items) {
+  for (const { itemId, name, itemKey, disks, failedOver, machineIdentity } of wanted.items) {
     names.add(itemId);
     const keyPath = join(keys, `${itemId}.key`);
     const assignment: ProcessServerAssignment = {
@@ -168,6 +168,7 @@ async function apply(parts: SiteParts, folder: string, wanted: WantedAnswer['wan
       itemKeyFile: keyPath,
       disks,
       ...(failedOver === undefined ? {} : { failedOver }),
+      ...(machineIdentity === undefined ? {} : { machineIdentity }),
     };
     // The key first: an assignment without its key would be refused.
     await writeIfChanged(files, keyPath, Buffer.from(itemKey, 'base64'));

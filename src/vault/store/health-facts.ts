@@ -3,7 +3,9 @@ import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+import { ReportedMachine } from '../../protocol/control/site-link.ts';
 import type { ItemFacts } from '../health/conditions.ts';
+import type { MachineCopy } from '../health/machine-copied.ts';
 import { iso, json } from './rows.ts';
 
 export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsistentSeconds'> & {
@@ -11,6 +13,8 @@ export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsis
   readonly id: string;
   readonly vaultId: string;
   readonly policyId: string;
+  /** Machines that came with the identity of this one. */
+  readonly machineCopies: readonly MachineCopy[];
   /** Give it back as `after`. */
   readonly key: number;
 };
@@ -45,6 +49,7 @@ export async function items(
        ${newestAt("AND p.type = 'ApplicationConsistent'")} AS newest_application_at,
        (SELECT event FROM blocked b WHERE b.item_id = i.item_id) AS blocked,
        (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') ${reporter}) AS heartbeat_at,
+       (SELECT JSON_EXTRACT(m.said, '$.copies') ${reporter}) AS machine_copies,
        (SELECT s.last_report_at ${reporter}) AS site_reported_at,
        (SELECT JSON_VALUE(s.said, '$.at') ${reporter}) AS site_clock_at,
        (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at
@@ -91,6 +96,10 @@ export async function items(
       siteReportedAt: moment(row.site_reported_at),
       fencedAt: moment(row.fenced_at),
       sourceHeardAt: heardAt(row),
+      machineCopies:
+        row.machine_copies === null
+          ? []
+          : (parse(ReportedMachine.shape.copies, json(row.machine_copies), 'site_machines') ?? []),
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };
