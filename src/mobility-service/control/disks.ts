@@ -85,6 +85,7 @@ export function thisMachinesDisks(bootId: string, clock: Clock): DiskAccess {
       return { whole, disk: devices.use(new AnsweringDisk(device, path, clock, threads)) };
     },
     watch: ({ deviceNumber, found }) => {
+      const wasDetaching = isDetaching(deviceNumber);
       return () => lookAt({ deviceNumber, facts: found.facts }, wasDetaching);
     },
     fingerprint,
