@@ -13,7 +13,7 @@ import {
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
 
 const path = 'capture.state';
-const folder = join(import.meta.dirname, '../../golden/capture-state/v1');
+const goldenFolder = join(import.meta.dirname, '../../golden/capture-state/v1');
 
 function stateOf(
   disks: readonly { path: string; sizeBytes: number; blocks: readonly number[] }[],
@@ -41,6 +41,15 @@ const golden = stateOf([
   { path: '/dev/disk/by-id/ata-golden', sizeBytes: (64 << 20) + 512, blocks: [0, 1, 2, 77, 16_384] },
   { path: '/dev/vdb', sizeBytes: 1 << 30, blocks: [] },
 ]);
+
+/** What came within version 1: which disk a map is of. */
+const withIdentity: CaptureState = {
+  ...golden,
+  disks: golden.disks.map((disk, index) => ({
+    ...disk,
+    identity: `disk/1 boot=${golden.bootId} at=seq:${4 + index} wwid=naa.500056b3 table=gpt:9d1e size=${disk.sizeBytes}`,
+  })),
+};
 
 test('a state that was written is read again', (t) => {
   const disk = fc.record({
@@ -110,14 +119,18 @@ test('a block beyond 16 TiB keeps its place', (t) => {
   t.deepEqual([...disk!.map.extents(1 << 20)], [{ offsetBytes: far * blockBytes, lengthBytes: blockBytes }]);
 });
 
-test('version 1 is read as it was written, and written alike', (t) => {
-  const file = join(folder, path);
-  if (!existsSync(file)) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(file, encodeCaptureState(golden));
-    writeFileSync(`${file}.json`, `${JSON.stringify(plain(golden), undefined, 2)}\n`);
-  }
-  const bytes = readFileSync(file);
-  t.deepEqual(plain(decodeCaptureState(bytes, path)), JSON.parse(readFileSync(`${file}.json`, 'utf8')));
-  t.true(encodeCaptureState(golden).equals(bytes));
-});
+for (const [name, state, folder] of [
+  ['version 1', golden, goldenFolder],
+  ['version 1 with identities', withIdentity, join(goldenFolder, 'later')],
+] as const)
+  test(`${name} is read as it was written, and written alike`, (t) => {
+    const file = join(folder, path);
+    if (!existsSync(file)) {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(file, encodeCaptureState(state));
+      writeFileSync(`${file}.json`, `${JSON.stringify(plain(state), undefined, 2)}\n`);
+    }
+    const bytes = readFileSync(file);
+    t.deepEqual(plain(decodeCaptureState(bytes, path)), JSON.parse(readFileSync(`${file}.json`, 'utf8')));
+    t.true(encodeCaptureState(state).equals(bytes));
+  });

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { Bookmark } from '../../../src/model/bookmark.ts';
 import {
   completeFrame,
   decodeHeader,
@@ -31,3 +32,17 @@ for (const version of ['v1', 'v2'])
       // What is written now is of version 2.
       if (version === 'v2') t.true(again.equals(bytes));
     });
+
+for (const [name, schema, said] of [
+  ['hello-disks', Hello, /"identity":"disk\/1 .*"isMissing":true/],
+  ['bookmark-missing', Bookmark, /"missingDisks":\[/],
+] as const)
+  test(`a frame of v2 with what came within it is read, and encoded to the same bytes: ${name}`, (t) => {
+    const folder = join(golden, 'v2/later');
+    const bytes = readFileSync(join(folder, `${name}.frame`));
+    const read = completeFrame(decodeHeader(bytes), bytes.subarray(headerBytes));
+    const value = schema.parse(JSON.parse(Buffer.from(read.payload).toString()));
+    t.deepEqual(value, JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
+    t.regex(JSON.stringify(value), said);
+    t.true(encodeFrame({ ...read, payload: Buffer.from(JSON.stringify(value)) }).equals(bytes));
+  });
