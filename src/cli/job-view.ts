@@ -14,6 +14,7 @@ import { duration } from './output.ts';
 const Errors = z
   .array(
     z.looseObject({
+      errorLevel: z.string().nullish(),
       serviceErrorDetails: z
         .looseObject({
           code: z.string().nullish(),
@@ -89,9 +90,11 @@ export function jobTree(job: JobView, now: number): string {
   );
   const width = Math.max(0, ...facts.map(([name]) => name.length));
   for (const [name, value] of facts) lines.push(`  ${name.padEnd(width)}  ${value}`);
-  for (const { serviceErrorDetails: error } of properties.errors ?? []) {
+  for (const { errorLevel, serviceErrorDetails: error } of properties.errors ?? []) {
     if (!error) continue;
-    lines.push(`  error: ${error.message ?? ''} (${error.code ?? 'unknown'})`);
+    // A job that succeeded has no errors, but may have something to tell.
+    const word = errorLevel === 'Warning' && properties.state === 'Succeeded' ? 'warning' : 'error';
+    lines.push(`  ${word}: ${error.message ?? ''} (${error.code ?? 'unknown'})`);
     if (error.possibleCauses) lines.push(`    possible causes: ${error.possibleCauses}`);
     if (error.recommendedAction) lines.push(`    what to do: ${error.recommendedAction}`);
   }

@@ -6,10 +6,53 @@ export const errors = catalogue({
     summary: `${name} could not be read at ${offsetBytes}`,
     possibleCauses: 'The disk has bad sectors, or its controller or path has failed.',
     recommendedAction:
-      'Look at the kernel log and replace the disk. What could not be read stays marked and is tried again; until then there are no new recovery points.',
+      'Look at the kernel log and replace the disk. What could not be read stays marked and is tried again; after some seconds recovery points are taken without this disk, and say so.',
     retry: 'transient' as const,
     context: { name, offsetBytes },
     cause,
+  }),
+  DiskSilent: (name: string, seconds: number) => ({
+    summary: `${name} has not answered a read for ${seconds} s`,
+    possibleCauses:
+      'Its controller, path or network is lost or being reset, or it is a loop whose file lies on something that stands still.',
+    recommendedAction:
+      'Look at the kernel log. The other disks go on, and points are taken without this one; what was not read stays marked and is read when it answers.',
+    retry: 'transient' as const,
+    context: { name },
+  }),
+  DiskMissing: (name: string, identity: string, detail: string) => ({
+    summary: `the protected disk ${name} is missing: ${detail}. It was: ${identity}`,
+    possibleCauses:
+      'It was removed or detached, its controller or path has failed, or it has become another device.',
+    recommendedAction:
+      'Attach it again; it is known wherever it is attached, and compared with its copy then. Until then recovery points are taken of the other disks and say that this one is missing from them.',
+    retry: 'transient' as const,
+    context: { name },
+  }),
+  DiskReturned: (name: string, detail: string) => ({
+    summary: `the protected disk ${name} is there again: ${detail}`,
+    possibleCauses: 'It was attached again, or it answers again.',
+    recommendedAction:
+      'Nothing: what changed is sent. After it was away it is compared with its copy, and recovery points are without it until that is done.',
+    severity: 'warning' as const,
+    context: { name },
+  }),
+  DiskMoved: (from: string, to: string, identity: string) => ({
+    summary: `the protected disk that was ${from} is now ${to}: ${identity}`,
+    possibleCauses: 'Names of devices are given in the order in which they are found, and may change places.',
+    recommendedAction:
+      'Nothing: the disk is followed. To be sure of it, name disks by paths under /dev/disk/by-id, which do not change.',
+    severity: 'warning' as const,
+    context: { name: to, from },
+  }),
+  DiskReplaced: (name: string, detail: string) => ({
+    summary: `${name} is another disk than the one that was protected: ${detail}`,
+    possibleCauses:
+      'The disk was replaced, or disks changed places and nothing tells which of them is which.',
+    recommendedAction:
+      'If this disk is the one to protect now: nothing, it is compared with the copy and what differs is sent; earlier recovery points keep the old disk. Else attach the old one again, or disable the protection of this disk.',
+    retry: 'transient' as const,
+    context: { name },
   }),
   DiskReadable: (name: string) => ({
     summary: `${name} can be read again`,
@@ -91,7 +134,7 @@ export const errors = catalogue({
     summary: 'the process server has seen a later session of this machine than this service remembers',
     possibleCauses:
       'The machine was reverted to a snapshot or restored from a backup, it is a clone of the protected one, or a clone of it is running.',
-    recommendedAction: `If this machine is the one to protect: stop its clones, then remove the files in ${stateFolder} (not the folder site) and start the service. Its clock must not be behind what it was. It begins with a new generation and compares its disks with their copies. If this machine is the clone: remove the folder site, too, and enrol it as a machine of its own.`,
+    recommendedAction: `If this machine is the one to protect: stop its clones, then remove the files in ${stateFolder} (not the folder site) and start the service. Its clock must not be behind what it was. It begins with a new generation and compares its disks with their copies. If this machine is the clone: leeward-mobility-service enrol --configuration-server HOST --key-file FILE makes it a machine of its own; an assignment that was written by hand is removed first.`,
     context: { stateFolder, isRefusal: true },
     cause,
   }),
@@ -119,5 +162,19 @@ export const errors = catalogue({
     possibleCauses: 'The process server cannot be reached, disks are being compared, or writes never pause.',
     recommendedAction: 'Look at the replication’s health, then try again.',
     context: { type },
+  }),
+  ServicesNotStopped: (why: string) => ({
+    summary: `not everything that writes on this machine could be stopped: ${why}`,
+    possibleCauses: 'A service takes longer to stop than 10 minutes, or refuses to be stopped.',
+    recommendedAction:
+      'Stop it by hand, then start the planned failover again. What had been stopped was started again; look at: systemctl --failed.',
+    context: {},
+  }),
+  LastBookmarkNotSent: (why: string) => ({
+    summary: `everything that writes was stopped, but the last bookmark did not arrive: ${why}`,
+    possibleCauses: 'The process server cannot be reached, or the line is slow.',
+    recommendedAction:
+      'Look at the process server, then start the planned failover again. The machine was not switched off, and its services were started again.',
+    context: {},
   }),
 });

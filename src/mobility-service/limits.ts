@@ -90,6 +90,21 @@ export const digestStallMillisecondsMax = 30 * 60_000;
 
 /** Extents that could not be read are tried again after this. */
 export const readRetryMilliseconds = 30_000;
+/** For so long points wait for a disk that cannot be read; then they are taken without it, and say so. A path that fails over
+ * or a controller that is reset takes some seconds. */
+export const unreadableGraceMilliseconds = 15_000;
+/** A disk whose read has not come back after this is silent: nothing is asked of it until it has. A slow disk with a deep queue
+ * answers within a second or two. */
+export const silentDiskMilliseconds = 10_000;
+/** Reads under way of all disks together: each waits in a thread of libuv's, of which there are 16, and a read that never
+ * comes back keeps its thread. Four stay for everything else. What such reads keep of the arena is at most 12 MiB of 18. */
+export const readThreadsMax = 12;
+/** Of one disk. While none is silent, each gets so many; see `answering-disk.ts`. */
+export const readsOfOneDiskMax = 4;
+/** Opening a disk and reading its first blocks, to see what it is. */
+export const openDiskMilliseconds = 5_000;
+/** Whether a disk that was missing has come: sysfs is looked at so often. Disks that are there are looked at with each barrier. */
+export const missingDiskLookMilliseconds = 2_000;
 
 /** Reconnecting: 1, 2, 4 … 30 s, each shortened by up to a quarter at random so that a site does not come back at once. */
 export const reconnectMillisecondsMin = 1_000;
@@ -125,3 +140,31 @@ export const restMilliseconds = 3_600_000;
 /** Between two tries of what it is told to replicate and cannot: a disk that is not there yet may come. */
 export const retryMillisecondsMin = 5_000;
 export const retryMillisecondsMax = 300_000;
+
+/** Of all change maps together, however many disks there are: 65,536 bitmaps of 256 bytes and 49,152 inner nodes of 64 are 19 MiB.
+ * That is 512 GiB of disks where every 8 MiB have a block that is written and one that is not, at 4 KiB; 8 TiB at 64 KiB; and 128 TiB at 1 MiB.
+ * Two generations are alive at once, the one that is drained and the one that is being marked. With the 100 MB of before that is
+ * 120 MB of the 140 MiB at which the unit slows the service down, and the 160 at which it ends. */
+export const mapBitmapsMax = 65_536;
+export const mapInnerNodesMax = 49_152;
+/** systemctl answers in 0.1 s; a machine that is emulated and busy has taken 10 s. */
+export const listUnitsMilliseconds = 60_000;
+/** Before a planned failover: systemd kills a service after 90 s, a database is often given 5 minutes, and those that follow
+ * each other wait for each other. The site's order is good for 15 minutes: 10 for stopping, 5 for the bookmark. */
+export const stopWritersMilliseconds = 600_000;
+/** What is dirty is a share of memory: 1 GiB takes 10 s on a slow disk. */
+export const syncMilliseconds = 120_000;
+/** A machine has 100 to 300 units that run; each name is given to systemctl as an argument. */
+export const unitsMax = 2_000;
+/** The last bookmark was placed after everything had stopped; what is left to send fits into minutes or the line is too slow. */
+export const lastBookmarkMilliseconds = 240_000;
+/** The good-bye is a small request; a configuration server that restarts is back within a minute. */
+export const goodByeMilliseconds = 60_000;
+/** A site knows within 30 s whether the run before has ended, and within 10 s more whether another one lives. */
+export const enrolMillisecondsMax = 60_000;
+export const enrolLookMilliseconds = 2_000;
+/** How long a service that begins waits for its site's word on whether it is a copy: a call takes 30 s to fail when nobody
+ * answers, and an inventory of 64 disks some seconds. Replication needs no configuration server: then it begins. */
+export const standingMillisecondsMax = 45_000;
+/** Refused by the process server although its site knows it as the machine: what was in between is settled in a moment. */
+export const settledMilliseconds = 15_000;

@@ -6,7 +6,7 @@
  *       │                                               │  └─────────────────────│── (a new resync-begin)
  *     (protection enabled)                              └──── resync-begin ──────┘
  *
- * A bookmark is allowed only while every disk of the machine is `in-sync`.
+ * A bookmark is allowed only while every disk of the machine is `in-sync` that it does not name as missing from it.
  */
 import { z } from 'zod';
 
@@ -27,6 +27,8 @@ export const ResyncCause = z.enum([
   'ProcessServerLostState',
   'ReplicaInvalid',
   'ReadError',
+  'DiskReturned',
+  'DiskReplaced',
   'Requested',
 ]);
 export type ResyncCause = z.infer<typeof ResyncCause>;

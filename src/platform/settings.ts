@@ -53,3 +53,8 @@ export async function readSettings<T extends z.ZodType>(schema: T, path: string)
   }
   return parseJson(schema, text, path);
 }
+
+/** A switch that is set for a whole process and its children, such as a test run: any text but the empty one and 0. */
+export function isSwitchedOn(name: `LEEWARD_${string}`): boolean {
+  return !['', '0', undefined].includes(process.env[name]);
+}

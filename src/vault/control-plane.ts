@@ -42,6 +42,7 @@ import { listVaults, vaultHandlers } from './api/vaults.ts';
 import type { StoreFacts } from './health/conditions.ts';
 import type { JobEngine } from './jobs/engine.ts';
 import { openChannels } from './notify/open-channels.ts';
+import { Fences } from './reconcilers/fences.ts';
 import { HealthReconciler } from './reconcilers/health.ts';
 import { Notifier } from './reconcilers/notify.ts';
 import { PolicyChanges } from './reconcilers/policy-changes.ts';
@@ -267,15 +268,17 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
     },
     onChange: () => notifier.wake(),
   });
+  const sitesOf = {
+    siteOf: async ({ vaultId, fabricName }: { readonly vaultId: string; readonly fabricName: string }) =>
+      (await sites.byName(database, vaultId.toLowerCase(), fabricName))?.siteId,
+  };
+  const fences = new Fences({ database, clock, log, orders, sites: sitesOf });
   const policyChanges = new PolicyChanges({
     database,
     clock,
     log,
     orders,
-    sites: {
-      siteOf: async ({ vaultId, fabricName }) =>
-        (await sites.byName(database, vaultId.toLowerCase(), fabricName))?.siteId,
-    },
+    sites: sitesOf,
     policies: async () => {
       const found = [];
       for (const vaultId of await vaultIds())
@@ -299,6 +302,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
         orders.run(signal),
         health.run(signal),
         policyChanges.run(signal),
+        fences.run(signal),
         notifier.run(signal),
         keepAccess({ entries, keys, clock, log }, signal),
       ]);

@@ -34,6 +34,15 @@ export const errors = catalogue({
     recommendedAction: 'Choose one from: leeward recovery-point list --item ITEM.',
     context: { pointId },
   }),
+  ItemFenced: (itemId: string) => ({
+    summary: `the protected item ${itemId} is failed over and takes nothing from its source`,
+    possibleCauses: 'The source runs again, or its process server still had data of it.',
+    recommendedAction:
+      'Switch the source off. Or cancel the failover: then replication goes on where it was, without a full copy.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { itemId },
+  }),
   PointDiskMissing: (pointId: string, diskId: string) => ({
     summary: `recovery point ${pointId} has no disk ${diskId}`,
     possibleCauses: 'The disk was not protected when the point was cut.',

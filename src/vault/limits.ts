@@ -69,3 +69,8 @@ export const notifyRetryMillisecondsMax = 30 * 60_000;
  * Memory is taken as it is filled.
  */
 export const databasePoolMebibytes = 256;
+
+/** How often sites are told of failovers that began or were cancelled: a query of an index that is nearly always empty. */
+export const fencesMilliseconds = 5_000;
+/** Told in one pass; a plan that fails a whole site over has some hundred, and the rest follows with the next pass. */
+export const fencesAtOnce = 500;

@@ -51,6 +51,7 @@ import { VaultSettings, vaultSettingsName } from './settings.ts';
 import { SitesOfItems } from './site-link/item-sites.ts';
 import { OrdersDesk } from './site-link/orders.ts';
 import { failoverRecords } from './store/failovers.ts';
+import * as fences from './store/fences.ts';
 import { itemRecords } from './store/item-records.ts';
 import { MariaJobStore } from './store/jobs.ts';
 import { MariaStore } from './store/maria-store.ts';
@@ -258,6 +259,7 @@ export async function startVault(
       host: settings.cache.listen,
       port: settings.cache.port,
       assignedTo: async (itemId) => (await store.item(itemId))?.processServer,
+      isFenced: async (itemId) => (await fences.read(database, itemId)) !== undefined,
       freeBytes: () => files.freeBytes(at('cache')),
       reserveBytes: cacheReserveBytes,
       onArrival: () => processor.wake(),

@@ -23,7 +23,7 @@ import { LeewardError } from '../../src/platform/errors.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { Database, Session } from '../../src/platform/mysql.ts';
 import { systemRandom } from '../../src/platform/random.ts';
-import { agentSilentMilliseconds } from '../../src/protocol/control/agent-link.ts';
+import { AgentReport, agentSilentMilliseconds } from '../../src/protocol/control/agent-link.ts';
 import { type SiteAnswer, SiteOrder } from '../../src/protocol/control/site-link.ts';
 import { hasMariadb, type PrivateMariadb, startPrivateMariadb } from '../support/private-mariadb.ts';
 
@@ -365,6 +365,32 @@ test('a script that nobody waits for any more is ended, or does not begin', asyn
   t.deepEqual(await readdir(join(at.folder, 'runs')), []);
 });
 
+test('a failover is durable at once and told to the process server, and so is its cancelling', async (t) => {
+  const at = await world();
+  const ids = await enrolled(at);
+  const { itemId, orderId } = (await at.order(protect(at, ids))) as SiteOrder & { itemId: string };
+  await at.work().pass();
+  await takes(at, ids.processServerId, 'process-server');
+  await at.work().pass();
+  await takes(at, ids.machineId, 'mobility-service');
+  await passUntilAnswered(at, at.work(), orderId);
+  const before = await items.byId(at.database, itemId);
+  const failedOver = { failoverId: systemRandom.uuid(), at: '2026-01-01T00:00:00.000Z' };
+  const on = await at.order({ order: 'change-failed-over', itemId, failedOver });
+  t.deepEqual((await passUntilAnswered(at, at.work(), on.orderId)).outcome, { state: 'done' });
+  t.like(await takes(at, ids.processServerId, 'process-server'), { items: [{ itemId, failedOver }] });
+  // A policy that changes meanwhile lets nobody in.
+  const policy = { crashConsistentSeconds: 60, applicationConsistentSeconds: 0 };
+  const change = await at.order({ order: 'change-policy', itemId, policy });
+  await passUntilAnswered(at, at.work(), change.orderId);
+  t.like(await takes(at, ids.processServerId, 'process-server'), { items: [{ failedOver }] });
+  const off = await at.order({ order: 'change-failed-over', itemId, failedOver: null });
+  t.deepEqual((await passUntilAnswered(at, at.work(), off.orderId)).outcome, { state: 'done' });
+  t.deepEqual(await items.byId(at.database, itemId), { ...before!, policy });
+  const unknown = await at.order({ order: 'change-failed-over', itemId: systemRandom.uuid(), failedOver });
+  t.deepEqual((await passUntilAnswered(at, at.work(), unknown.orderId)).outcome, { state: 'done' });
+});
+
 test('a changed policy is durable at once, told to the machine, and nothing where the item is not', async (t) => {
   const at = await world();
   const ids = await enrolled(at);
@@ -443,15 +469,9 @@ test('disabling ends an enabling that waits, waits for those that live, and not 
   );
 });
 
-test('a machine is off when nothing came from it for long enough, whatever the clock says', async (t) => {
+test('a machine is off when it said good-bye as the last one there, and nothing came from it since', async (t) => {
   const at = await world();
   const { machineId } = await enrolled(at);
-  const speaks = () =>
-    at.database.change('UPDATE agents SET heartbeat_at = ? WHERE agent_id = ?', [
-      new Date(systemClock.now()),
-      machineId,
-    ]);
-  await speaks();
   const order = await at.order({ order: 'shut-down-machine', machineId, timeoutSeconds: 600 }, 7200);
   const work = at.work();
   const outcomeAfter = async (milliseconds: number) => {
@@ -459,17 +479,65 @@ test('a machine is off when nothing came from it for long enough, whatever the c
     await work.pass();
     return (await at.answer(order.orderId))?.outcome;
   };
+  await speaks(at, machineId);
   t.is(await outcomeAfter(0), undefined);
   // Its last word looks an hour old, and it runs.
   at.clockOffset = 3_600_000;
   t.is(await outcomeAfter(1000), undefined);
   work.commandAnswered(machineId, { commandId: order.orderId });
-  t.is(await outcomeAfter(agentSilentMilliseconds - 2000), undefined);
-  await speaks();
-  t.is(await outcomeAfter(2000), undefined, 'it goes on for a while');
-  t.is(await outcomeAfter(agentSilentMilliseconds - 1000), undefined);
-  t.deepEqual(await outcomeAfter(1000), { state: 'done' });
+  t.is(await outcomeAfter(agentSilentMilliseconds + 1000), undefined, 'silence alone is no good-bye');
+  const bookmarkId = systemRandom.uuid();
+  await speaks(at, machineId, bookmarkId);
+  t.is(await outcomeAfter(0), undefined);
+  t.is(await outcomeAfter(agentSilentMilliseconds - 1000), undefined, 'it may come back');
+  await speaks(at, machineId);
+  t.is(await outcomeAfter(2000), undefined, 'it came back, and took its good-bye back');
+  await speaks(at, machineId, bookmarkId);
+  t.is(await outcomeAfter(0), undefined);
+  t.deepEqual(await outcomeAfter(agentSilentMilliseconds), { state: 'done', output: bookmarkId });
 });
+
+test('a machine that fell silent without a good-bye is not believed to be off, whatever it answered', async (t) => {
+  const at = await world();
+  for (const hasAnswered of [true, false]) {
+    const { machineId } = await enrolled(at);
+    await speaks(at, machineId);
+    const order = await at.order({ order: 'shut-down-machine', machineId, timeoutSeconds: 600 }, 7200);
+    const work = at.work();
+    await work.pass();
+    if (hasAnswered) work.commandAnswered(machineId, { commandId: order.orderId });
+    for (let silence = 0; silence < 6 * agentSilentMilliseconds; silence += agentSilentMilliseconds) {
+      at.passedMilliseconds += agentSilentMilliseconds;
+      await work.pass();
+    }
+    const outcome = (await at.answer(order.orderId))?.outcome;
+    t.is(outcome?.state === 'failed' ? outcome.error.code : outcome?.state, 'MachineNotKnownOff');
+  }
+});
+
+/** A report of it has arrived, with its good-bye or without. */
+async function speaks(at: World, machineId: string, bookmarkId?: string): Promise<void> {
+  const machine = {
+    machineId,
+    name: 'web',
+    addresses: [],
+    osName: 'Linux',
+    kernel: '6',
+    firmware: 'bios',
+    cpuCount: 1,
+    memoryBytes: 1,
+    version: '1',
+    disks: [],
+  };
+  const saidAt = new Date(systemClock.now()).toISOString();
+  const farewell = bookmarkId === undefined ? {} : { farewell: { bookmarkId, saidAt } };
+  await agents.report(
+    at.database,
+    machineId,
+    AgentReport.parse({ role: 'mobility-service', machine, ...farewell }),
+    saidAt,
+  );
+}
 
 test('disabling what is not protected here is done', async (t) => {
   const at = await world();

@@ -1,7 +1,7 @@
 /**
  * A guest that is there within seconds: the real guest's kernel and initrd with an `/init` of our own laid over it (a
  * kernel unpacks archives one after the other, the later wins). It takes an address, serves a page on port 80, tries to
- * reach what the command line names in `try=`, and says on the console what it sees.
+ * reach what the command line names in `try=`, waits for as many disks as `disks=` says, and says on the console what it sees.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -39,6 +39,13 @@ own=$(busybox ifconfig eth0 | sed -n 's/.*inet addr:\\([0-9.]*\\).*/\\1/p')
 bridge=$(echo "$own" | sed 's/[0-9]*$/1/')
 # As an administrator inside might: a route that nobody gave it.
 busybox route add default gw "$bridge" 2>/dev/null
+modprobe virtio_scsi; modprobe sd_mod
+case "$(cat /proc/cmdline)" in *disks=*)
+  wanted=$(sed 's/.*disks=\\([0-9]*\\).*/\\1/' /proc/cmdline)
+  # Disks are found one by one, behind the kernel's back.
+  while :; do found=0; for disk in /sys/block/[sv]d*; do [ -e "$disk" ] && found=$((found + 1)); done; [ $found -ge $wanted ] && break; busybox sleep 1; done
+  say "TINY sees $found disks" ;;
+esac
 for target in $targets; do
   [ "\${target%%:*}" = bridge ] && target="$bridge:\${target##*:}"
   if busybox nc -w 3 "\${target%%:*}" "\${target##*:}" < /dev/null > /dev/null 2>&1; then say "TINY reached $target"; else say "TINY cut off from $target"; fi

@@ -130,6 +130,35 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     );
   });
 
+  test(`${name}: a fenced item cannot advance until the fence is lifted, and is where it was then`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    const advance: Advance = {
+      position: {
+        ...{ chain: 1, sequence: 1, digest: null, generation: 1, archiveBytes: 0 },
+        appliedAt: '2026-01-02T03:04:09.002Z',
+      },
+      ...{ disks: [], progress: [], events: [], changedBytes: 0 },
+    };
+    await store.advance(item.itemId, advance);
+    const fence = { failoverId: uuid(), fencedAt: '2026-01-02T03:05:00.000Z' };
+    await store.fence(item.itemId, fence);
+    await store.fence(item.itemId, { ...fence, fencedAt: '2026-01-02T03:06:00.000Z' });
+    const fenced = await store.state(item.itemId);
+    t.deepEqual(fenced.fence, fence, 'the same failover fences once');
+    const next = { ...advance, position: { ...advance.position, sequence: 2 }, events: [event('Late')] };
+    t.is(code(await t.throwsAsync(store.advance(item.itemId, next))), 'ItemFenced');
+    t.deepEqual(await store.state(item.itemId), fenced, 'nothing of it was kept');
+    t.deepEqual(await store.listEvents({ itemId: item.itemId, limit: 10 }), []);
+    await store.liftFence(item.itemId, '2026-01-02T04:00:00.000Z');
+    await store.liftFence(item.itemId, '2026-01-02T04:00:00.000Z');
+    await store.advance(item.itemId, next);
+    t.is((await store.state(item.itemId)).position?.sequence, 2);
+    await store.fence(item.itemId, { ...fence, failoverId: uuid() });
+    t.is(code(await t.throwsAsync(store.advance(item.itemId, next))), 'ItemFenced', 'and again');
+  });
+
   test(`${name}: points are listed in the order of the chain, not of their dates`, async (t) => {
     const store = await open();
     const item = exampleItem('web');
@@ -161,6 +190,37 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     t.deepEqual(await listed({ limit: 2 }), ids.slice(0, 2));
     t.deepEqual(await listed({ limit: 2, before: taken[2]! }), ids.slice(1));
     t.deepEqual(await listed({ limit: 2, before: taken[1]! }), ids.slice(2));
+  });
+
+  test(`${name}: a point says which disks it lacks, and those that have all are found among many that do not`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    const missingDisks = [{ diskId: item.disks[0]!.diskId, cause: 'unreadable' as const }];
+    const ids: RecoveryPointId[] = [];
+    for (let sequence = 1; sequence <= 6; sequence++) {
+      const at = `2026-01-02T06:0${sequence}:00.000Z`;
+      ids.push(uuid() as RecoveryPointId);
+      await store.advance(item.itemId, {
+        position: { chain: 1, sequence, digest: null, generation: 1, archiveBytes: 0, appliedAt: at },
+        ...{ disks: [], progress: [], events: [], changedBytes: 0 },
+        point: {
+          ...{ pointId: ids.at(-1)!, itemId: item.itemId, type: 'CrashConsistent', method: 'quiet' },
+          ...{ takenAt: at, processedAt: at, frozenMilliseconds: 0, sizeBytes: 1, changedBytes: 1 },
+          ...{ chain: 1, sequence },
+          ...(sequence === 1 || sequence === 3 ? {} : { missingDisks }),
+        },
+      });
+    }
+    t.deepEqual((await store.point(item.itemId, ids[5]!))?.missingDisks, missingDisks);
+    t.false('missingDisks' in (await store.point(item.itemId, ids[0]!))!);
+    const complete = async (page: { limit: number; before?: { chain: number; sequence: number } }) =>
+      (await store.listPoints(item.itemId, { ...page, isComplete: true })).map(({ pointId }) =>
+        ids.indexOf(pointId),
+      );
+    t.deepEqual(await complete({ limit: 9 }), [2, 0]);
+    t.deepEqual(await complete({ limit: 1 }), [2]);
+    t.deepEqual(await complete({ limit: 9, before: { chain: 1, sequence: 3 } }), [0]);
   });
 
   test(`${name}: a removed item leaves nothing and can be added again`, async (t) => {

@@ -200,6 +200,8 @@ export interface WorkflowWorld extends AsyncDisposable {
   readonly damage: Map<string, Finding[]>;
   /** What the site answers to; `fail`: with an error, `silent`: never. */
   siteMood: 'well' | 'fail' | 'silent';
+  /** The source fell silent without a good-bye. */
+  isSourceUnknown: boolean;
   namesLastPoint: boolean;
   /** How far the machines' clocks are stepped: points are dated by them. */
   stepMilliseconds: number;
@@ -209,6 +211,7 @@ export interface WorkflowWorld extends AsyncDisposable {
     itemId: ProtectedItemId,
     type?: RecoveryPoint['type'],
     pointId?: RecoveryPointId,
+    missingDisks?: RecoveryPoint['missingDisks'],
   ): Promise<RecoveryPoint>;
   /** Everything that a job could leave behind, without what is evidence. */
   snapshot(): Promise<unknown>;
@@ -263,8 +266,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       if (!points.get(itemId)?.has(pointId)) throw errors.RecoveryPointGone(pointId);
       loans.set(loanId, `${itemId} ${pointId}`);
       const item = await store.item(itemId);
+      const missing = (await store.point(itemId, pointId))?.missingDisks ?? [];
       // Not in the item's order: the workflow has to put them right.
-      return item!.disks.toReversed().map(({ diskId }) => ({ diskId, path: `/loans/${loanId}/${diskId}` }));
+      return item!.disks
+        .filter(({ diskId }) => !missing.some((one) => one.diskId === diskId))
+        .toReversed()
+        .map(({ diskId }) => ({ diskId, path: `/loans/${loanId}/${diskId}` }));
     },
     listLoans: async (itemId) => [...loans].filter(([, of]) => of.startsWith(itemId)).map(([id]) => id),
     giveBack: async (_, loanId) => void loans.delete(loanId),
@@ -277,7 +284,15 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     usage: async () => ({ usedBytes: 0, freeBytes: 1 }),
   } as ReplicaStore;
 
-  const addPoint: WorkflowWorld['addPoint'] = async (itemId, type = 'CrashConsistent', pointId) => {
+  const fenceOf = async (itemId: string) =>
+    (await store.item(itemId as ProtectedItemId)) && (await store.state(itemId as ProtectedItemId)).fence;
+
+  const addPoint: WorkflowWorld['addPoint'] = async (
+    itemId,
+    type = 'CrashConsistent',
+    pointId,
+    missingDisks,
+  ) => {
     // By item, so that the ids do not depend on who comes first.
     const known = points.get(itemId) ?? new Set();
     const sequence = known.size + 1;
@@ -297,6 +312,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       changedBytes: 1,
       chain: 1,
       sequence,
+      ...(missingDisks === undefined ? {} : { missingDisks }),
     };
     await store.advance(itemId, {
       position: { chain: 1, sequence, digest: null, generation: 1, archiveBytes: 0, appliedAt: takenAt },
@@ -324,6 +340,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     scripts: [],
     damage: new Map(),
     siteMood: 'well',
+    isSourceUnknown: false,
     namesLastPoint: false,
     stepMilliseconds: 0,
     addItem: async (name, condition = {}) => {
@@ -377,6 +394,9 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       ),
       dataItems: (await store.listItems({ limit: 100 })).map(({ createdAt: _, ...item }) => item),
       points: [...points].map(([itemId, ids]) => [itemId, ids.size]),
+      fences: (
+        await Promise.all(itemIds.map(async (itemId) => [itemId, (await fenceOf(itemId))?.failoverId]))
+      ).filter(([, failoverId]) => failoverId !== undefined),
       failovers: [...failovers.values()]
         .sort((a, b) => (a.itemId < b.itemId ? -1 : 1))
         .map(({ startedAt, pointTakenAt, committedAt, ...record }) => ({
@@ -434,12 +454,12 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
           answers.set(orderId, {
             orderId,
             outcome:
-              world.siteMood === 'well'
+              world.siteMood === 'well' && !(world.isSourceUnknown && content.order === 'shut-down-machine')
                 ? { state: 'done', ...(last === undefined ? {} : { output: last.pointId }) }
                 : {
                     state: 'failed',
                     error: {
-                      code: 'SiteTrouble',
+                      code: world.isSourceUnknown ? 'MachineNotKnownOff' : 'SiteTrouble',
                       severity: 'error',
                       summary: 'the site is not well',
                       possibleCauses: 'x',

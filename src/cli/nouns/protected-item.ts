@@ -47,6 +47,7 @@ interface MachineOptions {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly commandLine?: string;
+  readonly allowMissingDisks?: boolean;
 }
 
 const machineOptions = (verb: Command) =>
@@ -82,9 +83,20 @@ function machineWish(options: MachineOptions): { leeward?: unknown } {
         ? { check: { type: 'console', text: waitForConsole } }
         : {}),
     ...(options.timeout === undefined ? {} : { timeoutSeconds: options.timeout }),
+    ...(options.allowMissingDisks === true ? { allowMissingDisks: true } : {}),
   };
   return Object.keys(wish).length === 0 ? {} : { leeward: wish };
 }
+
+/** `/dev/sdb (gone)` of each disk that a point does not have. */
+export const lacksText = (row: Resource): string => {
+  const missing = valueAt(row, 'missingDisks');
+  return Array.isArray(missing)
+    ? missing
+        .map(({ path, diskId, cause }: Record<string, unknown>) => `${path || diskId} (${cause})`)
+        .join(', ')
+    : '-';
+};
 
 const isRcm = (item: Resource) => valueAt(item, 'providerSpecificDetails.instanceType') === 'InMageRcm';
 const rpoOf = (item: Resource) => {
@@ -301,7 +313,12 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     });
 
   const pointOption = (verb: Command) =>
-    verb.option('--point <id>', 'id of a recovery point; default: the newest');
+    verb
+      .option('--point <id>', 'id of a recovery point; default: the newest that has every disk')
+      .option(
+        '--allow-missing-disks',
+        'take the newest also when it lacks disks: the machine starts without these',
+      );
   const pointId = (item: Resource, point: string | undefined) =>
     point === undefined
       ? {}
@@ -413,7 +430,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
     'failover',
     'the disaster is real: run the machine at the recovery site',
     'replicationProtectedItems.unplannedFailover',
-    (item, options: { point?: string; shutDown?: boolean }) => ({
+    (item, options: MachineOptions & { point?: string; shutDown?: boolean }) => ({
       properties: {
         failoverDirection: 'PrimaryToRecovery',
         sourceSiteOperations: options.shutDown === true ? 'Required' : 'NotRequired',
@@ -422,12 +439,16 @@ export function addProtectedItem(program: Command, context: NounContext): void {
               instanceType: 'InMageRcm',
               performShutdown: String(options.shutDown === true),
               ...pointId(item, options.point),
+              ...machineWish(options),
             }
-          : { instanceType: 'InMageAzureV2', ...pointId(item, options.point) },
+          : { instanceType: 'InMageAzureV2', ...pointId(item, options.point), ...machineWish(options) },
       },
     }),
     (verb) =>
-      pointOption(verb).option('--shut-down', 'shut the source down first, if it can still be reached'),
+      machineOptions(pointOption(verb)).option(
+        '--shut-down',
+        'shut the source down first, if it can still be reached',
+      ),
   );
   operation(
     'planned-failover',
@@ -609,6 +630,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           },
           { heading: 'CHANGED', value: (row) => bytes(Number(valueAt(row, 'changedBytes') ?? 0)) },
           column('LOCKED UNTIL', 'lockedUntil'),
+          { heading: 'LACKS', value: lacksText },
           { ...nameColumn, heading: 'ID' },
         ],
         'no recovery point yet',

@@ -57,8 +57,11 @@ export interface OrderWorkParts {
 type Outcome = SiteAnswer['outcome'];
 type OrderOf<Kind extends SiteOrder['order']> = Extract<SiteOrder, { order: Kind }>;
 
-/** From a machine's last word to being off. Its heartbeat comes every 10 s; a machine that shuts down may go on for a while. */
+/** From a machine's good-bye to being off: a machine that stays up, or comes back at once, speaks again within this time. */
 const offMilliseconds = agentSilentMilliseconds;
+/** From a machine's last word, which was no good-bye, to telling that nobody knows whether it is off. An agent that is started
+ * anew, or a line that comes back, has spoken again by then. */
+const unknownMilliseconds = 3 * agentSilentMilliseconds;
 /** Noted when an order begins that changes an assignment instead of making one. */
 const assignedBefore = 'assigned-before';
 const longAgo = '1970-01-01T00:00:00.000Z';
@@ -155,6 +158,8 @@ export class OrderWork {
         return this.#unprotect(order, isBegun, concerns);
       case 'change-policy':
         return this.#changePolicy(order);
+      case 'change-failed-over':
+        return this.#changeFailedOver(order);
       case 'run-script':
         return this.#runScript(order, isBegun);
       case 'stop-script':
@@ -263,6 +268,16 @@ export class OrderWork {
     return { state: 'done' };
   }
 
+  /** As with a policy: done when it is durable, and the process server is told at once. */
+  async #changeFailedOver({ itemId, failedOver }: OrderOf<'change-failed-over'>): Promise<Outcome> {
+    await this.#parts.database.transaction(async (session) => {
+      const item = await items.byId(session, itemId);
+      if (item) await items.put(session, { ...item, failedOver: failedOver ?? undefined }, this.#now());
+    });
+    this.#parts.wantedBell.ring();
+    return { state: 'done' };
+  }
+
   async #runScript(order: OrderOf<'run-script'>, isBegun: boolean): Promise<Outcome | undefined> {
     const { scripts, database } = this.#parts;
     if (!isBegun) {
@@ -315,12 +330,14 @@ export class OrderWork {
     const given = this.#commandAnswers.get(order.orderId);
     if (given?.answer.failed) return { state: 'failed', error: given.answer.failed };
     const silentMilliseconds = this.#silenceOf(order.orderId, machine.heartbeatAt);
-    // It said that it goes, and has gone; or it was off before anybody asked.
-    if (
-      silentMilliseconds >= offMilliseconds &&
-      (given !== undefined || silentMilliseconds >= 3 * offMilliseconds)
-    )
-      return { state: 'done' };
+    const farewell = machine.said?.role === 'mobility-service' ? machine.said.farewell : undefined;
+    // Its last word was that it is the last one there, and that the machine goes off now. Nothing has come from it since.
+    if (farewell && silentMilliseconds >= offMilliseconds)
+      return { state: 'done', output: farewell.bookmarkId };
+    // Silence alone is no power state: its services may write for minutes after its agent has stopped, and a broken line is
+    // silent, too.
+    if (!farewell && silentMilliseconds >= unknownMilliseconds)
+      return this.#failed(errors.MachineNotKnownOff(machine.name, silentMilliseconds / 1000));
     if (this.#isExpired(order))
       return this.#failed(
         errors.OrderExpired(order.expiresAt, given ? 'it has not gone off' : 'the machine did not answer'),
@@ -399,6 +416,7 @@ function subjectsOf(order: SiteOrder): string[] {
       return [order.itemId, order.machineId];
     case 'unprotect':
     case 'change-policy':
+    case 'change-failed-over':
     case 'take-bookmark':
       return [order.itemId];
     case 'shut-down-machine':

@@ -3,12 +3,15 @@ import { z } from 'zod';
 import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+import { FailedOver } from '../../protocol/control/site-link.ts';
 import { json } from './rows.ts';
 
 const Content = z.strictObject({
   name: z.string(),
   disks: z.array(z.strictObject({ diskId: ProtectedDiskId, path: z.string() })),
   policy: z.strictObject({ crashConsistentSeconds: z.number(), applicationConsistentSeconds: z.number() }),
+  /** It runs at the recovery location: its source is turned away. */
+  failedOver: FailedOver.optional(),
 });
 
 export interface AssignedItem extends z.infer<typeof Content> {
@@ -21,7 +24,7 @@ export interface AssignedItem extends z.infer<typeof Content> {
 }
 
 export async function put(session: Session, item: Omit<AssignedItem, 'isServed'>, at: string): Promise<void> {
-  const { name, disks, policy } = item;
+  const { name, disks, policy, failedOver } = item;
   await session.change(
     `INSERT INTO items (item_id, machine_id, process_server_id, content, sealed_key, assigned_at)
      VALUES (?, ?, ?, ?, ?, ?)
@@ -31,7 +34,7 @@ export async function put(session: Session, item: Omit<AssignedItem, 'isServed'>
       item.itemId,
       item.machineId,
       item.processServerId,
-      JSON.stringify({ name, disks, policy }),
+      JSON.stringify({ name, disks, policy, failedOver }),
       item.sealedKey,
       new Date(at),
     ],

@@ -38,6 +38,8 @@ const Header = z.strictObject({
         extents: z.number().int().nonnegative(),
         /** Why this disk's map is not to be trusted, if it is not. */
         lost: ResyncCause.optional(),
+        /** What the disk is (`model/disk-identity.ts`). Left out by services before it came: such a map is not used. */
+        identity: z.string().max(512).optional(),
       }),
     )
     .max(64),
@@ -55,6 +57,7 @@ export interface CaptureState {
     readonly sizeBytes: number;
     readonly map: ChangeMap;
     readonly lost?: ResyncCause | undefined;
+    readonly identity?: string | undefined;
   }[];
 }
 
@@ -66,12 +69,13 @@ export function encodeCaptureState(state: CaptureState): Buffer {
     JSON.stringify({
       clean: state.clean,
       bootId: state.bootId,
-      disks: state.disks.map(({ path, deviceNumber, sizeBytes, lost }, index) => ({
+      disks: state.disks.map(({ path, deviceNumber, sizeBytes, lost, identity }, index) => ({
         path,
         deviceNumber,
         sizeBytes,
         extents: extents[index]!.length,
         ...(lost ? { lost } : {}),
+        ...(identity === undefined ? {} : { identity }),
       })),
       lostEvents: state.lostEvents,
     } satisfies z.infer<typeof Header>),
@@ -104,14 +108,21 @@ export function decodeCaptureState(content: Buffer, path: string): CaptureState 
   const header = parseJson(Header, content.toString('utf8', magic.length + 4, at), path);
   if (at + header.disks.reduce((sum, disk) => sum + disk.extents * extentBytes, 0) !== end)
     throw invalid('its length is wrong');
-  const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents, lost }) => {
+  const disks = header.disks.map(({ path: disk, deviceNumber, sizeBytes, extents, lost, identity }) => {
     const map = new ChangeMap(sizeBytes);
     for (let index = 0; index < extents; index++, at += extentBytes)
       map.mark(
         content.readUIntLE(at, numberBytes) * blockBytes,
         content.readUIntLE(at + numberBytes, numberBytes) * blockBytes,
       );
-    return { path: disk, deviceNumber, sizeBytes, map, ...(lost ? { lost } : {}) };
+    return {
+      path: disk,
+      deviceNumber,
+      sizeBytes,
+      map,
+      ...(lost ? { lost } : {}),
+      ...(identity === undefined ? {} : { identity }),
+    };
   });
   return { clean: header.clean, bootId: header.bootId, lostEvents: header.lostEvents, disks };
 }

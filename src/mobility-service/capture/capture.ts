@@ -23,9 +23,11 @@ export interface Capture extends AsyncDisposable {
   /** See above. `losses` is empty when the promise holds; otherwise those disks' maps are not to be trusted any more
    * (the caller starts a resync; capture itself goes on and is trustworthy again from this barrier on). */
   barrier(): Promise<{ readonly losses: readonly CaptureLoss[] }>;
-  /** Takes the disk's map and leaves an empty one. Take first, then read the disk. */
+  /** Takes the disk's map and leaves an empty one. Take first, then read the disk. Whoever took it clears it once it
+   * is drained, or restores it. */
   take(diskIndex: number): ChangeMap;
-  /** Marks again what was taken but did not become durable at the other end. */
+  /** Marks again what was taken but did not become durable at the other end. It may be capture's own map from then on: the
+   * caller neither marks nor clears it any more. */
   restore(diskIndex: number, map: ChangeMap): void;
   /** Marked and not taken, of all disks together or of one. */
   pendingBytes(diskIndex?: number): number;

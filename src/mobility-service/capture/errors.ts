@@ -67,8 +67,28 @@ export const captureErrors = catalogue({
     summary: `${path} is a multipath device or one path of it (${members.join(', ')})`,
     possibleCauses: 'Its writes reach the disk over several paths, of which each alone sees only a part.',
     recommendedAction:
-      'Multipath disks cannot be protected in this version. Present the disk over one path, or protect the machine from its hypervisor.',
+      'Several paths cannot be followed in this version: present the disk over one path, or protect the machine from its hypervisor. With one path left (`multipathd del path`), protect that path.',
     context: { path, members: members.join(' ') },
+  }),
+  NvmeMultipathHead: (path: string, member: string) => ({
+    summary: `${path} is the NVMe driver's own multipath device, or the one path of it (${member})`,
+    possibleCauses:
+      'The disk could have several paths, so the driver passes its writes on, and the kernel reports them under a name that cannot be opened.',
+    recommendedAction:
+      'Set nvme_core.multipath=N on the kernel command line and reboot: with one path it then is an ordinary disk, and can be protected. Or protect the machine from its hypervisor.',
+    context: { path, member },
+  }),
+  BackedByOwnDisk: (path: string, file: string, disks: readonly string[]) => ({
+    summary: `${path} is made from ${file}, which lies on a disk of this machine: ${disks.join(', ')}`,
+    possibleCauses: 'It is a loop device, and its content is a file on that disk.',
+    recommendedAction: `Protect ${disks.join(' and ')}: the file comes along, and so does everything in it.`,
+    context: { path, file, disks: disks.join(' ') },
+  }),
+  BackedByProtectedDisk: (path: string, file: string, under: string) => ({
+    summary: `${path} is made from ${file}, which lies on ${under}, and both are to be protected`,
+    possibleCauses: 'It is a loop device; its content is a file on a disk that is protected, too.',
+    recommendedAction: `Protect ${under} without ${path}: the file comes along. What lies on the other cannot stand still in its own right.`,
+    context: { path, file, under },
   }),
   MappedMemoryDevice: (path: string) => ({
     summary: `${path} is persistent memory or mounted with DAX: programs change it without any write that could be seen`,

@@ -3,7 +3,7 @@
  * systems and its swap areas. Whatever cannot be protected is refused here, by name and with what to do instead.
  *
  *     path ─stat─▶ 8:0 ─/sys/dev/block─▶ …/block/sda ─┬─ partition? volume? RAID? path of a multipath disk? ─▶ refused
- *                                                     ├─ partitions and holders, upwards ─▶ mounts to freeze
+ *                                                     ├─ partitions, holders, files as loop devices, upwards ─▶ mounts to freeze
  *                                                     └─ /proc/swaps ─▶ ranges that need not be copied
  *
  * What may be protected is a whole disk whose driver takes requests (`mq`, or a scheduler on old kernels): only those report
@@ -12,7 +12,7 @@
  * A leaf adapter: `/sys` and `/proc` are read with `node:fs`, since neither is a file system whose writes could be lost.
  * Where they are is a parameter, so that machines which are hard to come by are tested with recorded trees.
  */
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { splitDeviceNumber } from '../../disk/device.ts';
@@ -114,6 +114,23 @@ export function sizeNow(disk: WholeDisk, machine: Machine = thisMachine): number
   }
 }
 
+/** Whether a disk that was one path of a multipath device is now one of several: what goes over the others is not seen.
+ * Synchronous as above. */
+export function hasOtherPaths(disk: Pick<WholeDisk, 'name'>, machine: Machine = thisMachine): boolean {
+  const holders = join(machine.sys, 'class/block', disk.name, 'holders');
+  try {
+    return readdirSync(holders).some((holder) => {
+      const folder = join(holders, holder);
+      const uuid = join(folder, 'dm/uuid');
+      if (!existsSync(uuid) || !readFileSync(uuid, 'utf8').startsWith('mpath-')) return false;
+      return readdirSync(join(folder, 'slaves')).length > 1;
+    });
+  } catch (error) {
+    if (hasCode(error, ...gone)) return false;
+    throw error;
+  }
+}
+
 /** The whole disk of a partition, or the device itself; `undefined` when there is none of that number. Synchronous as above. */
 export function wholeDeviceOf(deviceNumber: number, machine: Machine = thisMachine): number | undefined {
   const folder = join(machine.sys, 'dev/block', `${deviceNumber >>> 20}:${deviceNumber & 0xf_ffff}`);
@@ -129,14 +146,94 @@ export function wholeDeviceOf(deviceNumber: number, machine: Machine = thisMachi
 }
 
 /**
- * File systems that live on these disks, through partitions and everything built on them: upper layers first. A file system
- * in a file on another one is not among them; it is frozen with what lies under it.
+ * All mount points of the file systems that live on these disks, through partitions, everything built on them, and files on
+ * them that are loop devices: upper layers first, whatever lies between. A file system on a loop device writes to the one that
+ * holds its file; if that one stood still first, freezing the upper one would wait for it and never come back.
  */
 export async function mountsOf(
   disks: readonly WholeDisk[],
   machine: Machine = thisMachine,
 ): Promise<DiskMount[]> {
-  return (await entriesOn(disks, machine)).map(({ mountPoint, device }) => ({ mountPoint, device }));
+  const ground = await groundOf(machine);
+  const depths = await climbAll(disks, machine);
+  let found = await entriesIn(depths, ground);
+  for (let layer = 0; layer < layersMax; layer++) {
+    let hasMore = false;
+    for (const loop of ground.loops) {
+      if (loop.isReadOnly || depths.has(loop.device)) continue;
+      const isHeld = loop.onDevice
+        ? depths.has(loop.onDevice)
+        : found.some(({ entry }) => entry.device === loop.holder?.device);
+      if (!isHeld) continue;
+      await climb(loop.folder, 0, depths);
+      hasMore = true;
+    }
+    if (!hasMore) break;
+    found = await entriesIn(depths, ground);
+  }
+  const heights = new Map<string, number>();
+  for (const { entry } of found)
+    if (!heights.has(entry.device)) heights.set(entry.device, await heightOfMount(entry, ground, 0));
+  return found
+    .map(({ entry: { mountPoint, device } }) => ({ mountPoint, device }))
+    .sort(
+      (one, other) =>
+        heights.get(other.device)! - heights.get(one.device)! ||
+        other.mountPoint.length - one.mountPoint.length,
+    );
+}
+
+/** Of a disk that is a loop device: the file it is made from, and the disks of this machine that hold the file. */
+export interface OwnBacking {
+  readonly file: string;
+  /** Names of the disks right under the file. */
+  readonly disks: readonly string[];
+  /** These, and what lies under them in turn. */
+  readonly disksBelow: readonly string[];
+}
+
+/** `undefined`: it is a disk of its own, or its file lies on none (in memory, or on another machine). */
+export async function ownBackingOf(
+  { name }: Pick<WholeDisk, 'name'>,
+  machine: Machine = thisMachine,
+): Promise<OwnBacking | undefined> {
+  const ground = await groundOf(machine);
+  const file = ground.loops.find((loop) => basename(loop.folder) === name)?.file;
+  if (file === undefined) return undefined;
+  const disks = await disksUnderLoop(name, ground);
+  const below = new Set(disks);
+  // A set grows while it is walked.
+  for (const disk of below) for (const each of await disksUnderLoop(disk, ground)) below.add(each);
+  return disks.length === 0 ? undefined : { file, disks, disksBelow: [...below] };
+}
+
+/** Of disks that are protected together none may lie on another: its writes would be copied twice, and what stands still would
+ * hold up what has to stand still before it. */
+export async function refuseStacked(
+  disks: readonly WholeDisk[],
+  machine: Machine = thisMachine,
+): Promise<void> {
+  for (const disk of disks) {
+    const backing = await ownBackingOf(disk, machine);
+    const under = disks.find(({ name }) => name !== disk.name && backing?.disksBelow.includes(name));
+    if (backing && under) throw captureErrors.BackedByProtectedDisk(disk.path, backing.file, under.path);
+  }
+}
+
+/** What is made from a file on a disk of this machine is not offered: the disk is. */
+export async function refuseOwnBacking(
+  disk: WholeDisk,
+  options: { readonly areLoopsOffered: boolean },
+  machine: Machine = thisMachine,
+): Promise<void> {
+  const backing = await ownBackingOf(disk, machine);
+  if (!backing) return;
+  if (options.areLoopsOffered && !backing.disks.some((name) => name.startsWith('loop'))) return;
+  throw captureErrors.BackedByOwnDisk(
+    disk.path,
+    backing.file,
+    backing.disks.map((name) => `/dev/${name}`),
+  );
 }
 
 /** Whether what is written to a folder ends on one of these disks. */
@@ -145,16 +242,10 @@ export async function isFolderOn(
   folder: string,
   machine: Machine = thisMachine,
 ): Promise<boolean> {
-  const holds = ({ mountPoint }: MountEntry): boolean =>
-    mountPoint === '/' || folder === mountPoint || folder.startsWith(`${mountPoint}/`);
-  // The deepest mount, and of several at one place the last.
-  const holder = parseMountTable(await readFile(join(machine.proc, 'self/mountinfo'), 'utf8'))
-    .filter(holds)
-    .reduce<MountEntry | undefined>(
-      (best, entry) =>
-        best === undefined || entry.mountPoint.length >= best.mountPoint.length ? entry : best,
-      undefined,
-    );
+  const holder = holderOf(
+    folder,
+    parseMountTable(await readFile(join(machine.proc, 'self/mountinfo'), 'utf8')),
+  );
   return (await entriesOn(disks, machine)).some((entry) => entry.mountId === holder?.mountId);
 }
 
@@ -189,19 +280,24 @@ async function refuseMultipath(path: string, folder: string, machine: Machine): 
     /^(part\d+-)?mpath-/.test((await textOf(join(each, 'dm/uuid'))) ?? '');
   // Asked for the disk as well as for one of its partitions.
   const disk = (await textOf(join(folder, 'partition'))) === undefined ? folder : dirname(folder);
-  for (const each of [folder, disk, ...(await linksIn(join(disk, 'holders')))])
-    if (await isMultipath(each))
+  for (const each of [folder, disk, ...(await linksIn(join(disk, 'holders')))]) {
+    if (!(await isMultipath(each))) continue;
+    const members = await wholeDisksUnder(each);
+    // With one path every write goes through it. Asked for by another name, the disk to use is named further on.
+    if (members.length > 1)
       throw captureErrors.MultipathDevice(
         path,
-        (await wholeDisksUnder(each)).map((name) => `/dev/${name}`),
+        members.map((name) => `/dev/${name}`),
       );
+  }
   // NVMe has multipath of its own: the head `nvme0n1` hands its work to hidden disks `nvme0c1n1`.
   const head = /^nvme(\d+)(?:c\d+)?n(\d+)$/.exec(basename(disk));
   if (!head) return;
   const paths = (await namesIn(join(machine.sys, 'class/block'))).filter((name) =>
     new RegExp(`^nvme${head[1]}c\\d+n${head[2]}$`).test(name),
   );
-  if (paths.length > 0) throw captureErrors.MultipathDevice(path, paths);
+  if (paths.length === 1) throw captureErrors.NvmeMultipathHead(path, paths[0]!);
+  if (paths.length > 1) throw captureErrors.MultipathDevice(path, paths);
 }
 
 /** What it is, if not a whole disk. */
@@ -210,6 +306,7 @@ async function kindOf(folder: string): Promise<string | undefined> {
   const mapped = await textOf(join(folder, 'dm/uuid'));
   if (mapped !== undefined) {
     if (mapped.startsWith('LVM-')) return 'a logical volume';
+    if (/^(part\d+-)?mpath-/.test(mapped)) return 'a multipath device with one path';
     return mapped.startsWith('CRYPT-') ? 'an encrypted volume' : 'a mapped device';
   }
   if ((await namesIn(join(folder, 'md'))).length > 0) return 'a software RAID';
@@ -234,28 +331,145 @@ async function wholeDisksUnder(folder: string, layer = 0): Promise<string[]> {
   return [...new Set(found.flat())].sort();
 }
 
-/** Mounts whose superblock is on the disks or on something above them, upper layers first. */
+/** Mounts whose superblock is on the disks or on something above them. */
 async function entriesOn(disks: readonly WholeDisk[], machine: Machine): Promise<MountEntry[]> {
+  const found = await entriesIn(await climbAll(disks, machine), await groundOf(machine));
+  return found.map(({ entry }) => entry);
+}
+
+async function climbAll(disks: readonly WholeDisk[], machine: Machine): Promise<Map<string, number>> {
   const depths = new Map<string, number>();
   for (const { name } of disks) {
     const folder = await realpathOf(join(machine.sys, 'class/block', name));
     if (folder !== undefined) await climb(folder, 0, depths);
   }
-  const table = parseMountTable(await readFile(join(machine.proc, 'self/mountinfo'), 'utf8'));
-  const btrfs = table.some((entry) => entry.fileSystemType === 'btrfs') ? await btrfsDevices(machine) : [];
+  return depths;
+}
+
+async function entriesIn(
+  depths: ReadonlyMap<string, number>,
+  ground: Ground,
+): Promise<{ entry: MountEntry; depth: number }[]> {
   const found: { entry: MountEntry; depth: number }[] = [];
-  for (const entry of table) {
-    const devices =
-      entry.fileSystemType === 'btrfs'
-        ? await devicesOfBtrfs(entry, btrfs, machine)
-        : await devicesOf(entry, machine);
+  for (const entry of ground.table) {
+    const devices = await devicesUnder(entry, ground);
     const hits = devices.map((device) => depths.get(device)).filter((depth) => depth !== undefined);
     if (hits.length > 0) found.push({ entry, depth: Math.max(...hits) });
   }
-  found.sort(
-    (one, other) => other.depth - one.depth || other.entry.mountPoint.length - one.entry.mountPoint.length,
-  );
-  return found.map(({ entry }) => entry);
+  return found;
+}
+
+/** What one look at the machine needs: read once, used for all questions. */
+interface Ground {
+  readonly machine: Machine;
+  readonly table: readonly MountEntry[];
+  readonly btrfs: readonly (readonly string[])[];
+  readonly loops: readonly LoopGround[];
+}
+
+interface LoopGround {
+  readonly folder: string;
+  readonly device: string;
+  readonly file: string;
+  readonly isReadOnly: boolean;
+  /** The mount that holds the file, as far as the mount table tells. */
+  readonly holder: MountEntry | undefined;
+  /** Made from a device instead of a file: `8:1`. */
+  readonly onDevice: string | undefined;
+}
+
+async function groundOf(machine: Machine): Promise<Ground> {
+  const table = parseMountTable(await readFile(join(machine.proc, 'self/mountinfo'), 'utf8'));
+  const btrfs = table.some((entry) => entry.fileSystemType === 'btrfs') ? await btrfsDevices(machine) : [];
+  const loops: LoopGround[] = [];
+  for (const name of await namesIn(join(machine.sys, 'class/block'))) {
+    if (!/^loop\d+$/.test(name)) continue;
+    const folder = await realpathOf(join(machine.sys, 'class/block', name));
+    if (folder === undefined) continue;
+    const file = await textOf(join(folder, 'loop/backing_file'));
+    const device = await textOf(join(folder, 'dev'));
+    if (file === undefined || device === undefined) continue;
+    const under = await machine.deviceOf(file);
+    const onDevice = under === undefined || under === 'other' ? undefined : under;
+    const isReadOnly = (await textOf(join(folder, 'ro'))) === '1';
+    loops.push({ folder, device, file, isReadOnly, holder: holderOf(file, table), onDevice });
+  }
+  return { machine, table, btrfs, loops };
+}
+
+/** The deepest mount on the way to a path, and of several at one place the last. */
+function holderOf(path: string, table: readonly MountEntry[]): MountEntry | undefined {
+  return table
+    .filter(
+      ({ mountPoint }) => mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`),
+    )
+    .reduce<MountEntry | undefined>(
+      (best, entry) =>
+        best === undefined || entry.mountPoint.length >= best.mountPoint.length ? entry : best,
+      undefined,
+    );
+}
+
+/** `major:minor` of what a file system lies on. What an overlay holds is in the folder that takes its changes. */
+async function devicesUnder(entry: MountEntry, { btrfs, machine }: Ground): Promise<readonly string[]> {
+  return entry.fileSystemType === 'btrfs' ? devicesOfBtrfs(entry, btrfs, machine) : devicesOf(entry, machine);
+}
+
+/** The mount that really holds what is written to this one: of an overlay, the one with its upper folder. */
+function realHolder(entry: MountEntry | undefined, ground: Ground, layer = 0): MountEntry | undefined {
+  if (entry?.fileSystemType !== 'overlay' || layer > layersMax) return entry;
+  const upper = entry.options.find((option) => option.startsWith('upperdir='))?.slice('upperdir='.length);
+  return upper === undefined
+    ? undefined
+    : realHolder(holderOf(unescapePath(upper), ground.table), ground, layer + 1);
+}
+
+async function disksUnderLoop(name: string, ground: Ground): Promise<string[]> {
+  const loop = ground.loops.find(({ folder }) => basename(folder) === name);
+  if (!loop) return [];
+  const holder = realHolder(loop.holder, ground);
+  const devices = loop.onDevice ? [loop.onDevice] : holder ? await devicesUnder(holder, ground) : [];
+  const found: string[] = [];
+  for (const device of devices) {
+    const folder = await folderOf(device, ground.machine);
+    if (folder !== undefined) found.push(...(await wholeDisksUnder(folder)));
+  }
+  return [...new Set(found)].sort();
+}
+
+/** Higher than anything on this machine's disks: what is served over a network, or by a program, may be served from here. */
+const unknownHeight = 1000;
+
+/** How many layers a device lies above the ground. */
+async function heightOfDevice(device: string, ground: Ground, layer: number): Promise<number> {
+  const folder = layer > layersMax ? undefined : await folderOf(device, ground.machine);
+  if (folder === undefined) return 0;
+  if ((await textOf(join(folder, 'partition'))) !== undefined) {
+    const disk = await textOf(join(dirname(folder), 'dev'));
+    return disk === undefined ? 1 : 1 + (await heightOfDevice(disk, ground, layer + 1));
+  }
+  const loop = ground.loops.find((each) => each.device === device);
+  if (loop?.onDevice) return 1 + (await heightOfDevice(loop.onDevice, ground, layer + 1));
+  if (loop) return 1 + (await heightOfMount(loop.holder, ground, layer + 1));
+  // iSCSI and NVMe over fabrics show in the place of the device.
+  if (/^(nbd|rbd|drbd)/.test(basename(folder)) || /\/session\d+\/|\/nvme-fabrics\//.test(folder))
+    return unknownHeight;
+  let height = 0;
+  for (const below of await linksIn(join(folder, 'slaves'))) {
+    const under = await textOf(join(below, 'dev'));
+    if (under !== undefined) height = Math.max(height, 1 + (await heightOfDevice(under, ground, layer + 1)));
+  }
+  return height;
+}
+
+async function heightOfMount(mount: MountEntry | undefined, ground: Ground, layer: number): Promise<number> {
+  const entry = realHolder(mount, ground);
+  if (entry === undefined) return 0;
+  if (/^(fuse|nfs|cifs|smb|9p|ceph|virtiofs)/.test(entry.fileSystemType)) return unknownHeight;
+  let height = 0;
+  for (const device of await devicesUnder(entry, ground))
+    height = Math.max(height, 1 + (await heightOfDevice(device, ground, layer + 1)));
+  return height;
 }
 
 /** `major:minor` of a device and of everything above it, with how many layers up it is. */

@@ -19,7 +19,7 @@ import { ChangeMap } from './change-map.ts';
 const heldBarriers = 60;
 
 export class OpenDiscards {
-  #open: ChangeMap;
+  readonly #open: ChangeMap;
   #outstandingBytes = 0;
   #held = 0;
   /** For so many barriers what is open is still to be marked. */
@@ -58,7 +58,7 @@ export class OpenDiscards {
     else if (this.#outstandingBytes <= 0) {
       // Below zero: what was queued before the recording began has completed.
       this.#outstandingBytes = 0;
-      if (!this.#open.isEmpty) this.#open = new ChangeMap(this.#open.sizeBytes);
+      this.#open.clear();
     }
   }
 }

@@ -21,6 +21,7 @@
  * No I/O of its own: rings, clock, files and canary are handed in.
  */
 import { strict as assert } from 'node:assert';
+import { describeIdentity, judgeDisk, parseIdentity } from '../../model/disk-identity.ts';
 import type { ResyncCause } from '../../model/disk-state.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { hasCode, type LeewardError } from '../../platform/errors.ts';
@@ -36,13 +37,15 @@ import { noSector, type PageVisitor, RingPage } from './ring-page.ts';
 import type { TraceRings } from './rings.ts';
 
 export interface CapturedDisk {
-  /** As the assignment names it; how a disk is known again after a restart. */
+  /** For people. */
   readonly path: string;
-  /** In the kernel's encoding (`kernelDeviceNumber`). */
-  readonly deviceNumber: number;
+  /** In the kernel's encoding (`kernelDeviceNumber`). Undefined: the machine has no such disk now; it has a place and no map. */
+  readonly deviceNumber: number | undefined;
   readonly sizeBytes: number;
-  /** The size now; another one than `sizeBytes` is a loss. */
-  readonly currentSizeBytes?: () => number;
+  /** How the disk is known again after a restart (`model/disk-identity.ts`); without one its saved map is never used. */
+  readonly identity?: string;
+  /** Whether it is still what it was: the loss if it is not. Synchronous: it is asked under a freeze. */
+  readonly look?: () => Pick<CaptureLoss, 'cause' | 'detail'> | undefined;
   /** See `open-discards.ts`; the rings then have a `queue` layout. */
   readonly hasRangedDiscards?: boolean;
 }
@@ -172,7 +175,11 @@ export class TraceCapture implements Capture {
     this.#page = pageFor(rings);
     this.startLosses = startLosses;
     this.#maps = options.disks.map((disk, index) => maps?.[index] ?? new ChangeMap(disk.sizeBytes));
-    this.#indexes = new Map(options.disks.map((disk, index) => [disk.deviceNumber, index]));
+    this.#indexes = new Map(
+      options.disks.flatMap(({ deviceNumber }, index) =>
+        deviceNumber === undefined ? [] : [[deviceNumber, index]],
+      ),
+    );
     this.#canaryDevices = new Set(options.canary?.deviceNumbers ?? []);
     this.#nonce = options.random.uuid();
     this.#discards = new Map(
@@ -206,7 +213,14 @@ export class TraceCapture implements Capture {
   restore(diskIndex: number, map: ChangeMap): void {
     const ours = this.#maps[diskIndex];
     assert(ours);
-    ours.merge(map);
+    // Both are in one memory, which may not have room for a copy: the larger one stays where it is.
+    if (map.pieces <= ours.pieces) {
+      ours.merge(map);
+      return;
+    }
+    map.merge(ours);
+    ours.clear();
+    this.#maps[diskIndex] = map;
   }
 
   pendingBytes(diskIndex?: number): number {
@@ -235,9 +249,8 @@ export class TraceCapture implements Capture {
       this.#renewRings();
     }
     for (const [index, disk] of this.#options.disks.entries()) {
-      const sizeBytes = disk.currentSizeBytes?.() ?? disk.sizeBytes;
-      if (sizeBytes !== disk.sizeBytes)
-        this.#lose('DiskResized', `${disk.path} had ${disk.sizeBytes} bytes and has ${sizeBytes}`, index);
+      const changed = disk.look?.();
+      if (changed) this.#lose(changed.cause, changed.detail, index);
     }
     const losses = this.#losses;
     this.#losses = [];
@@ -490,13 +503,20 @@ export class TraceCapture implements Capture {
         bootId,
         lostEvents: this.#lostEvents,
         // While running the maps are in memory only; an unclean stop loses them and says so.
-        disks: disks.map(({ path, deviceNumber, sizeBytes }, index) => ({
-          path,
-          deviceNumber,
-          sizeBytes,
-          map: clean ? this.#maps[index]! : new ChangeMap(sizeBytes),
-          lost: lost.get(index),
-        })),
+        disks: disks.flatMap(({ path, deviceNumber, sizeBytes, identity }, index) =>
+          deviceNumber === undefined
+            ? []
+            : [
+                {
+                  path,
+                  deviceNumber,
+                  sizeBytes,
+                  map: clean ? this.#maps[index]! : new ChangeMap(sizeBytes),
+                  lost: lost.get(index),
+                  identity,
+                },
+              ],
+        ),
       }),
     );
   }
@@ -529,7 +549,10 @@ async function adopt(
   if (!rings) return lost('TracingChanged', 'the trace instance is gone');
   const differences = rings.differences();
   // Disks that came or went since: the kernel changes filters without a gap, so that the others need not suffer.
-  if (differences.length === 0) rings.record(options.disks.map((disk) => disk.deviceNumber));
+  if (differences.length === 0)
+    rings.record(
+      options.disks.flatMap(({ deviceNumber }) => (deviceNumber === undefined ? [] : [deviceNumber])),
+    );
   if (differences.length > 0) {
     rings.close();
     return lost('TracingChanged', differences.join('; '));
@@ -539,23 +562,49 @@ async function adopt(
   if (lostEvents !== state.lostEvents)
     losses.push({ cause: 'TraceEventsLost', detail: 'a ring was full while the service was stopped' });
   const maps = options.disks.map((disk, diskIndex) => {
-    const saved = state.disks.find((each) => each.path === disk.path);
+    if (disk.deviceNumber === undefined) return new ChangeMap(disk.sizeBytes);
+    // Not by its path or number, which another disk may have by now.
+    const saved = state.disks.find((each) => isUnbroken(each.identity, disk.identity));
     if (saved?.deviceNumber === disk.deviceNumber && saved.sizeBytes === disk.sizeBytes) {
       if (saved.lost) losses.push({ cause: saved.lost, detail: 'found when the service stopped', diskIndex });
       return saved.map;
     }
+    const atItsPlace = state.disks.find((each) => each.path === disk.path);
     losses.push(
-      saved?.deviceNumber === disk.deviceNumber
+      saved
         ? {
             cause: 'DiskResized',
             detail: `${disk.path} had ${saved.sizeBytes} bytes and has ${disk.sizeBytes}`,
             diskIndex,
           }
-        : { cause: 'InitialReplication', detail: `${disk.path} was not recorded before`, diskIndex },
+        : atItsPlace
+          ? { ...otherAttachment(atItsPlace.identity, disk), diskIndex }
+          : { cause: 'InitialReplication', detail: `${disk.path} was not recorded before`, diskIndex },
     );
     return new ChangeMap(disk.sizeBytes);
   });
   return { rings, maps, losses, lostEvents };
+}
+
+function isUnbroken(before: string | undefined, now: string | undefined): boolean {
+  const [old, young] = [parseIdentity(before ?? ''), parseIdentity(now ?? '')];
+  return old !== undefined && young !== undefined && judgeDisk(old, young) === 'unbroken';
+}
+
+function otherAttachment(
+  before: string | undefined,
+  { path, identity }: CapturedDisk,
+): Pick<CaptureLoss, 'cause' | 'detail'> {
+  if (before === undefined || identity === undefined)
+    return { cause: 'UncleanShutdown', detail: `of ${path} it was not noted which disk it was` };
+  const [old, young] = [parseIdentity(before), parseIdentity(identity)];
+  const cause = old && young && judgeDisk(old, young) === 'same' ? 'DiskReturned' : 'DiskReplaced';
+  return { cause, detail: `${path} was ${said(before)} and is ${said(identity)}` };
+}
+
+function said(identity: string | undefined): string {
+  const facts = parseIdentity(identity ?? '');
+  return facts ? describeIdentity(facts) : 'a disk of unknown identity';
 }
 
 function pageFor(rings: TraceRings): RingPage {

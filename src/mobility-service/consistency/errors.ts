@@ -49,6 +49,37 @@ export const errors = catalogue({
     severity: 'warning' as const,
     retry: 'transient' as const,
   }),
+  FreezeLate: (mountPoint: string, step: string) => ({
+    summary: `the kernel has not come back from ${step} ${mountPoint}, so nothing is frozen until it has`,
+    possibleCauses:
+      'Its disk is very slow, is suspended or answers no more, or what lies under it is frozen or hangs.',
+    recommendedAction:
+      'Look at the kernel log and at `dmsetup info`, `multipath -ll`, and what else lies under that file system. The others go on.',
+    retry: 'transient' as const,
+    context: { mountPoint },
+  }),
+  FileSystemHung: (mountPoint: string, step: string, file: string) => ({
+    summary: `${mountPoint} hangs: the kernel does not come back from ${step} it. It is left out of freezes from now on`,
+    possibleCauses:
+      'Its disk is suspended or answers no more, or what lies under it is frozen or hangs. Its own writers hang, too.',
+    recommendedAction: `Mend what lies under it, then remove ${file}, or restart the machine: it is frozen again with the next point. Until then there are no application-consistent points.`,
+    severity: 'critical' as const,
+    context: { mountPoint, file },
+  }),
+  FileSystemsLeftOut: (mountPoints: string, folder: string) => ({
+    summary: `${mountPoints} hung in an earlier freeze and is left out`,
+    possibleCauses: 'Its disk was suspended or did not answer, or what lies under it was frozen.',
+    recommendedAction: `Remove its file in ${folder} when that is mended. Crash-consistent points go on.`,
+    context: { mountPoints, folder },
+  }),
+  ThawLate: (mountPoints: string) => ({
+    summary: `the kernel does not come back from thawing ${mountPoints}`,
+    possibleCauses: 'Its disk stopped answering while the file system stood still.',
+    recommendedAction:
+      'Look at the kernel log and mend the disk: the file system is thawed as soon as the kernel comes back. All others run.',
+    severity: 'critical' as const,
+    context: { mountPoints },
+  }),
   ThawFailed: (mountPoints: string) => ({
     summary: `the kernel refuses to thaw ${mountPoints}`,
     possibleCauses: 'The file system met an error while it stood still.',

@@ -9,6 +9,8 @@
  * start of `freeze` and the end of `thaw` neither side writes to a file system: it may be the frozen one.
  */
 
+import type { LeewardError } from '../../platform/errors.ts';
+
 export interface FrozenTime {
   /** From the first file system that stood still to the last one that was let go. */
   readonly frozenMilliseconds: number;
@@ -20,6 +22,10 @@ export interface FrozenTime {
 export interface FreezeSession extends AsyncDisposable {
   /** For people: the mount points that will stand still, in the order of freezing (upper layers first). */
   readonly mountPoints: readonly string[];
+  /** Set when file systems that belong to the moment are left out of it, because freezing them hung before: what is dirty in them
+   * stays in memory. Such a moment is no application-consistent point. It is a crash-consistent one if no write completes
+   * meanwhile, as with those that know no freeze. */
+  readonly leftOut?: LeewardError | undefined;
   /** What is dirty in memory goes to the disks now, as often as it is asked: what is still dirty at the freeze reaches them
    * inside it, after the last drain, and must be read there. */
   writeBack(): Promise<void>;

@@ -1,27 +1,48 @@
 /** Every maximum of the consistency room, with its arithmetic. */
 
-/** The list that the thaw helper accepts: 256 mounts and 64 KiB of names (both fixed in thaw-helper.c, static memory). */
+/**
+ * The list that the thaw helper accepts: 256 file systems and 256 KiB of names (both fixed in thaw-helper.c). Each has a process of
+ * its own, so a helper is at most 256 + 8 spares + itself and its guard = 266 of the unit's 640 tasks; what `--release` starts
+ * after everything was killed is 256 more, and the service, its threads, scripts and database clients keep 64. A process is
+ * about 100 KiB, kernel stack and page tables included: 1 MiB on a machine with two file systems, 26 MiB on one with 256.
+ */
 export const mountsMax = 256;
-export const mountListBytesMax = 64 * 1024;
+export const mountListBytesMax = 256 * 1024;
+/** Mount points of one file system that are tried: containers and chroots make many that cannot be opened, but rarely all. */
+export const mountPointsTriedMax = 64;
 
 /** What a session may ask for; the helper itself refuses anything over 10 s. Applications feel every 100 ms. */
 export const freezeDeadlineMillisecondsMax = 2000;
 
-/** Starting the helper is a fork and a few opens: milliseconds. 10 s allow for a machine that is swapping. */
+/** Starting the helper is a few forks and opens: milliseconds. 10 s allow for a machine that is swapping. */
 export const prepareMillisecondsMax = 10_000;
 
 /**
- * From the command to the answer. Before anything stands still the helper writes back dirty data, which on a slow disk
- * with 2 GB dirty at 50 MB/s is 40 s; then come the freeze (at most its deadline) and a margin. A helper that says nothing for so
- * long hangs in the kernel; the point is given up, the helper still thaws when it comes back.
+ * Writing back, all file systems at once, while nothing stands still: 1.5 GB dirty at 50 MB/s are 30 s. Nothing is drained meanwhile,
+ * so the attempt is given up then; the kernel goes on writing back, and the next attempt finds less. Right before the freeze
+ * only what was dirtied since is left.
  */
-export const freezeAnswerMillisecondsMax = 60_000;
+export const writeBackMillisecondsMax = 30_000;
+export const lastWriteBackMillisecondsMax = 10_000;
 
-/** Writing back before the drain: 2 GB dirty at 50 MB/s are 40 s; a disk that is slower than that gives no frozen point. */
-export const writeBackMillisecondsMax = 120_000;
+/** Beyond what the helper itself allows for an answer (thaw: 1.5 s after the deadline), a machine that is busy gets this. */
+export const answerMarginMilliseconds = 5_000;
 
-/** A thaw takes under a millisecond; broken ones are tried for 50 × 20 ms a file system. */
-export const thawAnswerMillisecondsMax = 15_000;
+/** The helper's processes thaw at the deadline, its spares 250 ms later. When all are stopped or killed, the service releases
+ * what the note names at this time after the deadline: 2 s + 0.6 s leave 0.4 s of the 3 s that a writer may stall at most. */
+export const helperSilenceMilliseconds = 600;
+
+/** `--release` gives up waiting after 5 s, and answers which file systems are still stuck. */
+export const releaseMillisecondsMax = 15_000;
+
+/** A helper whose work is done ends at once, its guard within 250 ms. One that does not end is looked at again before the next attempt. */
+export const helperEndMillisecondsMax = 2_000;
+
+/** The kernel has not come back from a freeze or a thaw this long after its deadline: the file system hangs. A slow disk that is
+ * late once is not: no attempt is made meanwhile, then it is tried again. */
+export const hungMilliseconds = 10_000;
+/** The same for writing back, counted from the end of the wait above: together 2 minutes. */
+export const hungWriteBackMilliseconds = 90_000;
 
 /** One answer line: 256 mounts × 12 characters of times and a few words. */
 export const answerCharactersMax = 8192;

@@ -18,7 +18,7 @@ export interface ThawLink {
   send(text: string): void;
   /** The next answer; `undefined` once the helper and its guard have both ended. */
   next(): Promise<Answer | undefined>;
-  /** Settles when the helper and its guard have both closed their output. */
+  /** Settles when the helper and its guard have both closed their output: the kernel has come back from everything. */
   readonly ended: Promise<void>;
   readonly processId: number | undefined;
   /** For people, when nothing else was said. */
@@ -38,7 +38,8 @@ export function parseNumbers(text: string | undefined): number[] {
   return text === undefined || text === '-' || text === '' ? [] : text.split(',').map(Number);
 }
 
-export function openThawLink(helperPath: string, notePath: string, mountPoints: readonly string[]): ThawLink {
+/** `list`: the file systems, as `thaw-helper.c` wants to be told of them. */
+export function openThawLink(helperPath: string, notePath: string, list: string): ThawLink {
   const child: ChildProcess = spawn(helperPath, ['--note', notePath], {
     stdio: ['pipe', 'pipe', 'pipe'],
     // An own process group: a Ctrl-C at a terminal is the service's to handle, which then hangs up.
@@ -66,7 +67,7 @@ export function openThawLink(helperPath: string, notePath: string, mountPoints: 
   child.stdout!.setEncoding('latin1');
   child.stdout!.on('data', (text: string) => {
     rest += text;
-    // Six lines in its whole life; more than the bound would be another program.
+    // A line or two a command; a longer one than the bound would be another program's.
     if (rest.length > answerCharactersMax) return void child.stdout!.destroy();
     for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
       deliver(parseAnswer(rest.slice(0, end)));
@@ -86,7 +87,7 @@ export function openThawLink(helperPath: string, notePath: string, mountPoints: 
   // EPIPE when the helper is gone; that it is gone is seen at its output.
   child.stdin!.on('error', () => {});
   child.unref();
-  child.stdin!.write(`${mountPoints.map((path) => `${path}\0`).join('')}\0`);
+  child.stdin!.write(list);
   return {
     send: (text) => void child.stdin!.write(text),
     next: () => {

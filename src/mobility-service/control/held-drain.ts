@@ -19,6 +19,7 @@ import type { Arena, Loan } from '../../disk/arena.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import type { ChangeMap, Extent } from '../capture/change-map.ts';
+import { untilRelease } from '../drain/answering-disk.ts';
 import { lotsOf, pagedBytes, sendRuns } from '../drain/drain.ts';
 import { totalBytes } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
@@ -66,6 +67,8 @@ interface Piece {
   readonly extents: readonly Extent[];
   readonly loan: Loan;
   read: Promise<void>;
+  /** Reads that were given up: the kernel may still write there. */
+  readonly late: Promise<unknown>[];
   isSent: boolean;
 }
 
@@ -135,6 +138,7 @@ export class HeldDrain {
       await this.giveUp();
       throw error;
     }
+    for (const { maps } of this.#passes) for (const map of maps) map.clear();
     this.#passes.length = 0;
   }
 
@@ -144,7 +148,9 @@ export class HeldDrain {
     for (const { maps, pieces } of this.#passes) {
       // No loan is given back under a read.
       await Promise.allSettled(pieces.map(({ read }) => read));
-      for (const piece of pieces) piece.loan.release();
+      for (const { loan, late } of pieces)
+        if (late.length === 0) loan.release();
+        else void Promise.all(late).then(() => loan.release());
       for (const [index, map] of maps.entries()) capture.restore(this.#parts.disks[index]!.index, map);
     }
     this.#passes.length = 0;
@@ -164,8 +170,9 @@ export class HeldDrain {
           return readBytes;
         }
         const disk = this.#parts.disks[index]!;
-        const read = readLot(disk, lot, loan);
-        pass.pieces.push({ disk, extents: lot, loan, read, isSent: false });
+        const late: Promise<unknown>[] = [];
+        const read = readLot(disk, lot, loan, late);
+        pass.pieces.push({ disk, extents: lot, loan, read, late, isSent: false });
         const one = read.then(() => {
           readBytes += totalBytes(lot);
           underWay.delete(one);
@@ -226,14 +233,23 @@ export class HeldDrain {
   }
 }
 
-/** Settles when nothing is being read any more. */
-async function readLot(disk: ReplicatedDisk, lot: readonly Extent[], loan: Loan): Promise<void> {
+/** Settles when nothing is being read any more, but for `late` reads. */
+async function readLot(
+  disk: ReplicatedDisk,
+  lot: readonly Extent[],
+  loan: Loan,
+  late: Promise<unknown>[],
+): Promise<void> {
   let at = 0;
   const results = await Promise.allSettled(
     lot.map(async ({ offsetBytes, lengthBytes }) => {
       const part = loan.bytes.subarray(at, at + lengthBytes);
       at += pagedBytes(lengthBytes);
-      await disk.disk.read(part, offsetBytes);
+      await disk.disk.read(part, offsetBytes).catch((error: unknown) => {
+        const released = untilRelease(error);
+        if (released) late.push(released);
+        throw error;
+      });
     }),
   );
   for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -11,10 +11,11 @@ import { cpus, hostname, networkInterfaces, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { HealthEvent } from '../../model/health.ts';
 import { hasCode } from '../../platform/errors.ts';
+import { isSwitchedOn } from '../../platform/settings.ts';
 import type { MachineInventory } from '../../protocol/control/agent-link.ts';
 import { healthEventOf } from '../../protocol/control/health-event.ts';
 import { MachineId, type ReportedDisk } from '../../protocol/control/site-link.ts';
-import { inspectDisk, mountsOf, sizeNow } from '../capture/inspect.ts';
+import { inspectDisk, mountsOf, refuseOwnBacking, sizeNow } from '../capture/inspect.ts';
 
 /** Of one machine; the protocol takes no more. */
 const disksMax = 64;
@@ -76,6 +77,8 @@ async function describe(
     const disk = await inspectDisk(path);
     for (const { mountPoint } of await mountsOf([disk])) uses.push(mountPoint.slice(0, 300));
     sizeBytes = sizeNow(disk) ?? sizeBytes;
+    // The switch is for tests, which have no other disks than loop devices to protect.
+    await refuseOwnBacking(disk, { areLoopsOffered: isSwitchedOn('LEEWARD_OFFER_LOOP_DEVICES') });
   } catch (error) {
     readinessErrors.push(healthEventOf(error, nowMilliseconds));
   }

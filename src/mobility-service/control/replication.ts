@@ -9,7 +9,7 @@
  */
 import { Arena } from '../../disk/arena.ts';
 import type { Disk } from '../../disk/disk.ts';
-import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
+import type { Bookmark, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import type { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
@@ -48,7 +48,17 @@ export interface ReplicationOptions {
   readonly itemId: ProtectedItemId;
   readonly hostName: string;
   readonly agentVersion: string;
-  readonly disks: readonly { readonly diskId: ProtectedDiskId; readonly name: string; readonly disk: Disk }[];
+  /** What the machine is (`machine-identity.ts`). */
+  readonly machineIdentity?: string | undefined;
+  readonly disks: readonly {
+    readonly diskId: ProtectedDiskId;
+    readonly name: string;
+    readonly disk: Disk;
+    /** See `model/disk-identity.ts`. */
+    readonly identity?: string | undefined;
+    /** The machine has no such disk now, or it cannot be opened. */
+    readonly missing?: MissingDisk['cause'] | undefined;
+  }[];
   readonly capture: Capture;
   /** What capture lost before it began (`TraceCapture.startLosses`). */
   readonly startLosses?: readonly CaptureLoss[];
@@ -71,7 +81,14 @@ export interface ReplicationStatus {
   readonly generation: number;
   readonly pendingBytes: number;
   readonly unacknowledgedBytes: number;
-  readonly disks: readonly { diskId: string; name: string; sizeBytes: number; isInSync: boolean }[];
+  readonly disks: readonly {
+    diskId: string;
+    name: string;
+    sizeBytes: number;
+    isInSync: boolean;
+    /** Why recovery points are without it, if they are for longer than a comparison. */
+    missing?: MissingDisk['cause'] | undefined;
+  }[];
   readonly progress: readonly ResyncProgress[];
   readonly lastBookmark?: Bookmark | undefined;
   readonly lastHealthEvent?: HealthEvent | undefined;
@@ -107,16 +124,19 @@ export class Replication {
     this.#health = new Health(options.clock, options.log);
     this.#heldBytes = options.heldBytes ?? heldBytesMin;
     this.#arena = new Arena(this.#heldBytes + (this.#heldBytes >> 3));
-    this.#disks = options.disks.map(({ diskId, name, disk }, index) => ({
+    this.#disks = options.disks.map(({ diskId, name, disk, missing }, index) => ({
       index,
       diskId,
       name,
       disk,
+      missing,
       pace: new ReadPace(),
       skip: [],
       walk: undefined,
       unreadable: undefined,
       retryAt: Number.NEGATIVE_INFINITY,
+      failingSince: undefined,
+      isWalkFailing: false,
     }));
     this.#due = {
       crash: Number.NEGATIVE_INFINITY,
@@ -136,11 +156,16 @@ export class Replication {
       generation: this.#options.state.generation,
       pendingBytes: this.#options.capture.pendingBytes(),
       unacknowledgedBytes: this.#session?.unacknowledgedBytes ?? 0,
-      disks: this.#disks.map(({ diskId, name, disk, walk }) => ({
+      disks: this.#disks.map(({ diskId, name, disk, walk, missing, failingSince }) => ({
         diskId,
         name,
         sizeBytes: disk.sizeBytes,
-        isInSync: walk === undefined && this.#session !== undefined,
+        isInSync:
+          walk === undefined &&
+          missing === undefined &&
+          failingSince === undefined &&
+          this.#session !== undefined,
+        ...(missing ? { missing } : failingSince === undefined ? {} : { missing: 'unreadable' as const }),
       })),
       progress: this.#disks.flatMap(({ walk }) => (walk && !walk.hasEnded ? [walk.progress(now)] : [])),
       lastBookmark: this.#lastBookmark,
@@ -149,19 +174,20 @@ export class Replication {
     };
   }
 
-  /** Takes a bookmark as soon as it can be had, and resolves when all up to it is durable at the process server. */
-  async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<void> {
+  /** Takes a bookmark as soon as it can be had, and resolves with the newest one when all up to it is durable at the process
+   * server. */
+  async takeBookmark(type: BookmarkType, stop: AbortSignal): Promise<Bookmark> {
     const { clock } = this.#options;
     const askedMonotonic = clock.monotonic();
     const kind = type === 'CrashConsistent' ? 'crash' : 'application';
     this.#due[kind] = ordered;
     let session = this.#session;
-    await until(
+    return until(
       clock,
       orderedBookmarkMilliseconds,
       () => {
         stop.throwIfAborted();
-        if (this.#durableMonotonic[type] >= askedMonotonic) return true;
+        if (this.#durableMonotonic[type] >= askedMonotonic) return this.#lastBookmark;
         // One that was on its way when its session ended may not have arrived.
         if (this.#session !== session) this.#due[kind] = ordered;
         session = this.#session;
@@ -191,7 +217,7 @@ export class Replication {
           if (!(error instanceof LeewardError) || error.retry === 'permanent') throw error;
           if (error.code === 'MachineReverted') await this.#reverted(error);
           // Disks and maps have the old size: whoever made them makes them anew.
-          if (error.code === 'DiskResized') throw error;
+          if (isOfDisks(error)) throw error;
           log.info('session-ended', { code: error.code, summary: error.summary });
         }
         const ladder = Math.min(
@@ -229,7 +255,16 @@ export class Replication {
         ...this.#previous(),
         agentVersion: this.#options.agentVersion,
         hostName: this.#options.hostName,
-        disks: this.#disks.map(({ diskId, name, disk }) => ({ diskId, name, sizeBytes: disk.sizeBytes })),
+        ...(this.#options.machineIdentity === undefined
+          ? {}
+          : { machineIdentity: this.#options.machineIdentity }),
+        disks: this.#options.disks.map(({ diskId, name, disk, identity, missing }) => ({
+          diskId,
+          name,
+          sizeBytes: disk.sizeBytes,
+          ...(identity === undefined || missing ? {} : { identity }),
+          ...(missing ? { isMissing: true as const } : {}),
+        })),
       },
       listener: {
         digests: (index, offset, length, digests) =>
@@ -367,6 +402,7 @@ export class Replication {
     for (const disk of this.#disks) {
       if (!disk.unreadable) continue;
       this.#options.capture.restore(disk.index, disk.unreadable);
+      disk.retryAt = Number.NEGATIVE_INFINITY;
       disk.unreadable = undefined;
     }
   }
@@ -378,6 +414,10 @@ export class Replication {
     for (const disk of this.#disks) {
       const { state: theirs, resyncCause } = session.welcome.disks[disk.index]!;
       this.#receiverStates[disk.index] = theirs;
+      if (disk.missing) {
+        disk.walk = undefined;
+        continue;
+      }
       const ours = state.untrustedCause(disk.diskId);
       const { walk } = disk;
       if (walk) {
@@ -427,6 +467,14 @@ export class Replication {
     });
   }
 
+  #errorOf({ cause, detail }: CaptureLoss, { name, disk, index }: ReplicatedDisk): LeewardError {
+    if (cause === 'DiskResized') return errors.DiskResized(name, disk.sizeBytes, detail);
+    if (cause === 'DiskReplaced') return errors.DiskReplaced(name, detail);
+    if (cause !== 'DiskReturned') return errors.ChangesLost(name, cause, detail);
+    const { identity } = this.#options.disks[index]!;
+    return errors.DiskMissing(name, identity ?? `${disk.sizeBytes} bytes`, detail);
+  }
+
   /**
    * These disks must be compared with their copies. A live session is ended for it, with a transient error: the next
    * welcome starts the walks. Digests that are still on their way for an older walk can then not be taken for the new one's.
@@ -439,19 +487,25 @@ export class Replication {
     for (const loss of losses)
       for (const disk of this.#disks) {
         if (loss.diskIndex !== undefined && loss.diskIndex !== disk.index) continue;
-        const error =
-          loss.cause === 'DiskResized'
-            ? errors.DiskResized(disk.name, disk.disk.sizeBytes, loss.detail)
-            : errors.ChangesLost(disk.name, loss.cause, loss.detail);
-        told = loss.cause === 'DiskResized' ? error : (told ?? error);
-        // A first start has lost nothing yet, and an order is no fault.
-        const isNews = !(isStart && loss.cause === 'InitialReplication') && loss.cause !== 'Requested';
+        const error = this.#errorOf(loss, disk);
+        // Nothing can be done about a disk that is missing, so its session need not end for it.
+        if (!disk.missing) told = told && !isOfDisks(error) ? told : error;
+        // A first start has lost nothing yet, an order is no fault, and what is missing is told as that.
+        const isNews =
+          !(isStart && ['InitialReplication', 'DiskReturned'].includes(loss.cause)) &&
+          loss.cause !== 'Requested' &&
+          !disk.missing;
         if (isNews) this.#health.raise(error, { diskId: disk.diskId });
         await this.#options.state.distrust(disk.diskId, loss.cause);
         disk.walk = undefined;
       }
     if (!isStart && told) throw told;
   }
+}
+
+/** After these whoever made the disks makes them anew: what is there is no longer what was opened. */
+export function isOfDisks(error: LeewardError): boolean {
+  return ['DiskResized', 'DiskMissing', 'DiskReplaced'].includes(error.code);
 }
 
 function isSame(theirs: ResyncCause | undefined, ours: ResyncCause): boolean {

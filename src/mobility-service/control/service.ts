@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { openDevice } from '../../disk/device.ts';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
@@ -16,12 +15,10 @@ import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
-import { claimDisk } from '../capture/claim.ts';
 import {
-  inspectDisk,
   isFolderOn,
   mountsOf,
-  sizeNow,
+  refuseStacked,
   swapRangesOf,
   type WholeDisk,
   wholeDeviceOf,
@@ -30,7 +27,7 @@ import { fileCanary, TraceCapture } from '../capture/trace-capture.ts';
 import { adoptInstance, findTracefs, makeInstance, removeInstance } from '../capture/tracefs.ts';
 import { createApplications } from '../consistency/applications.ts';
 import type { Freezer } from '../consistency/freezer.ts';
-import { createHelperFreezer, releaseFrozen } from '../consistency/helper-freezer.ts';
+import { createHelperFreezer, releaseAtStart } from '../consistency/helper-freezer.ts';
 import { createMysqlHook } from '../consistency/mysql-hook.ts';
 import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { createWriteBrake, releaseHeld } from '../consistency/write-brake.ts';
@@ -45,11 +42,16 @@ import {
   retryMillisecondsMin,
   ringBytes,
   serviceBytesMax,
+  settledMilliseconds,
+  standingMillisecondsMax,
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
-import { Replication, type ReplicationOptions } from './replication.ts';
+import { idleCapture, openDisks, untilOthersCome } from './disks.ts';
+import { readMachineIdentity } from './machine-identity.ts';
+import { isOfDisks, Replication } from './replication.ts';
 import { Settling } from './settling.ts';
+import { Standing } from './standing.ts';
 import { ServiceState } from './state.ts';
 import type { ServiceStatus } from './status-text.ts';
 
@@ -64,6 +66,8 @@ export interface ServiceFolders {
   readonly thawHelper: string | undefined;
   /** The compiled write brake; without it writers are not held back. */
   readonly writeBrake?: string | undefined;
+  /** What this machine is (board, network cards, disks' numbers) is read below it. Default: /. */
+  readonly machineRoot?: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
 }
@@ -94,7 +98,7 @@ export async function runService(
   const thaw = thawOf(folders);
   if (thaw) {
     // Before anything else: a run that was killed together with its helper may have left the machine standing still.
-    const released = await releaseFrozen(thaw);
+    const released = await releaseAtStart({ ...thaw, clock: systemClock, log });
     if (released > 0) log.warn('thawed-what-an-earlier-run-left', { released });
   }
   const brake = brakeOf(folders);
@@ -120,8 +124,8 @@ export async function runService(
     } catch (error) {
       if (!(error instanceof LeewardError)) throw error;
       if (error.code === 'OldGeneration') throw errors.MachineCopied(folders.state, error);
-      if (error.code !== 'DiskResized') throw error;
-      log.warn('disk-resized', { summary: error.summary });
+      if (!isOfDisks(error)) throw error;
+      log.warn('disks-changed', { code: error.code, summary: error.summary });
     }
   }
 }
@@ -143,18 +147,29 @@ async function runEnrolled(
 ): Promise<void> {
   // Only here: an assignment by hand needs none of it, and it costs memory.
   const site = await import('./site.ts');
+  const { stopWriters } = await import('./writers.ts');
   const folder = site.siteFolder(folders.state);
   const settling = new Settling();
   let again = new AbortController();
+  let rest = new AbortController();
   let replication: Replication | undefined;
   onReload(() => again.abort());
+  const standing = new Standing({ refusal: () => again.abort(), known: () => rest.abort() });
+  // What an earlier run said of itself: it may have been refused, and this one not.
+  await systemFiles.remove(join(folders.runtime, 'status.json'));
   const link = site.runSite(
     {
       folder,
+      identity: () => identityOf(folders),
+      onReported: (failure) => {
+        if (!stop.aborted) standing.reported(failure);
+      },
       version: agentVersion,
       clock: systemClock,
       log,
       powerOff: folders.powerOff ?? ['systemctl', 'poweroff'],
+      // A program of the operator's own shuts down what it knows; what else writes there nobody can say.
+      stopWriters: folders.powerOff === undefined ? () => stopWriters(log) : undefined,
       runs: {
         reload: () => {
           const settled = settling.anew();
@@ -164,7 +179,7 @@ async function runEnrolled(
         settled: () => settling.promise,
         takeBookmark: async (type, signal) => {
           if (!replication) throw errors.NothingToReplicate();
-          await replication.takeBookmark(type, signal);
+          return replication.takeBookmark(type, signal);
         },
       },
     },
@@ -172,12 +187,17 @@ async function runEnrolled(
   );
   for (let failures = 0; !stop.aborted; ) {
     again = new AbortController();
+    rest = new AbortController();
     const signal = AbortSignal.any([stop, again.signal]);
     const outcome = settling.begin();
     try {
+      // A copy of a machine must not say a word for it: neither with the assignment on its disk, nor with a new one.
+      await standing.settled(systemClock, standingMillisecondsMax, signal);
+      if (standing.refusal) throw standing.refusal;
       await takeAway(folders, folder, log);
       const assignment = await site.siteAssignment(folder);
       if (!assignment) {
+        await systemFiles.remove(join(folders.runtime, 'status.json'));
         outcome.good();
         await pause(systemClock, restMilliseconds, signal);
         continue;
@@ -191,19 +211,64 @@ async function runEnrolled(
     } catch (error) {
       if (!(error instanceof LeewardError)) throw error;
       outcome.bad(error);
-      if (error.code === 'DiskResized') continue;
-      log.error('not-replicating', { error });
-      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise.
-      const wait = isRefusal(error)
+      if (isOfDisks(error)) continue;
+      if (error.code !== 'MachineStillLive') log.error('not-replicating', { error });
+      else log.warn('not-replicating-yet', { error });
+      const isOfSite = error === standing.refusal;
+      if (isOfSite || isRefusal(error)) await tellRefusal(folders, error, log);
+      const ladder = (first: number) => Math.min(retryMillisecondsMax, first * 2 ** Math.min(failures, 10));
+      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise. Whom
+      // the site knows as the machine was pushed out by a copy, and comes back.
+      const wait = isOfSite
         ? restMilliseconds
-        : Math.min(retryMillisecondsMax, retryMillisecondsMin * 2 ** Math.min(failures, 10));
+        : !isRefusal(error)
+          ? ladder(retryMillisecondsMin)
+          : standing.isKnown
+            ? ladder(settledMilliseconds)
+            : restMilliseconds;
       failures += 1;
-      await pause(systemClock, wait, signal);
+      await pause(systemClock, wait, AbortSignal.any([signal, rest.signal]));
     } finally {
       replication = undefined;
     }
   }
   await link;
+}
+
+function identityOf(folders: ServiceFolders): Promise<string> {
+  return readMachineIdentity({
+    root: folders.machineRoot ?? '/',
+    runtime: folders.runtime,
+    files: systemFiles,
+    random: systemRandom,
+  });
+}
+
+/** For `mobility-service status`: it replicates nothing, and why. */
+async function tellRefusal(folders: ServiceFolders, error: LeewardError, log: Log): Promise<void> {
+  const { code, summary, possibleCauses, recommendedAction } = error;
+  const status: ServiceStatus = {
+    connection: 'stopped',
+    generation: 0,
+    pendingBytes: 0,
+    unacknowledgedBytes: 0,
+    disks: [],
+    progress: [],
+    lastError: error.message,
+    refusal: { code, summary, possibleCauses, recommendedAction },
+    residentBytes: process.memoryUsage.rss(),
+    writtenAt: new Date(systemClock.now()).toISOString(),
+  };
+  try {
+    await systemFiles.makeFolder(folders.runtime);
+    await writeDurably(
+      systemFiles,
+      join(folders.runtime, 'status.json'),
+      Buffer.from(`${JSON.stringify(status)}\n`),
+    );
+  } catch (failure) {
+    log.warn('status-not-written', { error: failure });
+  }
 }
 
 /** Nothing is left of what was replicated before: rings, maps, generation, certificate. Safe to repeat. */
@@ -230,18 +295,15 @@ async function runOnce(
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
   await systemFiles.makeFolder(folders.runtime);
-  const found: WholeDisk[] = [];
   await using devices = new AsyncDisposableStack();
-  const disks: ReplicationOptions['disks'][number][] = [];
-  for (const { diskId, path } of assignment.disks) {
-    const whole = await inspectDisk(path);
-    devices.use(await claimDisk(whole));
-    found.push(whole);
-    disks.push({ diskId, name: path, disk: devices.use(await openDevice(path, 'read')) });
-  }
-  const deviceNumbers = found.map((disk) => disk.deviceNumber);
+  const opened = await openDisks(assignment, { state, bootId, clock, devices });
+  const found = opened.flatMap(({ whole }) => whole ?? []);
+  await refuseStacked(found);
+  const disks = opened.map(({ disk }) => disk);
+  const captured = opened.map(({ captured }) => captured);
+  const deviceNumbers = captured.flatMap(({ deviceNumber }) => deviceNumber ?? []);
   const tracefs = await findTracefs();
-  const canary = await canaryOf(found, folders.state, log);
+  const canary = found.length > 0 ? await canaryOf(found, folders.state, log) : undefined;
   const instance = {
     tracefs,
     name: assignment.itemId.slice(0, 8),
@@ -252,25 +314,22 @@ async function runOnce(
   let freezer: Freezer | undefined;
   let replication: Replication | undefined;
   const report = (error: LeewardError): void => replication?.health.raise(error);
-  const capture = await TraceCapture.open({
-    disks: found.map((disk, index) => ({
-      path: disk.path,
-      deviceNumber: disk.deviceNumber,
-      sizeBytes: disks[index]!.disk.sizeBytes,
-      hasRangedDiscards: disk.hasRangedDiscards,
-      currentSizeBytes: () => sizeNow(disk) ?? disks[index]!.disk.sizeBytes,
-    })),
-    makeRings: () => makeInstance(instance),
-    adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
-    report,
-    wholeDeviceOf,
-    clock,
-    random: systemRandom,
-    log,
-    bootId,
-    state: { files: systemFiles, path: join(folders.state, 'capture.state') },
-    ...(canary ? { canary } : {}),
-  });
+  const openCapture = () =>
+    TraceCapture.open({
+      disks: captured,
+      makeRings: () => makeInstance(instance),
+      adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
+      report,
+      wholeDeviceOf,
+      clock,
+      random: systemRandom,
+      log,
+      bootId,
+      state: { files: systemFiles, path: join(folders.state, 'capture.state') },
+      ...(canary ? { canary } : {}),
+    });
+  // Without any disk there is nothing to record; that is told over the session all the same.
+  const capture = deviceNumbers.length > 0 ? await openCapture() : idleCapture(captured);
   devices.use(capture);
 
   const thaw = thawOf(folders);
@@ -280,6 +339,7 @@ async function runOnce(
       log,
       ...thaw,
       mounts: () => mountsOf(found),
+      report,
       applications: createApplications({
         clock,
         scripts: assignment.scripts,
@@ -300,6 +360,7 @@ async function runOnce(
     state,
     itemId: assignment.itemId,
     hostName: hostname(),
+    machineIdentity: await identityOf(folders),
     agentVersion,
     disks,
     capture,
@@ -317,18 +378,25 @@ async function runOnce(
         accepts: (name) => name.startsWith('process-server/'),
         clock,
       }),
-    swapRanges: () => Promise.all(found.map((disk) => swapRangesOf(disk))),
+    swapRanges: () => Promise.all(opened.map(async ({ whole }) => (whole ? swapRangesOf(whole) : []))),
     onStill: (isStill) => still.set(isStill),
   });
   onStarted(replication);
-  if (!canary) replication.health.raise(errors.NoCanary(folders.state));
+  if (!canary && found.length > 0) replication.health.raise(errors.NoCanary(folders.state));
+  for (const { disk, events } of opened)
+    for (const event of events) replication.health.raise(event, { diskId: disk.diskId });
   const over = new AbortController();
   const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
+  const again = new AbortController();
+  const waiting = untilOthersCome(opened, assignment, { state, bootId, clock, log }, over.signal, () =>
+    again.abort(),
+  );
   try {
-    await replication.run(stop);
+    await replication.run(AbortSignal.any([stop, again.signal]));
   } finally {
     over.abort();
     await telling;
+    await waiting;
   }
 }
 

@@ -8,13 +8,16 @@
  *     <state>/site/agent.json, tls/     who this machine is at its site
  *     <state>/site/assignment.json      what it replicates
  *     <state>/site/removed.json         what it has to take away, until that is done: a crash in between loses nothing
+ *     <state>/site/ticket               that it reported last, and not a copy of it
  *     <state>/site/items/<id>/          certificate for the stream
  *     <settings>/scripts.json           the operator's scripts, if there are any
  *
  * Loaded only where a machine is enrolled: an assignment by hand needs none of it, and it costs memory.
  */
 import { join } from 'node:path';
-import type { Clock } from '../../platform/clock.ts';
+import type { Bookmark } from '../../model/bookmark.ts';
+import { type Clock, until, withDeadline } from '../../platform/clock.ts';
+import { LeewardError } from '../../platform/errors.ts';
 import { run } from '../../platform/exec.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
@@ -23,13 +26,16 @@ import { parseJson } from '../../platform/settings.ts';
 import { AgentLink, readAgent } from '../../protocol/control/agent-client.ts';
 import type {
   AgentCommand,
+  Farewell,
   MachineInventory,
   MachineWanted,
   WantedAnswer,
 } from '../../protocol/control/agent-link.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { errors } from '../errors.ts';
+import { goodByeMilliseconds, lastBookmarkMilliseconds } from '../limits.ts';
 import { inventory } from './inventory.ts';
+import type { StoppedWriters } from './writers.ts';
 
 /** How the service that has been enrolled runs what it is told. */
 export interface Runs {
@@ -43,12 +49,16 @@ export interface Runs {
   takeBookmark(
     type: Extract<AgentCommand, { command: 'take-bookmark' }>['type'],
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<Bookmark>;
 }
 
 export interface SiteParts {
   /** `<state>/site`. */
   readonly folder: string;
+  /** What this machine is. */
+  readonly identity: () => Promise<string>;
+  /** Hears what came of each report: a copy is told there that it is one. */
+  readonly onReported: (failure: unknown) => void;
   readonly version: string;
   readonly clock: Clock;
   readonly random?: Random;
@@ -56,10 +66,17 @@ export interface SiteParts {
   readonly runs: Runs;
   /** What shuts this machine down. */
   readonly powerOff: readonly [string, ...string[]];
+  /**
+   * Stops everything that writes, before the machine is shut down. Undefined: nobody here can, so nothing is said of what
+   * was written after the last bookmark, and whoever ordered it has to ask a person.
+   */
+  readonly stopWriters?: (() => Promise<StoppedWriters>) | undefined;
 }
 
 const assignmentBytesMax = 64 << 10;
 const powerOffMilliseconds = 30_000;
+/** Between two tries to say good-bye. */
+const goodByeRetryMilliseconds = 1_000;
 /** Disks come and go seldom, and looking at all of them costs a protected machine time and memory. */
 const inventoryMilliseconds = 60_000;
 
@@ -73,6 +90,7 @@ export async function runSite(parts: SiteParts, signal: AbortSignal): Promise<vo
   const agent = await readAgent(systemFiles, folder);
   if (!agent) return;
   let said: { readonly at: number; readonly machine: MachineInventory } | undefined;
+  let farewell: Farewell | undefined;
   const link: AgentLink = new AgentLink({
     folder,
     agent,
@@ -86,20 +104,73 @@ export async function runSite(parts: SiteParts, signal: AbortSignal): Promise<vo
           at: clock.monotonic(),
           machine: await inventory(agent.agentId, parts.version, clock.now()),
         };
-      return { role: 'mobility-service', machine: said.machine };
+      return { role: 'mobility-service', machine: said.machine, ...(farewell ? { farewell } : {}) };
     },
+    identity: parts.identity,
+    onReported: parts.onReported,
     apply: (wanted) => apply(parts, link, wanted),
     command: async (command, stop) => {
       if (command.command === 'take-bookmark') await runs.takeBookmark(command.type, stop);
-      else {
-        const [program, ...args] = parts.powerOff;
-        log.warn('shutting-down', { commandId: command.commandId });
-        await run(program, args, { timeoutMilliseconds: powerOffMilliseconds });
-      }
+      else await shutDown(command.commandId, stop);
     },
   });
+  const shutDown = async (commandId: string, stop: AbortSignal): Promise<void> => {
+    const [program, ...args] = parts.powerOff;
+    log.warn('shutting-down', { commandId });
+    const stopped = await parts.stopWriters?.();
+    try {
+      if (stopped) {
+        const { bookmarkId } = await lastBookmark(parts, stop);
+        farewell = { bookmarkId, saidAt: new Date(clock.now()).toISOString() };
+        // It must have arrived before the network goes.
+        await until(
+          clock,
+          goodByeMilliseconds,
+          async () => {
+            stop.throwIfAborted();
+            return link.reportNow(stop).then(
+              () => true,
+              (error: unknown) => {
+                log.warn('good-bye-not-said', { error });
+                return undefined;
+              },
+            );
+          },
+          () => errors.LastBookmarkNotSent('the configuration server does not answer'),
+          goodByeRetryMilliseconds,
+        );
+        log.warn('last-bookmark', { commandId, bookmarkId });
+      }
+      await run(program, args, { timeoutMilliseconds: powerOffMilliseconds });
+    } catch (error) {
+      // It stays up: what was said is taken back, and its services run again.
+      farewell = undefined;
+      link.hurry();
+      await stopped?.undo();
+      throw error;
+    }
+  };
   log.info('enrolled', { agentId: agent.agentId, urls: agent.urls });
   await link.run(signal);
+}
+
+/** Placed when nothing else runs that writes, and durable at the process server. */
+async function lastBookmark({ clock, runs }: SiteParts, stop: AbortSignal): Promise<Bookmark> {
+  const limit = new AbortController();
+  try {
+    return await withDeadline(
+      clock,
+      lastBookmarkMilliseconds,
+      runs.takeBookmark('CrashConsistent', AbortSignal.any([stop, limit.signal])),
+      () => errors.LastBookmarkNotSent(`it took more than ${lastBookmarkMilliseconds / 1000} s`),
+    );
+  } catch (error) {
+    if (error instanceof LeewardError && error.code !== 'LastBookmarkNotSent')
+      throw errors.LastBookmarkNotSent(error.summary);
+    throw error;
+  } finally {
+    limit.abort(errors.Stopping());
+  }
 }
 
 /** What it replicates by its site's order; undefined: nothing. */

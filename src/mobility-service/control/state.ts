@@ -1,6 +1,6 @@
 /**
  * What the service must not forget: the generation of its last session, and which disks must be compared with their
- * copies before they are trusted again. Change maps are capture's own file.
+ * copies before they are trusted again, and what each of them was when it was seen last. Change maps are capture's own file.
  *
  * A generation is made durable before the hello that carries it. A service without a state file (installed anew) begins
  * at the milliseconds of the clock: above everything that an earlier installation can have counted up to, since no
@@ -25,11 +25,27 @@ const Content = z.strictObject({
   previous: z
     .strictObject({ generation: z.number().int().nonnegative(), sequence: z.number().int().nonnegative() })
     .optional(),
+  /** By disk id: what each disk was when it was seen last (`model/disk-identity.ts`). Came within version 1. */
+  disks: z
+    .record(
+      z.string(),
+      z.strictObject({
+        identity: z.string().max(512),
+        sizeBytes: z.number().int().positive(),
+        name: z.string(),
+      }),
+    )
+    .optional(),
 });
 type Content = z.infer<typeof Content>;
 
-/** 64 disks of a line each are 6 KiB. */
-const stateBytesMax = 64 << 10;
+/** 64 disks of 700 bytes each are 44 KiB. */
+const stateBytesMax = 128 << 10;
+
+export type KnownDisk = NonNullable<Content['disks']>[string];
+
+const isOfAnotherAttachment = (cause: ResyncCause | undefined): boolean =>
+  cause === 'DiskReturned' || cause === 'DiskReplaced';
 
 export class ServiceState {
   readonly #files: Files;
@@ -92,15 +108,41 @@ export class ServiceState {
     return this.#content.untrusted[diskId];
   }
 
+  /** What a disk was when it was seen last; undefined: never seen. */
+  knownDisk(diskId: ProtectedDiskId): KnownDisk | undefined {
+    return this.#content.disks?.[diskId];
+  }
+
+  /** What disks are from now on, and which of them must therefore be compared: in one write, so that no crash leaves a disk
+   * that is taken for another one and trusted. */
+  async sawDisks(
+    seen: readonly {
+      readonly diskId: ProtectedDiskId;
+      readonly disk: KnownDisk;
+      readonly cause?: ResyncCause;
+    }[],
+  ): Promise<void> {
+    const untrusted = { ...this.#content.untrusted };
+    const disks = { ...this.#content.disks };
+    for (const { diskId, disk, cause } of seen) {
+      if (cause !== undefined && !isOfAnotherAttachment(untrusted[diskId])) untrusted[diskId] = cause;
+      disks[diskId] = disk;
+    }
+    const content = { ...this.#content, untrusted, disks };
+    if (JSON.stringify(content) !== JSON.stringify(this.#content)) await this.#write(content);
+  }
+
   /** Durable when it resolves. */
   async nextGeneration(): Promise<number> {
     await this.#write({ ...this.#content, generation: this.#content.generation + 1 });
     return this.#content.generation;
   }
 
-  /** The first cause stays: it is the one that explains. */
+  /** The first cause stays, since it is the one that explains; but a disk that was away is that, whatever was before: points
+   * do not wait for its comparison. */
   async distrust(diskId: ProtectedDiskId, cause: ResyncCause): Promise<void> {
-    if (this.#content.untrusted[diskId]) return;
+    const before = this.#content.untrusted[diskId];
+    if (before && (!isOfAnotherAttachment(cause) || isOfAnotherAttachment(before))) return;
     await this.#write({ ...this.#content, untrusted: { ...this.#content.untrusted, [diskId]: cause } });
   }
 

@@ -5,7 +5,9 @@
  *     ┌─▶ losses? ─▶ orders ─▶ health, progress ─▶ drain when due ─▶ a step of each walk ─▶ bookmark when due ─┐
  *     └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Bookmarks (all disks in sync; everything of the moment is in the stream before the bookmark, nothing later is):
+ * Bookmarks (all disks in sync; everything of the moment is in the stream before the bookmark, nothing later is). A disk that is
+ * gone, that cannot be read for longer than a moment, or that is compared after it came back, does not keep the others from
+ * them: the bookmark names it as missing.
  * - quiet: barrier, take all maps. If nothing was marked since the last take, whose extents have all been read and sent
  *   since, then no write completed from that take to this barrier: what was sent is what the disks held all that time, save
  *   for writes that had not completed, as after a power cut.
@@ -18,7 +20,7 @@
  */
 import type { Arena } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
-import type { Bookmark, BookmarkType } from '../../model/bookmark.ts';
+import type { Bookmark, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { hasCode, LeewardError } from '../../platform/errors.ts';
@@ -57,6 +59,7 @@ import {
   quietPassesMax,
   readRetryMilliseconds,
   settledRestBytesMax,
+  unreadableGraceMilliseconds,
 } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import type { Walk } from '../resync/walk.ts';
@@ -68,13 +71,18 @@ export interface ReplicatedDisk {
   readonly diskId: ProtectedDiskId;
   readonly name: string;
   readonly disk: Disk;
+  /** The machine has no such disk now, or it cannot be opened: nothing of it is read until the service opens its disks anew. */
+  readonly missing: MissingDisk['cause'] | undefined;
   readonly pace: ReadPace;
   /** Swap contents: never read or sent. */
   skip: readonly Extent[];
   walk: Walk | undefined;
-  /** Could not be read; marked again at `retryAt`. No bookmark meanwhile. */
+  /** Could not be read; marked again at `retryAt`. No bookmark with this disk meanwhile. */
   unreadable: ChangeMap | undefined;
   retryAt: number;
+  /** Since when something of it cannot be read; undefined: all of it can. */
+  failingSince: number | undefined;
+  isWalkFailing: boolean;
 }
 
 export interface BookmarkPolicy {
@@ -145,6 +153,9 @@ export class Stream {
   #drainedAt = Number.NEGATIVE_INFINITY;
   #progressAt = Number.NEGATIVE_INFINITY;
   #walkedAt: number;
+  /** Which disks the bookmark that is being taken has, and which it has not. */
+  #included: readonly ReplicatedDisk[] = [];
+  #missingDisks: MissingDisk[] = [];
   /** Writers that cannot be held went on; until then nobody is held for nothing. */
   #holdAgainAt = Number.NEGATIVE_INFINITY;
 
@@ -236,6 +247,8 @@ export class Stream {
     try {
       const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
       this.#noteUnreadable(disk, sent, true);
+      if (sent.unreadable.length === 0 && !disk.unreadable && !disk.isWalkFailing) this.#noteReadable(disk);
+      map.clear();
     } catch (error) {
       this.#parts.capture.restore(disk.index, map);
       throw error;
@@ -266,11 +279,32 @@ export class Stream {
     health.raise(errors.DiskUnreadable(disk.name, first.offsetBytes, sent.readError), {
       diskId: disk.diskId,
     });
-    disk.retryAt = clock.monotonic() + readRetryMilliseconds;
+    const now = clock.monotonic();
+    disk.failingSince ??= now;
+    // What fails meanwhile is tried again together with it, or it would never be time.
+    if (now >= disk.retryAt) disk.retryAt = now + readRetryMilliseconds;
     if (!setAside) return;
     disk.unreadable ??= new ChangeMap(disk.disk.sizeBytes);
     for (const { offsetBytes, lengthBytes } of sent.unreadable)
       disk.unreadable.mark(offsetBytes, lengthBytes);
+  }
+
+  #noteReadable(disk: ReplicatedDisk): void {
+    if (disk.failingSince === undefined) return;
+    disk.failingSince = undefined;
+    const { health } = this.#parts;
+    health.forget('DiskUnreadable');
+    health.raise(errors.DiskReadable(disk.name), { diskId: disk.diskId });
+    health.forget('DiskReadable');
+  }
+
+  /** Why a bookmark is without this disk; undefined: it has it, or waits for it. */
+  #missing({ missing, failingSince, walk }: ReplicatedDisk): MissingDisk['cause'] | undefined {
+    if (missing) return missing;
+    const now = this.#parts.clock.monotonic();
+    if (failingSince !== undefined && now - failingSince >= unreadableGraceMilliseconds) return 'unreadable';
+    const isBack = walk?.plan.kind === 'resync' && ['DiskReturned', 'DiskReplaced'].includes(walk.plan.cause);
+    return isBack && !walk.hasEnded ? 'comparing' : undefined;
   }
 
   async #walk(): Promise<boolean> {
@@ -281,7 +315,11 @@ export class Stream {
       if (!walk || walk.hasEnded || clock.monotonic() < disk.retryAt) continue;
       if (walk.isReady) {
         const sent = await walk.step(this.#options(disk), disk.skip);
-        if (sent) this.#noteUnreadable(disk, sent, false);
+        if (sent) {
+          this.#noteUnreadable(disk, sent, false);
+          disk.isWalkFailing = sent.unreadable.length > 0;
+          if (!disk.isWalkFailing && !disk.unreadable) this.#noteReadable(disk);
+        }
         this.#walkedAt = clock.monotonic();
         hasWorked = true;
       } else if (clock.monotonic() - this.#walkedAt > digestStallMillisecondsMax) {
@@ -294,7 +332,13 @@ export class Stream {
 
   async #bookmarkWhenDue(stop: AbortSignal): Promise<boolean> {
     const { clock, disks, policy, health } = this.#parts;
-    if (disks.some((disk) => (disk.walk && !disk.walk.hasEnded) || disk.unreadable)) return false;
+    this.#included = disks.filter((disk) => this.#missing(disk) === undefined);
+    this.#missingDisks = disks.flatMap((disk) => {
+      const cause = this.#missing(disk);
+      return cause === undefined ? [] : [{ diskId: disk.diskId, cause }];
+    });
+    if (this.#included.length === 0) return false;
+    if (this.#included.some((disk) => (disk.walk && !disk.walk.hasEnded) || disk.unreadable)) return false;
     const now = clock.monotonic();
     const isApplication = now >= this.#due.application;
     if (!isApplication && now < this.#due.crash) return false;
@@ -353,7 +397,8 @@ export class Stream {
   }
 
   async #bookmarkQuiet(stop: AbortSignal): Promise<Attempt> {
-    const { capture, disks, clock } = this.#parts;
+    const { capture, clock } = this.#parts;
+    const disks = this.#included;
     const began = clock.monotonic();
     let lastBytes = Number.POSITIVE_INFINITY;
     let pass = 0;
@@ -382,7 +427,7 @@ export class Stream {
 
   /** Holds writers back for a moment, and for longer when that was too short, up to the policy's limit. */
   async #bookmarkHeld(brake: Brake, stop: AbortSignal): Promise<Attempt> {
-    const { clock, disks, health, policy } = this.#parts;
+    const { clock, health, policy } = this.#parts;
     let attempt: Attempt = { taken: false, why: 'it was asked to stop' };
     let longestMilliseconds = 0;
     let session: BrakeSession;
@@ -398,7 +443,8 @@ export class Stream {
         // What came since the last one needs no hold.
         if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
         await this.#drainAll();
-        if (disks.some((disk) => disk.unreadable)) return { taken: false, why: 'a disk could not be read' };
+        if (this.#included.some((disk) => disk.unreadable))
+          return { taken: false, why: 'a disk could not be read' };
       }
       const held = await this.#heldMoment(session, holdMaxOf(policy) * part, longestMilliseconds);
       longestMilliseconds = Math.max(longestMilliseconds, held.heldMilliseconds);
@@ -462,9 +508,10 @@ export class Stream {
   }
 
   #heldDrain(): HeldDrain {
-    const { clock, capture, disks, arena, packer } = this.#parts;
+    const { clock, capture, arena, packer } = this.#parts;
     return new HeldDrain({
-      ...{ clock, capture, disks, arena, packer, session: this.#session },
+      ...{ clock, capture, arena, packer, session: this.#session },
+      disks: this.#included,
       relevant: (disk, map) => this.#relevant(disk, map),
     });
   }
@@ -515,14 +562,16 @@ export class Stream {
   }
 
   async #drainMaps(maps: readonly ChangeMap[]): Promise<void> {
-    const { capture, disks } = this.#parts;
+    const { capture } = this.#parts;
+    const disks = this.#included;
     this.#drainedAt = this.#parts.clock.monotonic();
     for (const [index, map] of maps.entries()) {
       try {
         await this.#drain(disks[index]!, map);
       } catch (error) {
         // This one has gone back; those after it were not begun.
-        for (let later = index + 1; later < maps.length; later++) capture.restore(later, maps[later]!);
+        for (let later = index + 1; later < maps.length; later++)
+          capture.restore(disks[later]!.index, maps[later]!);
         throw error;
       }
     }
@@ -541,6 +590,9 @@ export class Stream {
         }
         // One session serves one freeze.
         await using _ = session;
+        // What is dirty in a file system that does not stand still is missing; for crash consistency it need only be still.
+        if (session.leftOut && type === 'ApplicationConsistent')
+          return { taken: false, why: 'not all file systems can be frozen', cause: session.leftOut };
         const unready = await this.#precopy(session);
         if (unready && !(unready.isTooMuch && (await this.#isSmallAfterHold()))) return unready;
         if (type === 'ApplicationConsistent' && !isQuiesced) {
@@ -570,7 +622,8 @@ export class Stream {
    * dirtied during the pass before it, so the freeze leaves about as much as the last pass, file systems' own transactions
    * included: a btrfs rewrites its trees whatever was drained before. */
   async #precopy(freeze: FreezeSession): Promise<Failed | undefined> {
-    const { capture, disks, policy } = this.#parts;
+    const { capture, policy } = this.#parts;
+    const disks = this.#included;
     let lastBytes = Number.POSITIVE_INFINITY;
     let bytes = 0;
     await this.#drainAll();
@@ -581,7 +634,7 @@ export class Stream {
         return { taken: false, why: 'file systems could not be written back', cause };
       }
       if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
-      bytes = capture.pendingBytes();
+      bytes = disks.reduce((sum, disk) => sum + capture.pendingBytes(disk.index), 0);
       this.#parts.log.debug('written-back', { pass, bytes });
       await this.#drainAll();
       // What was set aside belongs to the moment, too.
@@ -602,8 +655,10 @@ export class Stream {
 
   /** Whether a freeze that leaves this much, in extents of 16 KiB, would be over in time. */
   #isSmall(bytes: number, millisecondsMax: number): boolean {
-    const { disks, policy, heldBytes } = this.#parts;
-    const slowest = Math.max(...disks.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)));
+    const { policy, heldBytes } = this.#parts;
+    const slowest = Math.max(
+      ...this.#included.map((disk) => disk.pace.estimateMilliseconds(bytes / 16_384, bytes)),
+    );
     return bytes <= heldBytes && slowest <= Math.min(millisecondsMax, policy.freezeMillisecondsMax);
   }
 
@@ -636,7 +691,8 @@ export class Stream {
       }
       // Read after it was taken, so it is good for the stream whatever was written meanwhile.
       await drain.send();
-      return this.#isSmall(capture.pendingBytes(), policy.freezeMillisecondsMax);
+      const bytes = this.#included.reduce((sum, disk) => sum + capture.pendingBytes(disk.index), 0);
+      return this.#isSmall(bytes, policy.freezeMillisecondsMax);
     } catch (error) {
       if (!hasCode(error, 'BrakeUnusable')) throw error;
       return false;
@@ -690,6 +746,7 @@ export class Stream {
       ...taken,
       bookmarkId: BookmarkId.parse(this.#parts.random.uuid()),
       takenAt: new Date(takenAt).toISOString(),
+      ...(this.#missingDisks.length > 0 ? { missingDisks: this.#missingDisks } : {}),
     };
     const sequence = await this.#session.json(FrameType.bookmark, bookmark);
     this.#parts.onBookmark(bookmark, sequence, takenMonotonic);

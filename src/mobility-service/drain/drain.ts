@@ -20,6 +20,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Extent } from '../capture/change-map.ts';
 import { extentsUnderWayMax, lotExtentBytesMax, readAheadBytes } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
+import { untilRelease } from './answering-disk.ts';
 import { inlinePacker, type Packer } from './pack.ts';
 import { type Run, zeroRuns } from './zero-runs.ts';
 
@@ -63,12 +64,15 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
       break;
     }
     const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, loan.bytes.byteLength);
-    const work = sendLot(lot, bytes, options, sent)
+    /** Reads that were given up: the kernel may still write there. */
+    const late: Promise<unknown>[] = [];
+    const work = sendLot(lot, bytes, options, sent, late)
       .catch((error: unknown) => {
         failure ??= error;
       })
       .finally(() => {
-        loan.release();
+        if (late.length === 0) loan.release();
+        else void Promise.all(late).then(() => loan.release());
         underWayBytes -= lotBytes;
         underWay.delete(work);
       });
@@ -86,6 +90,7 @@ async function sendLot(
   bytes: Buffer,
   options: SendOptions,
   sent: Sent,
+  late: Promise<unknown>[],
 ): Promise<void> {
   const { disk, clock, pace } = options;
   options.session.throwIfOver();
@@ -100,6 +105,8 @@ async function sendLot(
     } catch (error) {
       sent.unreadable.push(extent);
       sent.readError = error;
+      const released = untilRelease(error);
+      if (released) late.push(released);
       return undefined;
     }
   });

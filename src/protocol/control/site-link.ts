@@ -45,6 +45,17 @@ export const ReportedMachine = z.strictObject({
   disks: z.array(ReportedDisk).max(64),
   /** The protected item that this machine replicates as. */
   itemId: ProtectedItemId.optional(),
+  /** Machines that came with the identity of this one and were refused, heard of within the last minutes. */
+  copies: z
+    .array(
+      z.strictObject({
+        name: z.string().max(253),
+        addresses: z.array(z.string()).max(64),
+        firstSeenAt: z.iso.datetime(),
+      }),
+    )
+    .max(64)
+    .optional(),
 });
 export type ReportedMachine = z.infer<typeof ReportedMachine>;
 
@@ -85,6 +96,10 @@ export type SiteReport = z.infer<typeof SiteReport>;
 
 const orderBase = { orderId: z.guid(), sequence: z.number().int().positive(), expiresAt: z.iso.datetime() };
 
+/** A failover that keeps an item's source out. */
+export const FailedOver = z.strictObject({ failoverId: z.guid(), at: z.iso.datetime() });
+export type FailedOver = z.infer<typeof FailedOver>;
+
 /** How often points are taken. */
 const ReplicationPolicy = z.strictObject({
   crashConsistentSeconds: z.number().positive(),
@@ -117,6 +132,16 @@ export const SiteOrder = z.discriminatedUnion('order', [
     order: z.literal('change-policy'),
     itemId: ProtectedItemId,
     policy: ReplicationPolicy,
+  }),
+  /**
+   * The item runs at the recovery location, and its source must not replicate; null: it may again. Answered when it is durable;
+   * the process server turns the source's sessions away from when it has taken it.
+   */
+  z.strictObject({
+    ...orderBase,
+    order: z.literal('change-failed-over'),
+    itemId: ProtectedItemId,
+    failedOver: FailedOver.nullable(),
   }),
   /** A script that lies on the appliance, by name, from its scripts folder. */
   z.strictObject({

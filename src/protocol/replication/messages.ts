@@ -25,8 +25,8 @@
  *    their session. An ack says that everything up to its sequence is durable at the receiver.
  * 2. The sender has at most `windowBytes` un-acknowledged; it remembers their ranges, not their bytes, and puts them
  *    back into the change map when the session ends for whatever reason.
- * 3. A bookmark is sent only when every disk is in sync, and its data were all sent in this session or acknowledged in
- *    an earlier one.
+ * 3. A bookmark is sent only when every disk is in sync that it does not name as missing, and its data were all sent in
+ *    this session or acknowledged in an earlier one.
  * 4. A refused or fenced session with a permanent reason is not tried again until a person or the configuration server
  *    acts.
  */

@@ -7,6 +7,7 @@
 
 import { z } from 'zod';
 import { Bookmark } from '../../model/bookmark.ts';
+import { judgeDisk, parseIdentity } from '../../model/disk-identity.ts';
 import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
 import { ProtectedDiskId } from '../../model/ids.ts';
@@ -24,6 +25,8 @@ export const ReceivedDisk = z.strictObject({
   cause: ResyncCause.optional(),
   /** The walk that is open. */
   resync: z.strictObject({ resyncId: z.guid(), kind: z.enum(['initial', 'resync']) }).optional(),
+  /** What the disk was when its machine named it last. */
+  identity: z.string().max(512).optional(),
 });
 export type ReceivedDisk = z.infer<typeof ReceivedDisk>;
 
@@ -74,15 +77,12 @@ export class Receiver {
   constructor(hello: Hello, known: readonly ReceivedDisk[], firstSequence = 1) {
     this.hello = hello;
     this.#sequence = firstSequence - 1;
-    this.#disks = hello.disks.map(({ diskId, sizeBytes }) => {
-      const before = known.find((disk) => disk.diskId === diskId);
-      if (!before) return { diskId, sizeBytes, state: 'empty' };
-      // 0: not known, after a lost state.
-      if (before.sizeBytes === sizeBytes || before.sizeBytes === 0 || before.state === 'empty')
-        return { ...before, sizeBytes };
-      // Nothing that was compared at another size counts.
-      return { diskId, sizeBytes, state: 'resync', cause: 'DiskResized' };
-    });
+    this.#disks = hello.disks.map((disk) =>
+      welcomed(
+        disk,
+        known.find(({ diskId }) => diskId === disk.diskId),
+      ),
+    );
   }
 
   /** In the order of the hello. */
@@ -112,6 +112,7 @@ export class Receiver {
       case FrameType.zero: {
         const disk = this.#disks[frame.diskIndex];
         if (!disk) throw violation(`disk ${frame.diskIndex} was not in the hello`);
+        if (this.#isMissing(disk.diskId)) throw violation(`content of disk ${disk.diskId}, which is missing`);
         if (frame.lengthBytes <= 0 || frame.offsetBytes + frame.lengthBytes > disk.sizeBytes)
           throw violation(
             `${frame.lengthBytes} bytes at ${frame.offsetBytes} of a disk of ${disk.sizeBytes} bytes`,
@@ -119,14 +120,15 @@ export class Receiver {
         return { kind: frame.type === FrameType.data ? 'data' : 'zero', diskIndex: frame.diskIndex };
       }
       case FrameType.bookmark: {
-        const untrusted = this.#disks.find((disk) => disk.state !== 'in-sync');
-        if (untrusted) throw violation(`a bookmark while disk ${untrusted.diskId} is ${untrusted.state}`);
-        return { kind: 'bookmark', bookmark: parseJson(Bookmark, text(), 'a bookmark') };
+        const bookmark = parseJson(Bookmark, text(), 'a bookmark');
+        this.#checkBookmark(bookmark);
+        return { kind: 'bookmark', bookmark };
       }
       case FrameType.resyncBegin: {
         const begin = parseJson(ResyncBegin, text(), 'a resync-begin');
         const diskIndex = this.#indexOf(begin.diskId);
         const disk = this.#disks[diskIndex]!;
+        if (this.#isMissing(disk.diskId)) throw violation(`a walk of disk ${disk.diskId}, which is missing`);
         if (begin.sizeBytes !== disk.sizeBytes)
           throw violation('a resync of another size than the hello says');
         // An initial walk tells the other side that it is empty; on a disk that has content it would leave old bytes.
@@ -140,6 +142,7 @@ export class Receiver {
           state: begin.kind === 'initial' ? 'initial' : 'resync',
           cause: begin.cause,
           resync: { resyncId: begin.resyncId, kind: begin.kind },
+          ...identityOf(disk),
         };
         return { kind: 'resync-begin', diskIndex, begin };
       }
@@ -148,7 +151,12 @@ export class Receiver {
         const diskIndex = this.#indexOf(end.diskId);
         const disk = this.#disks[diskIndex]!;
         if (disk.resync?.resyncId !== end.resyncId) throw violation('the end of a walk that is not open');
-        this.#disks[diskIndex] = { diskId: disk.diskId, sizeBytes: disk.sizeBytes, state: 'in-sync' };
+        this.#disks[diskIndex] = {
+          diskId: disk.diskId,
+          sizeBytes: disk.sizeBytes,
+          state: 'in-sync',
+          ...identityOf(disk),
+        };
         return { kind: 'resync-end', diskIndex, end };
       }
       case FrameType.progress:
@@ -160,11 +168,61 @@ export class Receiver {
     }
   }
 
+  /** Every disk is in sync, or the bookmark says that its state is not in it; of one at least it has the state. */
+  #checkBookmark({ missingDisks = [] }: Bookmark): void {
+    const without = new Set<string>(missingDisks.map(({ diskId }) => diskId));
+    for (const diskId of without) this.#indexOf(diskId as ProtectedDiskId);
+    if (without.size !== missingDisks.length) throw violation('a bookmark that names a missing disk twice');
+    if (without.size === this.#disks.length) throw violation('a bookmark of no disk at all');
+    for (const { diskId, state } of this.#disks) {
+      if (without.has(diskId)) continue;
+      if (state !== 'in-sync') throw violation(`a bookmark while disk ${diskId} is ${state}`);
+      if (this.#isMissing(diskId)) throw violation(`a bookmark with disk ${diskId}, which is missing`);
+    }
+  }
+
+  #isMissing(diskId: ProtectedDiskId): boolean {
+    return this.hello.disks.some((disk) => disk.diskId === diskId && disk.isMissing === true);
+  }
+
   #indexOf(diskId: ProtectedDiskId): number {
     const index = this.#disks.findIndex((disk) => disk.diskId === diskId);
     if (index < 0) throw violation(`disk ${diskId} was not in the hello`);
     return index;
   }
+}
+
+/** What a hello makes of a disk that is known. */
+function welcomed(
+  { diskId, sizeBytes, identity, isMissing }: Hello['disks'][number],
+  before: ReceivedDisk | undefined,
+): ReceivedDisk {
+  // Of a disk that is not there nothing is said but that; what is known of it stays.
+  if (isMissing) return before ?? { diskId, sizeBytes, state: 'empty' };
+  const named = identity === undefined ? {} : { identity };
+  if (!before) return { diskId, sizeBytes, state: 'empty', ...named };
+  // Nothing that was compared at another size counts. 0: not known, after a lost state.
+  if (before.sizeBytes !== sizeBytes && before.sizeBytes !== 0 && before.state !== 'empty')
+    return { diskId, sizeBytes, state: 'resync', cause: 'DiskResized', ...named };
+  // Nor what was sent of another disk, or before this one was away. The sender compares by itself then; if it does not, it
+  // has not noticed.
+  const cause = before.state === 'in-sync' ? causeOfChange(before.identity, identity) : undefined;
+  if (cause !== undefined) return { diskId, sizeBytes, state: 'resync', cause, ...named };
+  return { ...before, sizeBytes, ...named };
+}
+
+function causeOfChange(before: string | undefined, now: string | undefined): ResyncCause | undefined {
+  if (before === undefined || now === undefined || before === now) return undefined;
+  const [old, young] = [parseIdentity(before), parseIdentity(now)];
+  if (!old || !young) return undefined;
+  const judgement = judgeDisk(old, young);
+  if (judgement === 'unbroken') return undefined;
+  if (judgement === 'different') return 'DiskReplaced';
+  return old.bootId === young.bootId ? 'DiskReturned' : 'MachineRebooted';
+}
+
+function identityOf({ identity }: ReceivedDisk): { identity?: string } {
+  return identity === undefined ? {} : { identity };
 }
 
 function violation(why: string): LeewardError {

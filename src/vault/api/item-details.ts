@@ -18,6 +18,7 @@ import { screenshotAnswerBytesMax } from './limits.ts';
 import { type NounParts, notFound, resourceView, startJob, targetOf } from './noun.ts';
 import type { Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
+import { missingDisksView } from './recovery-points.ts';
 
 export function itemDetails(parts: NounParts): Handlers {
   const { database, clock } = parts;
@@ -27,7 +28,7 @@ export function itemDetails(parts: NounParts): Handlers {
     const [known, state, newest] = await Promise.all([
       dataPlane.byId(database, itemId),
       states.read(database, itemId),
-      points.list(database, itemId, { limit: 1 }),
+      points.list(database, itemId, { limit: 1, isComplete: true }),
     ]);
     const [latest] = newest;
     return {
@@ -81,12 +82,14 @@ export function itemDetails(parts: NounParts): Handlers {
         limit: limit + 1,
         ...(after === undefined ? {} : { before: points.placeOfText(after) }),
       });
+      const disks = (await dataPlane.byId(database, item.itemId))?.disks ?? [];
       return {
-        page: found
-          .slice(0, limit)
-          .map(({ itemId: _, pointId, ...point }) =>
-            resourceView(childId(item.id, 'recoveryPointDetails', pointId), point),
-          ),
+        page: found.slice(0, limit).map(({ itemId: _, pointId, missingDisks, ...point }) =>
+          resourceView(childId(item.id, 'recoveryPointDetails', pointId), {
+            ...point,
+            ...(missingDisks === undefined ? {} : { missingDisks: missingDisksView(missingDisks, disks) }),
+          }),
+        ),
         next: found.length > limit ? points.placeToText(found[limit - 1]!) : undefined,
       };
     },

@@ -3,7 +3,8 @@
  * states and starts a job; the job's first step takes the item, so of two that come at once the second is told that it is busy.
  *
  * Fields that only this product has stand under `leeward` in `providerSpecificDetails` of a failover: `machine` (processors,
- * memory, firmware), `check` (what must be seen before the machine counts as running) and `timeoutSeconds`.
+ * memory, firmware), `check` (what must be seen before the machine counts as running), `timeoutSeconds`, and `allowMissingDisks`
+ * (the newest point is wanted also when it lacks disks of the source).
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -66,6 +67,7 @@ const Leeward = z.strictObject({
   machine: MachineShape.optional(),
   check: Readiness.optional(),
   timeoutSeconds: z.number().positive().max(3600).optional(),
+  allowMissingDisks: z.boolean().optional(),
 });
 
 /** The reference sends no body. */
@@ -359,9 +361,15 @@ export function protectedItems(parts: NounParts): Handlers {
           request,
           item.condition.activeLocation === 'Primary' ? 'PrimaryToRecovery' : 'RecoveryToPrimary',
         );
+        const { allowMissingDisks, ...machine } = machineOf(item, details);
+        if (allowMissingDisks === true)
+          throw errors.InvalidRequestContent(
+            'a planned failover takes only a point that has every disk',
+            'providerSpecificDetails.leeward.allowMissingDisks',
+          );
         return {
           network: networkOf(item.settings.targetNetworkId ?? item.settings.targetAzureNetworkId),
-          ...machineOf(item, details),
+          ...machine,
         };
       }),
     'replicationProtectedItems.applyRecoveryPoint': (request) =>

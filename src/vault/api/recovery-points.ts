@@ -1,27 +1,41 @@
 /** What lies under a protected item: its recovery points and the sizes its machine may be given; and what runs at all. */
 import type { RecoveryPointId } from '../../model/ids.ts';
 import { childId } from '../../protocol/arm/resource-id.ts';
+import { disksMax } from '../../protocol/replication/messages.ts';
 import * as points from '../store/points.ts';
 import type { ItemResource } from '../store/protected-items.ts';
+import { isComplete, type ProtectedItem, type RecoveryPoint } from '../store/vault-store.ts';
 import { sizes } from './compute-sizes.ts';
 import { ItemReader } from './item-reader.ts';
 import { type NounParts, notFound, pageOfAll, resourceView, vaultOf } from './noun.ts';
 import type { ArmRequest, Handlers } from './operation.ts';
 import { pageOf } from './paging.ts';
 
-/** Disks of one bus of the hypervisor. */
-const disksMax = 60;
-
+/**
+ * A point that lacks disks has a type of its own: a client that looks for the newest of the two types that it knows passes it
+ * over. Which disks they are, `recoveryPointDetails` says; this model has no field for it.
+ */
 const pointView = (
   item: ItemResource,
-  point: { readonly pointId: RecoveryPointId; readonly takenAt: string; readonly type: string },
+  point: Pick<RecoveryPoint, 'pointId' | 'takenAt' | 'type' | 'missingDisks'>,
 ): unknown =>
   resourceView(childId(item.id, 'recoveryPoints', point.pointId), {
     recoveryPointTime: point.takenAt,
-    recoveryPointType: point.type,
+    recoveryPointType: isComplete(point) ? point.type : `${point.type}Partial`,
     // A bookmark is one machine's; groups that are frozen together come with multi-VM consistency.
     providerSpecificDetails: { instanceType: item.instanceType, isMultiVmSyncPoint: 'No' },
   });
+
+/** With the path by which people know the disk. */
+export const missingDisksView = (
+  missing: NonNullable<RecoveryPoint['missingDisks']>,
+  disks: ProtectedItem['disks'],
+) =>
+  missing.map(({ diskId, cause }) => ({
+    diskId,
+    path: disks.find((disk) => disk.diskId === diskId)?.path ?? '',
+    cause,
+  }));
 
 export function recoveryPoints(parts: NounParts): Handlers {
   const { database } = parts;
@@ -57,7 +71,8 @@ export function recoveryPoints(parts: NounParts): Handlers {
           cpuCoresCount: cpuCount,
           vCPUsAvailable: cpuCount,
           memoryInGB: memoryGibibytes,
-          maxDataDiskCount: disksMax,
+          // Beside the one that it boots from.
+          maxDataDiskCount: disksMax - 1,
           maxNicsCount: 1,
           errors: [],
           highIopsSupported: 'Yes',

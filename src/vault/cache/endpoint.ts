@@ -29,6 +29,8 @@ export interface CacheEndpointParts {
   readonly port: number;
   /** Name of the process server that an item is assigned to. */
   assignedTo(itemId: ProtectedItemId): Promise<string | undefined>;
+  /** Whether a failover keeps the item's source out. Default: none does. */
+  readonly isFenced?: (itemId: ProtectedItemId) => Promise<boolean>;
   /** Left free on the volume under the store, and what is free now: the quota. */
   readonly freeBytes: () => Promise<number>;
   readonly reserveBytes: number;
@@ -112,6 +114,7 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
   if (!cacheKeyPattern.test(key)) throw cacheErrors.InvalidObjectKey(key);
   await authorize(parts, name, key);
   if (context.method === 'PUT') {
+    if (await parts.isFenced?.(ProtectedItemId.parse(key.split('/')[1]))) throw fenced();
     const sizeBytes = announcedBytes(context);
     const sha256 = context.get(sha256Header);
     if (Number.isNaN(sizeBytes) || !/^[0-9a-f]{64}$/.test(sha256))
@@ -189,6 +192,7 @@ function refuse(parts: CacheEndpointParts, context: Koa.Context, error: unknown)
       CacheForbidden: 403,
       CacheRequestInvalid: 400,
       CacheBusy: 503,
+      ItemFailedOver: 503,
     }[known?.code ?? ''] ?? (known?.code === 'DatabaseUnreachable' ? 503 : 500);
   if (status >= 500 && status !== 507) parts.log.error('cache-request-failed', { path: context.path, error });
   else parts.log.warn('cache-request-refused', { path: context.path, status, code: known?.code });
@@ -217,6 +221,17 @@ function invalid(summary: string): LeewardError {
     summary,
     possibleCauses: 'The sender is of another version.',
     recommendedAction: 'Update the process server.',
+  });
+}
+
+/** Transient: when the failover is cancelled, what waits at the process server is taken, and nothing has to be compared. */
+function fenced(): LeewardError {
+  return new LeewardError({
+    code: 'ItemFailedOver',
+    summary: 'the vault takes nothing of this item: it is failed over',
+    possibleCauses: 'Its source runs again, or sent more than had arrived when it was failed over.',
+    recommendedAction: 'Switch the source off, or cancel the failover.',
+    retry: 'transient',
   });
 }
 

@@ -3,6 +3,8 @@
  * against what may stand in a domain, bridge or file name, because they also become arguments and paths.
  */
 import { createHash } from 'node:crypto';
+import { disksMax } from '../../protocol/replication/messages.ts';
+import { virtioDisksMax } from './buses.ts';
 import { errors } from './errors.ts';
 import type { MachineDefinition } from './provider.ts';
 
@@ -27,7 +29,10 @@ export function assertDefinition(machine: MachineDefinition): void {
     throw refuse(`a machine cannot have ${machine.cpuCount} processors`);
   if (!Number.isInteger(machine.memoryMebibytes) || machine.memoryMebibytes < 32)
     throw refuse(`a machine cannot have ${machine.memoryMebibytes} MiB of memory`);
-  if (machine.disks.length > 24) throw refuse(`a machine cannot have ${machine.disks.length} disks`);
+  if (machine.disks.length > disksMax)
+    throw refuse(`a machine cannot have ${machine.disks.length} disks; ${disksMax} are the most`);
+  if (machine.disks.filter(({ bus }) => bus === 'virtio').length > virtioDisksMax)
+    throw refuse(`a machine cannot have more than ${virtioDisksMax} disks on virtio-blk`);
   for (const { path } of machine.disks)
     if (!path.startsWith('/')) throw refuse(`the disk "${path}" is not an absolute path`);
 }
@@ -47,13 +52,19 @@ export interface DomainExtras {
 
 export function domainXml(machine: MachineDefinition, extras: DomainExtras): string {
   assertDefinition(machine);
-  const letters = { virtio: 0, scsi: 0 };
+  const counts = { virtio: 0, scsi: 0 };
   const disks = machine.disks.map(({ path, bus }, index) => {
-    const target = `${bus === 'virtio' ? 'vd' : 'sd'}${String.fromCharCode(97 + letters[bus]++)}`;
+    const place = counts[bus]++;
+    const target = `${bus === 'virtio' ? 'vd' : 'sd'}${lettersOf(place)}`;
+    // Left to itself, libvirt gives a controller seven disks and adds others, of a model that guests of today do not know.
+    const address =
+      bus === 'scsi'
+        ? `\n      <address type='drive' controller='0' bus='0' target='${place}' unit='0'/>`
+        : '';
     return `    <disk type='file' device='disk'>
       <driver name='qemu' type='raw' cache='writeback' discard='unmap'/>
       <source file='${escapeXml(path)}'/>
-      <target dev='${target}' bus='${bus}'/>${machine.directBoot === undefined ? `\n      <boot order='${index + 1}'/>` : ''}
+      <target dev='${target}' bus='${bus}'/>${machine.directBoot === undefined ? `\n      <boot order='${index + 1}'/>` : ''}${address}
     </disk>`;
   });
   const boot = machine.directBoot;
@@ -87,7 +98,7 @@ export function domainXml(machine: MachineDefinition, extras: DomainExtras): str
   <on_crash>destroy</on_crash>
   <devices>
 ${disks.join('\n')}
-${letters.scsi > 0 ? "    <controller type='scsi' model='virtio-scsi'/>\n" : ''}    <controller type='usb' model='none'/>
+${counts.scsi > 0 ? "    <controller type='scsi' index='0' model='virtio-scsi'/>\n" : ''}    <controller type='usb' model='none'/>
     <interface type='network'>
       <mac address='${addressOfName(machine.name)}'/>
       <source network='${escapeXml(machine.network.name)}'/>
@@ -106,6 +117,12 @@ ${letters.scsi > 0 ? "    <controller type='scsi' model='virtio-scsi'/>\n" : ''}
   </devices>
 </domain>
 `;
+}
+
+/** As the kernel names disks: a to z, then aa. */
+function lettersOf(place: number): string {
+  const last = String.fromCharCode(97 + (place % 26));
+  return place < 26 ? last : `${lettersOf(Math.floor(place / 26) - 1)}${last}`;
 }
 
 /** What is signed boots without it, too; with it, whatever the source machine's owner signed with a key of his own would not. */

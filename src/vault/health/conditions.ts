@@ -64,6 +64,10 @@ export interface ItemFacts {
   /** Undefined where the item runs at the recovery site: nothing is replicated then. */
   readonly isReplicating: boolean;
   readonly lastTestFailoverAt: number | undefined;
+  /** Since when a failover keeps its source out. */
+  readonly fencedAt?: number | undefined;
+  /** When its source was heard of last, by the vault's clock, whatever the site's says. */
+  readonly sourceHeardAt?: number | undefined;
 }
 
 export interface ProcessServerFacts {
@@ -121,6 +125,7 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
       context: {},
       sustainSeconds: 0,
     });
+  found.push(...sourceConditions(facts, now));
   if (!facts.isReplicating) return found;
   const rpoSeconds = facts.newestPointAt === undefined ? undefined : since(facts.newestPointAt);
   if (rpoSeconds !== undefined && rpoSeconds > facts.rpoThresholdSeconds)
@@ -208,6 +213,41 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
     });
   return found;
 }
+
+/**
+ * The source of an item that is failed over is to be off. It is told of as long as it was heard of when its site spoke last:
+ * a site that is silent says nothing of a machine that ran.
+ */
+function sourceConditions(
+  { name, fencedAt, sourceHeardAt, siteReportedAt }: ItemFacts,
+  now: number,
+): HealthCondition[] {
+  if (fencedAt === undefined || sourceHeardAt === undefined) return [];
+  const spokenAt = Math.min(siteReportedAt ?? now, now);
+  if (
+    sourceHeardAt - fencedAt < sourceLatencyMilliseconds ||
+    spokenAt - sourceHeardAt > sourceHeardMilliseconds
+  )
+    return [];
+  return [
+    {
+      code: 'SourceRunsAgain',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `the source of ${name} runs, and so does its copy at the recovery location: two of one machine`,
+      possibleCauses:
+        'The source was started again after the failover, came back with its site, or was never switched off.',
+      recommendedAction: `Switch the source off. Or, when it is to go on there: \`leeward protected-item cancel-failover ${name} --wait\`. Nothing that it writes enters the item meanwhile.`,
+      context: {},
+      sustainSeconds: 0,
+    },
+  ];
+}
+
+/** A heartbeat from before the failover may arrive this much later. */
+const sourceLatencyMilliseconds = 15_000;
+/** A machine speaks every 10 s, its site reports every 30 s. */
+const sourceHeardMilliseconds = 60_000;
 
 /**
  * Whether something at a site was silent for too long when the site spoke last. A site whose configuration server is away is

@@ -672,6 +672,15 @@ export class JobEngine implements Jobs {
     const last = Object.values(outputs).at(-1);
     return this.#end(lease, row, entries, said.failed ? 'Failed' : 'Succeeded', said.failed, {
       stateDescription: said.stateDescription,
+      ...(said.information === undefined || said.information.length === 0
+        ? {}
+        : {
+            errors: [
+              ...row.errors,
+              ...said.information.map((each) => ({ ...each, raisedAt: this.#now() })),
+              ...(said.failed === undefined ? [] : [said.failed]),
+            ].slice(-errorsMax),
+          }),
       ...(last === undefined || last === null ? {} : { output: last }),
     });
   }

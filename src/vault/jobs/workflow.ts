@@ -127,7 +127,12 @@ export interface Workflow<Input = unknown> {
   readonly conclude?: (
     outputs: Readonly<Record<string, Json>>,
     input: Input,
-  ) => { readonly stateDescription: string; readonly failed?: HealthEvent | undefined };
+  ) => {
+    readonly stateDescription: string;
+    readonly failed?: HealthEvent | undefined;
+    /** What a person must know of a job that succeeded: kept among its errors, as warnings. */
+    readonly information?: readonly Omit<HealthEvent, 'raisedAt'>[];
+  };
   /** Whether `Cancel` is among the allowed actions while it runs. */
   readonly cancelable: boolean;
 }

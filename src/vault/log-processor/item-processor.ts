@@ -1,6 +1,7 @@
 /**
  * Applies one protected item's chain: the byte comes from cache storage as a sealed segment and goes, verified, into the
- * heads of the replica disks; at a bookmark the heads become a recovery point.
+ * heads of the replica disks; at a bookmark the heads become a recovery point. A disk that the bookmark lacks is not in it, and
+ * the point says so.
  *
  *     manifest ─▶ chain, HMAC ─▶ every segment's digest ─▶ frames opened ─▶ heads ─▶ flush ─▶ point ─▶ digests
  *                                                                  archive ─▶ record (one transaction) ─▶ delete
@@ -13,10 +14,11 @@
  * of all disks is not for nothing. An item that its own process server has stopped waits for a person.
  */
 import { createHash } from 'node:crypto';
+import type { Bookmark, MissingDisk } from '../../model/bookmark.ts';
 import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedDiskId, RecoveryPointId } from '../../model/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { LeewardError } from '../../platform/errors.ts';
+import { hasCode, LeewardError } from '../../platform/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import { giveBack } from '../../platform/memory.ts';
 import type { Random } from '../../platform/random.ts';
@@ -91,6 +93,12 @@ export class ItemProcessor implements AsyncDisposable {
   async step(signal: AbortSignal): Promise<'applied' | 'idle' | 'blocked'> {
     const { store, item } = this.#parts;
     const state = await store.state(item.itemId);
+    // What its source sent after the failover waits in cache storage, or is refused there, and is applied only when the failover
+    // is cancelled. Nothing is ordered meanwhile, either.
+    if (state.fence) {
+      await this.close();
+      return 'idle';
+    }
     if (!this.#swept) {
       await this.#sweep(state.position, signal);
       this.#swept = true;
@@ -118,6 +126,8 @@ export class ItemProcessor implements AsyncDisposable {
     } catch (error) {
       await this.close();
       if (signal.aborted) throw error;
+      // The failover came while a manifest was being applied: it is applied again if ever the fence is lifted.
+      if (hasCode(error, 'ItemFenced')) return 'idle';
       if (!isFatal(error)) {
         await this.#report(error);
         throw error;
@@ -260,8 +270,15 @@ export class ItemProcessor implements AsyncDisposable {
                   ? 'it names a segment that is not its own'
                   : undefined;
     if (why !== undefined) throw errors.ChainBroken(key, why);
-    if (manifest.bookmark !== undefined && manifest.disks.some((disk) => disk.state !== 'in-sync'))
-      throw errors.BookmarkNotInSync(key);
+    const { bookmark } = manifest;
+    if (bookmark !== undefined) {
+      const missing = new Set(bookmark.missingDisks?.map((disk) => disk.diskId));
+      const present = manifest.disks.filter((disk) => !missing.has(disk.diskId));
+      if ([...missing].some((diskId) => !assigned.has(diskId)))
+        throw errors.ChainBroken(key, 'its bookmark lacks a disk that is not protected');
+      if (present.length === 0) throw errors.ChainBroken(key, 'its bookmark has no disk');
+      if (present.some((disk) => disk.state !== 'in-sync')) throw errors.BookmarkNotInSync(key);
+    }
     return { key, object, manifest };
   }
 
@@ -299,12 +316,18 @@ export class ItemProcessor implements AsyncDisposable {
     let point: RecoveryPoint | undefined;
     const { bookmark } = manifest;
     if (bookmark !== undefined) {
-      for (const disk of manifest.disks) await this.#head(disk.diskId, disk.sizeBytes);
+      // A disk that the bookmark lacks is not in the point: what its head has is of an earlier moment, and a point has nothing
+      // that was not there at its own.
+      const missingDisks = lackedBy(bookmark, manifest, item);
+      const present = manifest.disks.filter(
+        ({ diskId }) => !missingDisks.some((disk) => disk.diskId === diskId),
+      );
+      for (const disk of present) await this.#head(disk.diskId, disk.sizeBytes);
       const pointId = bookmark.bookmarkId as string as RecoveryPointId;
       await replica.cutPoint(
         item.itemId,
         pointId,
-        manifest.disks.map((disk) => disk.diskId),
+        present.map((disk) => disk.diskId),
       );
       point = {
         pointId,
@@ -314,10 +337,11 @@ export class ItemProcessor implements AsyncDisposable {
         takenAt: bookmark.takenAt,
         processedAt: new Date(clock.now()).toISOString(),
         frozenMilliseconds: bookmark.frozenMilliseconds,
-        sizeBytes: manifest.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0),
+        sizeBytes: present.reduce((sum, disk) => sum + disk.sizeBytes, 0),
         changedBytes,
         chain: manifest.chain,
         sequence: manifest.sequence,
+        ...(missingDisks.length === 0 ? {} : { missingDisks }),
       };
     }
     if (manifest.digestRequest !== undefined) {
@@ -496,6 +520,20 @@ export class ItemProcessor implements AsyncDisposable {
   #event(error: unknown): HealthEvent {
     return toHealthEvent(error, this.#parts.clock);
   }
+}
+
+/** What a bookmark says that it lacks, and protected disks that its manifest knows nothing of. */
+function lackedBy(
+  bookmark: Bookmark,
+  manifest: Pick<Manifest, 'disks'>,
+  item: Pick<ProtectedItem, 'disks'>,
+): MissingDisk[] {
+  const said = bookmark.missingDisks ?? [];
+  const unknown = item.disks.filter(
+    ({ diskId }) =>
+      !said.some((disk) => disk.diskId === diskId) && !manifest.disks.some((disk) => disk.diskId === diskId),
+  );
+  return [...said, ...unknown.map(({ diskId }) => ({ diskId, cause: 'gone' as const }))];
 }
 
 /** Wrong for good: reading it again does not help. Errors of devices and libraries are not ours to call so. */

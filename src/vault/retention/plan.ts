@@ -5,16 +5,17 @@
  * A rule keeps one point in each window of `everySeconds`, for points up to the age of `untilSeconds`; rules go from young
  * to old and a point is judged by the first rule whose age it has not passed. Windows lie on the epoch, not on the
  * moment of thinning, so that thinning again later never throws away what it kept before while the same rule applies.
- * In a window the newest application-consistent point is kept, or the newest one when there is none.
+ * In a window a point that has every disk is kept rather than one that lacks some; of those alike the newest
+ * application-consistent one, or the newest when there is none.
  *
  *     age   0 ────── 2 h ─────────── 24 h ────────────── 7 d ───────────── 15 d ───▶
  *           every    one an hour     one every 2 h       one every 4 h     none
  *           point
  *
- * Never dropped: the newest point, the newest application-consistent one, and those that are locked. Newest is what was taken
- * last; ages follow the dates, which a machine whose clock was stepped gets wrong.
+ * Never dropped: the newest point, the newest that has every disk, the newest application-consistent one of these, and those that
+ * are locked. However long a disk is missing, the last point that had it stays. Newest is what was taken last; ages follow the dates, which a machine whose clock was stepped gets wrong.
  */
-import { comparePlaces, type RecoveryPoint, type RetentionPolicy } from '../store/vault-store.ts';
+import { comparePlaces, isComplete, type RecoveryPoint, type RetentionPolicy } from '../store/vault-store.ts';
 
 const hour = 3600;
 const day = 24 * hour;
@@ -34,7 +35,7 @@ export const defaultRetention: RetentionPolicy = {
 
 export type ThinnablePoint = Pick<
   RecoveryPoint,
-  'pointId' | 'type' | 'takenAt' | 'chain' | 'sequence' | 'lockedUntil'
+  'pointId' | 'type' | 'takenAt' | 'chain' | 'sequence' | 'lockedUntil' | 'missingDisks'
 >;
 
 /**
@@ -63,14 +64,20 @@ export function planRetention<P extends ThinnablePoint>(
     }
     const window = `${ruleIndex}:${Math.floor(takenAt / (rule.everySeconds * 1000))}`;
     const winner = winners.get(window);
-    const isBetter =
-      winner === undefined || (winner.type === 'CrashConsistent' && point.type === 'ApplicationConsistent');
-    if (isBetter) winners.set(window, point);
+    if (winner === undefined || worth(point) > worth(winner)) winners.set(window, point);
   }
   for (const point of winners.values()) kept.add(point);
   const newest = newestFirst[0];
   if (newest) kept.add(newest);
-  const newestApplicationConsistent = newestFirst.find(({ type }) => type === 'ApplicationConsistent');
+  const newestComplete = newestFirst.find(isComplete);
+  if (newestComplete) kept.add(newestComplete);
+  const newestApplicationConsistent =
+    newestFirst.find((point) => point.type === 'ApplicationConsistent' && isComplete(point)) ??
+    newestFirst.find(({ type }) => type === 'ApplicationConsistent');
   if (newestApplicationConsistent) kept.add(newestApplicationConsistent);
   return newestFirst.filter((point) => !kept.has(point)).reverse();
 }
+
+/** Of two points of one window the one worth more is kept. */
+const worth = (point: ThinnablePoint): number =>
+  (isComplete(point) ? 2 : 0) + (point.type === 'ApplicationConsistent' ? 1 : 0);

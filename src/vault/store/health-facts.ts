@@ -1,9 +1,11 @@
 /** What the health reconciler looks at, a page of items in a few statements: ten thousand items are ten pages. */
 import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
-import type { Session } from '../../platform/mysql.ts';
+import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+import { ReportedMachine } from '../../protocol/control/site-link.ts';
 import type { ItemFacts } from '../health/conditions.ts';
+import type { MachineCopy } from '../health/machine-copied.ts';
 import { iso, json } from './rows.ts';
 
 export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsistentSeconds'> & {
@@ -11,12 +13,21 @@ export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsis
   readonly id: string;
   readonly vaultId: string;
   readonly policyId: string;
+  /** Machines that came with the identity of this one. */
+  readonly machineCopies: readonly MachineCopy[];
   /** Give it back as `after`. */
   readonly key: number;
 };
 
 const moment = (value: unknown) =>
   value === null || value === undefined ? undefined : Date.parse(iso(value));
+
+/** The site says by its own clock when it heard of a machine, and when it said so: the difference holds by any clock. */
+function heardAt(row: Row): number | undefined {
+  const reportedAt = moment(row.site_reported_at);
+  if (reportedAt === undefined || row.heartbeat_at === null || row.site_clock_at === null) return undefined;
+  return reportedAt - (Date.parse(String(row.site_clock_at)) - Date.parse(String(row.heartbeat_at)));
+}
 
 /** The site that reports an item's machine now: one that registered anew may have left an older row. */
 const reporter = `FROM site_machines m JOIN sites s ON s.site_id = m.site_id AND s.removed_at IS NULL
@@ -38,7 +49,10 @@ export async function items(
        ${newestAt("AND p.type = 'ApplicationConsistent'")} AS newest_application_at,
        (SELECT event FROM blocked b WHERE b.item_id = i.item_id) AS blocked,
        (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') ${reporter}) AS heartbeat_at,
-       (SELECT s.last_report_at ${reporter}) AS site_reported_at
+       (SELECT JSON_EXTRACT(m.said, '$.copies') ${reporter}) AS machine_copies,
+       (SELECT s.last_report_at ${reporter}) AS site_reported_at,
+       (SELECT JSON_VALUE(s.said, '$.at') ${reporter}) AS site_clock_at,
+       (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at
      FROM item_resources r JOIN protected_items i ON i.item_id = r.item_id
      WHERE r.row_id > ? ORDER BY r.row_id LIMIT ?`,
     [page.after, page.limit],
@@ -80,6 +94,12 @@ export async function items(
             },
       machineHeartbeatAt: row.heartbeat_at === null ? undefined : Date.parse(String(row.heartbeat_at)),
       siteReportedAt: moment(row.site_reported_at),
+      fencedAt: moment(row.fenced_at),
+      sourceHeardAt: heardAt(row),
+      machineCopies:
+        row.machine_copies === null
+          ? []
+          : (parse(ReportedMachine.shape.copies, json(row.machine_copies), 'site_machines') ?? []),
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };

@@ -22,6 +22,7 @@ export interface ItemFacts {
   readonly appliedAt: string | undefined;
   /** Why the log processor stands still. */
   readonly blocked: HealthEvent | undefined;
+  /** That has every disk. */
   readonly latestPoint:
     | { readonly pointId: RecoveryPointId; readonly takenAt: string; readonly processedAt: string }
     | undefined;
@@ -48,7 +49,7 @@ export async function itemFacts(
     // A dive into the index of their order for each item.
     of(`SELECT p.item_id, p.point_id, p.taken_at, p.processed_at FROM protected_items i JOIN recovery_points p
           ON p.item_id = i.item_id AND p.point_id = (
-            SELECT n.point_id FROM recovery_points n WHERE n.item_id = i.item_id
+            SELECT n.point_id FROM recovery_points n WHERE n.item_id = i.item_id AND n.missing_disks IS NULL
             ORDER BY n.chain DESC, n.sequence DESC LIMIT 1)
         WHERE i.item_id IN (?)`),
     newestEvents(session, itemIds),

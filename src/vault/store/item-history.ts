@@ -37,7 +37,7 @@ export async function sample(session: Session, now: number): Promise<void> {
     `INSERT INTO item_history (item_id, at, seconds, rpo_seconds, changed_bytes, points)
      SELECT item.item_id, ?, ?,
        (SELECT TIMESTAMPDIFF(MICROSECOND, LEAST(taken_at, processed_at), ?) / 1000000 FROM recovery_points
-        WHERE item_id = item.item_id ORDER BY chain DESC, sequence DESC LIMIT 1),
+        WHERE item_id = item.item_id AND missing_disks IS NULL ORDER BY chain DESC, sequence DESC LIMIT 1),
        COALESCE(recent.changed_bytes, 0), COALESCE(recent.points, 0)
      FROM protected_items item
      LEFT JOIN (

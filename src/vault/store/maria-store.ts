@@ -4,10 +4,11 @@ import type { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
 import type { Database, Session } from '../../platform/mysql.ts';
 import { errors } from '../errors.ts';
 import * as events from './events.ts';
+import * as fences from './fences.ts';
 import * as items from './items.ts';
 import * as points from './points.ts';
 import * as states from './states.ts';
-import type { Advance, Blocked, PointPlace, ProtectedItem, VaultStore } from './vault-store.ts';
+import type { Advance, Blocked, Fence, PointPlace, ProtectedItem, VaultStore } from './vault-store.ts';
 
 export class MariaStore implements VaultStore {
   readonly #database: Database;
@@ -36,6 +37,7 @@ export class MariaStore implements VaultStore {
         'recovery_points',
         'events',
         'blocked',
+        'failover_fences',
         'protected_items',
       ])
         await session.change(`DELETE FROM ${table} WHERE item_id = ?`, [itemId]);
@@ -50,6 +52,7 @@ export class MariaStore implements VaultStore {
   async advance(itemId: ProtectedItemId, advance: Advance): Promise<void> {
     await this.#database.transaction(async (session) => {
       await mustExist(session, itemId);
+      if (await fences.read(session, itemId)) throw errors.ItemFenced(itemId);
       await states.write(session, itemId, advance);
       if (advance.point !== undefined) await points.add(session, advance.point);
       await events.add(session, itemId, advance.events);
@@ -62,7 +65,18 @@ export class MariaStore implements VaultStore {
       await events.add(session, itemId, [blocked.event]);
     });
   }
-  listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number }) {
+  async fence(itemId: ProtectedItemId, fence: Fence): Promise<void> {
+    await this.#database.transaction(async (session) => {
+      // After every advance that is under way, and before every later one, which then sees the fence.
+      const rows = await session.rows('SELECT 1 FROM protected_items WHERE item_id = ? FOR UPDATE', [itemId]);
+      if (rows.length === 0) throw errors.ItemUnknown(itemId);
+      await fences.put(session, itemId, fence);
+    });
+  }
+  liftFence(itemId: ProtectedItemId, at: string) {
+    return fences.lift(this.#database, itemId, at);
+  }
+  listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number; isComplete?: true }) {
     return points.list(this.#database, itemId, page);
   }
   point(itemId: ProtectedItemId, pointId: RecoveryPointId) {

@@ -6,7 +6,9 @@ import {
   type Advance,
   type Blocked,
   comparePlaces,
+  type Fence,
   type ItemState,
+  isComplete,
   type PointPlace,
   type ProtectedItem,
   type RecoveryPoint,
@@ -57,6 +59,7 @@ export class MemoryStore implements VaultStore {
   }
   async advance(itemId: ProtectedItemId, advance: Advance): Promise<void> {
     const entry = this.#entry(itemId);
+    if (entry.state.fence) throw errors.ItemFenced(itemId);
     entry.state = {
       position: advance.position,
       disks: [...advance.disks],
@@ -72,13 +75,24 @@ export class MemoryStore implements VaultStore {
     entry.state = { ...entry.state, blocked };
     await this.addEvents(itemId, [blocked.event]);
   }
+  async fence(itemId: ProtectedItemId, fence: Fence): Promise<void> {
+    const entry = this.#entry(itemId);
+    if (entry.state.fence?.failoverId !== fence.failoverId) entry.state = { ...entry.state, fence };
+  }
+  async liftFence(itemId: ProtectedItemId): Promise<void> {
+    const entry = this.#items.get(itemId);
+    if (!entry) return;
+    const { fence: _, ...rest } = entry.state;
+    entry.state = rest;
+  }
   async listPoints(
     itemId: ProtectedItemId,
-    page: { before?: PointPlace; limit: number },
+    page: { before?: PointPlace; limit: number; isComplete?: true },
   ): Promise<RecoveryPoint[]> {
     return [...(this.#items.get(itemId)?.points.values() ?? [])]
       .sort((a, b) => comparePlaces(b, a))
       .filter((point) => page.before === undefined || comparePlaces(point, page.before) < 0)
+      .filter((point) => page.isComplete === undefined || isComplete(point))
       .slice(0, page.limit);
   }
   async point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined> {

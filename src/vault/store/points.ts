@@ -6,15 +6,15 @@ import type { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
 import { errors } from '../errors.ts';
-import { iso } from './rows.ts';
+import { iso, json } from './rows.ts';
 import { type PointPlace, RecoveryPoint } from './vault-store.ts';
 
 const columns = `item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds, size_bytes, changed_bytes,
-  chain, sequence, locked_until`;
+  chain, sequence, locked_until, missing_disks`;
 
 export async function add(session: Session, point: RecoveryPoint): Promise<void> {
   await session.change(
-    `INSERT IGNORE INTO recovery_points (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT IGNORE INTO recovery_points (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       point.itemId,
       point.pointId,
@@ -28,6 +28,7 @@ export async function add(session: Session, point: RecoveryPoint): Promise<void>
       point.chain,
       point.sequence,
       point.lockedUntil === undefined ? null : new Date(point.lockedUntil),
+      point.missingDisks === undefined ? null : JSON.stringify(point.missingDisks),
     ],
   );
 }
@@ -35,16 +36,20 @@ export async function add(session: Session, point: RecoveryPoint): Promise<void>
 export async function list(
   session: Session,
   itemId: ProtectedItemId,
-  page: { before?: PointPlace; limit: number },
+  page: { before?: PointPlace; limit: number; isComplete?: true },
 ): Promise<RecoveryPoint[]> {
   const { chain, sequence } = page.before ?? { chain: Number.MAX_SAFE_INTEGER, sequence: 0 };
   const rows = await session.rows(
     `SELECT ${columns} FROM recovery_points WHERE item_id = ? AND (chain < ? OR (chain = ? AND sequence < ?))
+       ${page.isComplete ? complete : ''}
      ORDER BY chain DESC, sequence DESC LIMIT ?`,
     [itemId, chain, chain, sequence, page.limit],
   );
   return rows.map(toPoint);
 }
+
+/** Of a condition on points: those that have every disk of their machine. */
+export const complete = 'AND missing_disks IS NULL';
 
 /** Of a page's last point, for the token of the next one. */
 export const placeToText = ({ chain, sequence }: PointPlace): string => `${chain}/${sequence}`;
@@ -111,6 +116,7 @@ function toPoint(row: Row): RecoveryPoint {
       chain: row.chain,
       sequence: row.sequence,
       ...(row.locked_until === null ? {} : { lockedUntil: iso(row.locked_until) }),
+      ...(row.missing_disks === null ? {} : { missingDisks: json(row.missing_disks) }),
     },
     'recovery_points',
   );

@@ -409,7 +409,8 @@ async function settle(session: Session, keys: readonly string[]): Promise<Readon
   const marks = keys.map(() => '?').join(', ');
   const rows = await session.rows(
     `SELECT id_key FROM item_resources WHERE id_key IN (${marks}) AND protection_state = 'InitialReplicationInProgress'
-       AND EXISTS (SELECT 1 FROM recovery_points WHERE recovery_points.item_id = item_resources.item_id)`,
+       AND EXISTS (SELECT 1 FROM recovery_points
+         WHERE recovery_points.item_id = item_resources.item_id AND missing_disks IS NULL)`,
     keys,
   );
   const found = rows.map((row) => String(row.id_key));

@@ -2,6 +2,7 @@
 import type { ProtectedItemId } from '../../model/ids.ts';
 import type { Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+import * as fences from './fences.ts';
 import { iso, json } from './rows.ts';
 import { type Advance, type Blocked, ItemState } from './vault-store.ts';
 
@@ -9,6 +10,7 @@ export async function read(session: Session, itemId: ProtectedItemId): Promise<I
   const [position] = await session.rows('SELECT * FROM positions WHERE item_id = ?', [itemId]);
   const disks = await session.rows('SELECT * FROM disks WHERE item_id = ? ORDER BY place', [itemId]);
   const progress = await session.rows('SELECT * FROM progress WHERE item_id = ? ORDER BY place', [itemId]);
+  const fence = await fences.read(session, itemId);
   const [blocked] = await session.rows('SELECT * FROM blocked WHERE item_id = ?', [itemId]);
   return parse(
     ItemState,
@@ -34,6 +36,7 @@ export async function read(session: Session, itemId: ProtectedItemId): Promise<I
       progress: progress.map((row) => json(row.progress)),
       changedBytes: position?.changed_bytes ?? 0,
       ...(blocked === undefined ? {} : { blocked: { chain: blocked.chain, event: json(blocked.event) } }),
+      ...(fence === undefined ? {} : { fence }),
     },
     `the state of ${itemId}`,
   );

@@ -5,7 +5,7 @@
  * Implementations: `maria-store.ts` (MariaDB) and `memory-store.ts` (simulation); one suite in `test/support/`.
  */
 import { z } from 'zod';
-import { BookmarkMethod, BookmarkType } from '../../model/bookmark.ts';
+import { BookmarkMethod, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
 import { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
@@ -74,6 +74,8 @@ export const RecoveryPoint = z.strictObject({
   chain: z.number().int(),
   sequence: z.number().int(),
   lockedUntil: z.iso.datetime().optional(),
+  /** Disks of the machine that are not in it; left out where it has all. */
+  missingDisks: z.array(MissingDisk).min(1).max(64).optional(),
 });
 export type RecoveryPoint = z.infer<typeof RecoveryPoint>;
 
@@ -87,6 +89,13 @@ export type PointPlace = Pick<RecoveryPoint, 'chain' | 'sequence'>;
 export const comparePlaces = (one: PointPlace, other: PointPlace): number =>
   one.chain - other.chain || one.sequence - other.sequence;
 
+/** Whether a point has every disk of its machine: only such a one is the latest of anything unless somebody asks for less. */
+export const isComplete = ({ missingDisks }: Pick<RecoveryPoint, 'missingDisks'>): boolean =>
+  missingDisks === undefined;
+/** An item that is failed over takes nothing from its source. */
+export const Fence = z.strictObject({ failoverId: z.guid(), fencedAt: z.iso.datetime() });
+export type Fence = z.infer<typeof Fence>;
+
 export const ItemState = z.strictObject({
   position: Position.optional(),
   disks: z.array(DiskRecord),
@@ -94,6 +103,7 @@ export const ItemState = z.strictObject({
   /** Bytes applied since the last point. */
   changedBytes: z.number().int().nonnegative(),
   blocked: Blocked.optional(),
+  fence: Fence.optional(),
 });
 export type ItemState = z.infer<typeof ItemState>;
 
@@ -124,14 +134,18 @@ export interface VaultStore {
   removeItem(itemId: ProtectedItemId): Promise<void>;
 
   state(itemId: ProtectedItemId): Promise<ItemState>;
-  /** All or nothing; the same again changes nothing but events. Clears `blocked`. */
+  /** All or nothing; the same again changes nothing but events. Clears `blocked`. Throws `ItemFenced` while a fence holds. */
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
+  /** From when this resolves no `advance` succeeds. Twice by the same failover is once. */
+  fence(itemId: ProtectedItemId, fence: Fence): Promise<void>;
+  /** Silent when there is none. */
+  liftFence(itemId: ProtectedItemId, at: string): Promise<void>;
 
-  /** The latest first, those before `before`. */
+  /** The latest first, those before `before`; with `isComplete` only those that have every disk. */
   listPoints(
     itemId: ProtectedItemId,
-    page: { readonly before?: PointPlace; readonly limit: number },
+    page: { readonly before?: PointPlace; readonly limit: number; readonly isComplete?: true },
   ): Promise<RecoveryPoint[]>;
   point(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<RecoveryPoint | undefined>;
   removePoint(itemId: ProtectedItemId, pointId: RecoveryPointId): Promise<void>;

@@ -5,21 +5,17 @@
  *     Claim ─▶ Choose ─▶ Lend ─▶ StopOld ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish ─▶ ReturnOld
  *                                   └─undo: started again            point of no return ┘
  */
+import { onBuses } from '../failover/buses.ts';
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import { FailoverRecord } from '../store/failovers.ts';
-import {
-  answerStep,
-  type ChosenPoint,
-  definitionOf,
-  type FailoverParts,
-  powerOnStep,
-  recordOf,
-} from './failover-steps.ts';
+import { answerStep, definitionOf, type FailoverParts, powerOnStep, recordOf } from './failover-steps.ts';
 import { ApplyRecoveryPointInput } from './inputs.ts';
 import {
+  type ChosenPoint,
   choosePoint,
   claim,
   claimed,
+  concludeWithPoint,
   finish,
   lendStep,
   outputOf,
@@ -42,7 +38,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     do: async (context) => {
       const old = await recordOf(parts, claimed(context).itemId);
       const point = await choosePoint(parts, claimed(context), context.input.point);
-      return { pointId: point.pointId, takenAt: point.takenAt, old };
+      return { ...point, old };
     },
   },
   lendStep(parts),
@@ -75,7 +71,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
         machine: {
           ...old.machine,
           name: `leeward-${plainName(claimed(context).name)}-${context.jobId.slice(0, 8)}`,
-          disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+          disks: [...onBuses(outputOf<string[]>(context, 'Lend'))],
         },
       });
       return undefined;
@@ -109,6 +105,7 @@ export function applyRecoveryPoint(parts: FailoverParts): Workflow<Input> {
     friendlyName: 'Change recovery point',
     input: ApplyRecoveryPointInput,
     steps: () => steps,
+    conclude: concludeWithPoint,
     cancelable: true,
   };
 }

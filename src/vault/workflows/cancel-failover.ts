@@ -1,8 +1,9 @@
 /**
  * Cancel failover: the machine at the recovery location goes, with all that it wrote, and the item is protected from where
- * it was. The source is not started again: only its site knows whether it is fit.
+ * it was. The source is not started again: only its site knows whether it is fit. Once it runs it is let in, and goes on where
+ * it was: its own maps say what it wrote meanwhile, so nothing is copied whole.
  *
- *     Claim ─▶ Remember ─▶ StopMachine ─▶ Finish ─▶ GiveBack
+ *     Claim ─▶ Remember ─▶ StopMachine ─▶ Finish ─▶ GiveBack ─▶ LetIn
  *                             └─undo: started again
  */
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
@@ -15,7 +16,7 @@ import type { WorkflowParts } from './parts.ts';
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Input = ItemRef;
-type Parts = Pick<WorkflowParts, 'items' | 'store' | 'replica' | 'failovers' | 'provider'>;
+type Parts = Pick<WorkflowParts, 'items' | 'store' | 'replica' | 'failovers' | 'provider' | 'clock'>;
 
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -49,6 +50,16 @@ const stepsOf = (parts: Parts): readonly Step<Input>[] => [
       const { itemId, failoverId } = remembered(context);
       await parts.replica.giveBack(itemId, failoverId);
       await parts.failovers.remove(itemId, failoverId);
+      return undefined;
+    },
+  },
+  {
+    name: 'LetIn',
+    title: 'Opening the item to its source',
+    where: 'database',
+    do: async (context) => {
+      const { itemId } = remembered(context);
+      await parts.store.liftFence(itemId, new Date(parts.clock.now()).toISOString());
       context.report('the item is protected as before; the source was not started', 1);
       return undefined;
     },

@@ -15,6 +15,41 @@ export const errors = catalogue({
     retry: 'transient' as const,
     context: { item },
   }),
+  NoCompleteRecoveryPoint: (item: string, takenAt: string, lacks: readonly string[]) => ({
+    summary: `${item} has no recovery point with every disk; the newest, of ${takenAt}, lacks ${lacks.join(', ')}`,
+    possibleCauses: 'The disk was gone or could not be read since protection was enabled.',
+    recommendedAction:
+      'Bring the disk back and wait for the next point. To start the machine without it, name a point by its id, or use --allow-missing-disks.',
+    context: { item },
+  }),
+  MachineLacksDisks: (item: string, takenAt: string, lacks: readonly string[]) => ({
+    summary: `the machine of ${item} was started without ${lacks.join(', ')}: the recovery point of ${takenAt} does not have them`,
+    possibleCauses: 'They were gone, unreadable or being compared at that moment.',
+    recommendedAction: 'When they are needed, choose an earlier point: leeward recovery-point list.',
+    severity: 'warning' as const,
+    context: { item },
+  }),
+  NewerPointsLackDisks: (
+    item: string,
+    takenAt: string,
+    count: number,
+    newestAt: string,
+    lacks: readonly string[],
+  ) => ({
+    summary: `the machine of ${item} runs from the recovery point of ${takenAt}, the newest that has every disk; what was written after it is lost. ${count} newer ${count === 1 ? 'one' : 'ones'}, up to ${newestAt}, ${count === 1 ? 'lacks' : 'lack'} disks; the newest lacks ${lacks.join(', ')}`,
+    possibleCauses: 'A disk of the source was gone, unreadable or being compared.',
+    recommendedAction:
+      'When what is on the other disks matters more, choose a newer point by its id: leeward protected-item change-point.',
+    severity: 'warning' as const,
+    context: { item },
+  }),
+  LastPointIncomplete: (item: string, lacks: readonly string[]) => ({
+    summary: `a planned failover of ${item} would lose ${lacks.join(', ')}: recovery points lack them now`,
+    possibleCauses: 'The disk is gone or unreadable, or is being compared after it came back.',
+    recommendedAction:
+      'Bring the disk back, wait for a point that has it, and try again; or do an unplanned failover to a point that you choose.',
+    context: { item },
+  }),
   TestFailoverUnknown: (failoverId: string) => ({
     summary: `there is no test failover ${failoverId}`,
     possibleCauses: 'The id is misspelt.',
@@ -50,6 +85,12 @@ export const errors = catalogue({
     summary: `${item} has no failover that this could be done with`,
     possibleCauses: 'It was cancelled or never happened.',
     recommendedAction: 'Look at the item’s protection state.',
+    context: { item },
+  }),
+  SourceStillRuns: (item: string) => ({
+    summary: `${item} is silent, and its hypervisor says that it still runs`,
+    possibleCauses: 'Its mobility service was stopped before its other services, or its network is cut.',
+    recommendedAction: 'Switch it off there, then start the planned failover again.',
     context: { item },
   }),
   LastPointMissing: (item: string, seconds: number) => ({

@@ -7,14 +7,16 @@
  * chosen. The record knows the whole machine, so that it can be put back as it was.
  */
 import type { ProtectedItemId } from '../../model/ids.ts';
+import { hasCode } from '../../platform/errors.ts';
+import { onBuses } from '../failover/buses.ts';
 import type { MachineDefinition, ReadinessCheck } from '../failover/provider.ts';
 import type { Step, StepContext } from '../jobs/workflow.ts';
 import type { FailoverRecord } from '../store/failovers.ts';
 import { KeptMachine } from '../store/failovers.ts';
-import type { RecoveryPoint } from '../store/vault-store.ts';
 import { errors } from './errors.ts';
 import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
 import {
+  type ChosenPoint,
   claimed,
   finish,
   lendStep,
@@ -30,7 +32,7 @@ import type { WorkflowParts } from './parts.ts';
 
 export type FailoverParts = Pick<
   WorkflowParts,
-  'items' | 'store' | 'sites' | 'orders' | 'replica' | 'failovers' | 'provider' | 'clock'
+  'items' | 'store' | 'sites' | 'orders' | 'replica' | 'failovers' | 'provider' | 'clock' | 'powerStateOf'
 >;
 
 interface Input extends ItemRef {
@@ -40,15 +42,45 @@ interface Input extends ItemRef {
   readonly timeoutSeconds: number;
 }
 
-export type ChosenPoint = {
-  readonly pointId: RecoveryPoint['pointId'];
-  readonly takenAt: string;
-};
-
 /** A guest with databases takes minutes to stop; the order's own limit is an hour. */
 const shutDownSeconds = 900;
 
+/**
+ * Done when the machine is off, as far as anybody knows it: because its mobility service was the last one there and said so,
+ * or because its hypervisor says so. Otherwise `goOn` goes on and leaves it at that; `ask` waits until a person has looked.
+ */
 export function shutDownSource<I extends ItemRef>(
+  parts: Pick<WorkflowParts, 'items' | 'sites' | 'orders' | 'clock' | 'powerStateOf'>,
+  whenUnknown: 'goOn' | 'ask',
+): Step<I> {
+  const order = shutDownOrder<I>(parts, whenUnknown === 'goOn');
+  return {
+    ...order,
+    do: async (context) => {
+      // Somebody has looked, switched it off where that was needed, and said so by resuming the job.
+      if (context.resumeComments !== undefined) return { outcome: 'trusted', why: context.resumeComments };
+      try {
+        return await order.do(context);
+      } catch (error) {
+        if (whenUnknown !== 'ask' || !hasCode(error, 'MachineNotKnownOff')) throw error;
+        const { id, name } = claimed(context);
+        const site = await siteOf(parts, id);
+        const power = site && (await parts.powerStateOf?.(site.item));
+        if (power === 'on') throw errors.SourceStillRuns(name);
+        // Known to be off, but not which bookmark was its last one.
+        if (power === 'off') return { outcome: 'done' };
+        return { wait: 'resume', instructions: switchOff(name) };
+      }
+    },
+  };
+}
+
+const switchOff = (name: string): string =>
+  `${name} was told to shut down and is silent now, but nobody knows whether it is off. Look at it: switch it off, for ` +
+  'example at its hypervisor, and resume this job: then it fails over to the newest recovery point, and what was written ' +
+  'after that is not in it. Never resume while it runs: there would be two of it. Cancel this job if it is to stay where it is.';
+
+function shutDownOrder<I extends ItemRef>(
   parts: Pick<WorkflowParts, 'items' | 'sites' | 'orders' | 'clock'>,
   isOptional: boolean,
 ): Step<I> {
@@ -71,6 +103,37 @@ export function shutDownSource<I extends ItemRef>(
       );
     },
   });
+}
+
+/** A source that was heard of within this time runs, as far as anybody can tell: three of its site's reports. */
+const heardMilliseconds = 90_000;
+
+/** What the step `Fence` gives. */
+export interface Fenced {
+  /** Of a source that nobody has asked to shut down. */
+  readonly isSourceHeard: boolean;
+}
+
+/**
+ * From here on nothing of the source enters the item, also when its site cannot be reached; the site is told by
+ * `reconcilers/fences.ts`. Lifted when the failover fails or is cancelled.
+ */
+export function fenceStep<I>(parts: Pick<WorkflowParts, 'items' | 'sites' | 'store' | 'clock'>): Step<I> {
+  return {
+    name: 'Fence',
+    title: 'Closing the item to its source',
+    where: 'database',
+    do: async (context) => {
+      const { id, itemId } = claimed(context);
+      await parts.store.fence(itemId, { failoverId: context.jobId, fencedAt: context.startedAt });
+      const site = await siteOf(parts, id);
+      const reported = site && (await parts.sites.machine(site.siteId, site.item.machineId));
+      const heardAt = reported && Date.parse(reported.mobilityService.lastHeartbeatAt);
+      return { isSourceHeard: heardAt !== undefined && parts.clock.now() - heardAt < heardMilliseconds };
+    },
+    undo: (context) =>
+      parts.store.liftFence(claimed(context).itemId, new Date(parts.clock.now()).toISOString()),
+  };
 }
 
 /** Of a step named `Choose`, which gave a `ChosenPoint`. */
@@ -97,7 +160,7 @@ export function machineFromPoint<I extends Input>(
           machine: KeptMachine.parse({
             name: `leeward-${plainName(name)}-${short}`,
             ...(await machineOf(parts, id, context.input.machine)),
-            disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+            disks: onBuses(outputOf<string[]>(context, 'Lend')),
             network: networkOf(context.input.network, `leeward-${short}`),
           }),
           startedAt: context.job.createdAt,

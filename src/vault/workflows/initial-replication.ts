@@ -52,7 +52,7 @@ async function look({ store, clock }: Parts, context: StepContext<Input>): Promi
   const { input, startedAt } = context;
   const item = await store.item(input.itemId);
   if (!item) return { ended: 'the item is not protected any more' };
-  const [point] = await store.listPoints(input.itemId, { limit: 1 });
+  const [point] = await store.listPoints(input.itemId, { limit: 1, isComplete: true });
   if (point) {
     context.report('the first recovery point is there', 1);
     return { pointId: point.pointId };

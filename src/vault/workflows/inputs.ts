@@ -49,12 +49,15 @@ export const Readiness = z.discriminatedUnion('type', [
 
 /**
  * A point's id, or `latest`, `latestProcessed`, `latestApplicationConsistent`, `latestCrashConsistent`. The first two are
- * the same: the log processor applies segments as they come, so there is no backlog that waits to be processed first.
+ * the same: the log processor applies segments as they come, so there is no backlog that waits to be processed first. All of
+ * them mean points that have every disk of the machine, unless `allowMissingDisks`; one that is named by its id is taken as it is.
  */
 const point = z.string().min(1).max(100).default('latestProcessed');
 
 const machineMade = {
   point,
+  /** Take the newest point also when it lacks disks; the machine then starts without these. */
+  allowMissingDisks: z.boolean().default(false),
   network: NetworkChoice.default({ mode: 'isolated' }),
   machine: MachineShape.default({}),
   /** What must be seen before the machine counts as running. */

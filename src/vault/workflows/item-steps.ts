@@ -17,7 +17,7 @@ import { derivedId } from '../jobs/derived-id.ts';
 import type { Json, Step, StepContext, Wait } from '../jobs/workflow.ts';
 import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
 import type { OrderContent } from '../store/site-orders.ts';
-import type { ProtectedItem, RecoveryPoint } from '../store/vault-store.ts';
+import { isComplete, type ProtectedItem, type RecoveryPoint } from '../store/vault-store.ts';
 import { errors as workflowErrors } from './errors.ts';
 import type { ItemRef, MachineShape, NetworkChoice } from './inputs.ts';
 import type { WorkflowParts } from './parts.ts';
@@ -110,7 +110,7 @@ export function providerOf({ provider }: Pick<WorkflowParts, 'provider'>): Failo
 
 /** What became of an order that may fail. */
 export interface OrderOutcome {
-  readonly outcome: 'done' | 'failed' | 'skipped';
+  readonly outcome: 'done' | 'failed' | 'skipped' | 'trusted';
   readonly output?: string;
   readonly why?: string;
 }
@@ -194,11 +194,30 @@ export async function siteOf(
 /** Points looked through for one of a kind, or for an id, a page at a time. */
 const pointsPage = 500;
 
+/** What a step named `Choose` gives: a point, what it lacks, and what was left aside for it. */
+export type ChosenPoint = {
+  readonly pointId: RecoveryPoint['pointId'];
+  readonly takenAt: string;
+  /** Disks that are not in it, as a person reads them: `/dev/sdb (gone)`. */
+  readonly lacks?: readonly string[];
+  /** Points that are newer and were not taken because they lack disks. */
+  readonly passedOver?: {
+    readonly count: number;
+    readonly takenAt: string;
+    readonly lacks: readonly string[];
+  };
+};
+
+/**
+ * The point that was wished for. The latest of a kind is the latest that has every disk: a machine without one of its disks is
+ * not what was lost, so who wants it says so, by the point's id or with `allowMissingDisks`.
+ */
 export async function choosePoint(
-  { store }: { readonly store: Pick<WorkflowParts['store'], 'listPoints'> },
+  { store }: { readonly store: Pick<WorkflowParts['store'], 'listPoints' | 'item'> },
   item: Pick<ProtectedItem, 'itemId' | 'name'>,
   wish: string,
-): Promise<RecoveryPoint> {
+  { allowMissingDisks = false }: { readonly allowMissingDisks?: boolean } = {},
+): Promise<ChosenPoint> {
   const isKind = wish.startsWith('latest');
   const fits = (point: RecoveryPoint) =>
     wish === 'latestApplicationConsistent'
@@ -206,18 +225,86 @@ export async function choosePoint(
       : wish === 'latestCrashConsistent'
         ? point.type === 'CrashConsistent'
         : isKind || point.pointId === wish;
+  const left: RecoveryPoint[] = [];
   for (let before: RecoveryPoint | undefined; ; ) {
     const page = await store.listPoints(item.itemId, {
       limit: pointsPage,
       ...(before === undefined ? {} : { before }),
     });
-    const point = page.find(fits);
-    if (point !== undefined) return point;
+    for (const point of page) {
+      if (!fits(point)) continue;
+      if (!isKind || allowMissingDisks || isComplete(point)) return described(point);
+      left.push(point);
+    }
     if (page.length < pointsPage) break;
     before = page.at(-1)!;
   }
-  if (isKind) throw workflowErrors.NoRecoveryPoint(item.name, wish);
-  throw errors.RecoveryPointGone(wish);
+  if (!isKind) throw errors.RecoveryPointGone(wish);
+  if (left[0] === undefined) throw workflowErrors.NoRecoveryPoint(item.name, wish);
+  throw workflowErrors.NoCompleteRecoveryPoint(item.name, left[0].takenAt, await lacks(left[0]));
+
+  async function described(point: RecoveryPoint): Promise<ChosenPoint> {
+    const newest = left[0];
+    return {
+      pointId: point.pointId,
+      takenAt: point.takenAt,
+      ...(isComplete(point) ? {} : { lacks: await lacks(point) }),
+      ...(newest === undefined
+        ? {}
+        : { passedOver: { count: left.length, takenAt: newest.takenAt, lacks: await lacks(newest) } }),
+    };
+  }
+
+  async function lacks({ missingDisks = [] }: RecoveryPoint): Promise<string[]> {
+    const disks = (await store.item(item.itemId))?.disks ?? [];
+    return missingDisks.map(
+      ({ diskId, cause }) => `${disks.find((disk) => disk.diskId === diskId)?.path ?? diskId} (${cause})`,
+    );
+  }
+}
+
+/** What a failover tells of the point that it took, beyond that it succeeded. */
+export function pointInformation(
+  name: string,
+  { takenAt, lacks, passedOver }: ChosenPoint,
+): Omit<HealthEvent, 'raisedAt'>[] {
+  const told = [
+    ...(lacks === undefined ? [] : [workflowErrors.MachineLacksDisks(name, takenAt, lacks)]),
+    ...(passedOver === undefined
+      ? []
+      : [
+          workflowErrors.NewerPointsLackDisks(
+            name,
+            takenAt,
+            passedOver.count,
+            passedOver.takenAt,
+            passedOver.lacks,
+          ),
+        ]),
+  ];
+  return told.map(({ code, severity, summary, possibleCauses, recommendedAction }) => ({
+    code,
+    severity,
+    summary: summary.slice(0, 2000),
+    possibleCauses,
+    recommendedAction,
+    context: {},
+  }));
+}
+
+/** Of a workflow with a step named `Choose` behind its `Claim`. */
+export function concludeWithPoint(outputs: StepContext<unknown>['outputs']): {
+  readonly stateDescription: string;
+  readonly information: readonly Omit<HealthEvent, 'raisedAt'>[];
+} {
+  const information = pointInformation(
+    claimed({ outputs }).name,
+    outputOf<ChosenPoint>({ outputs }, 'Choose'),
+  );
+  return {
+    stateDescription: information.length === 0 ? 'Completed' : 'CompletedWithInformation',
+    information,
+  };
 }
 
 // ── machines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,18 +330,23 @@ export function lendStep<I>(
   };
 }
 
-/** Clones of a point's disks, in the order of the source machine's, because firmware boots the first. */
+/**
+ * Clones of a point's disks, in the order of the source machine's, because firmware boots the first; without those that the point
+ * says that it lacks.
+ */
 async function lendDisks(
-  { replica }: Pick<WorkflowParts, 'replica'>,
+  { replica, store }: Pick<WorkflowParts, 'replica' | 'store'>,
   item: ProtectedItem,
   pointId: RecoveryPoint['pointId'],
   loanId: string,
 ): Promise<string[]> {
   const lent = await replica.lend(item.itemId, pointId, loanId);
-  return item.disks.map(({ diskId }) => {
+  const missing = (await store.point(item.itemId, pointId))?.missingDisks ?? [];
+  return item.disks.flatMap(({ diskId }) => {
+    if (missing.some((disk) => disk.diskId === diskId)) return [];
     const disk = lent.find((one) => one.diskId === diskId);
     if (!disk) throw errors.PointDiskMissing(pointId, diskId);
-    return disk.path;
+    return [disk.path];
   });
 }
 

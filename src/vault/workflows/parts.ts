@@ -59,6 +59,14 @@ export interface ItemRecords {
   change(id: string, changes: ItemChanges): Promise<void>;
 }
 
+/**
+ * Asks whoever can know it: a hypervisor, vCenter, a management controller. `unknown` where none of them is set up or answers;
+ * silence of a machine's own software is never an answer.
+ */
+export type PowerStateOf = (
+  item: Pick<ItemResource, 'id' | 'machineId' | 'fabricName' | 'vaultId' | 'friendlyName'>,
+) => Promise<'on' | 'off' | 'unknown'>;
+
 export interface WorkflowParts {
   readonly clock: Clock;
   readonly random: Random;
@@ -75,6 +83,8 @@ export interface WorkflowParts {
   readonly readPlan: (id: string) => Promise<PlanShape | undefined>;
   /** A script of a recovery plan, on this machine. */
   readonly runScript: RunScript;
+  /** Whether a source is on, asked where it can be known. Undefined: nobody knows it of any machine. */
+  readonly powerStateOf?: PowerStateOf | undefined;
   /** Undefined: none is set up, and what needs one is refused with that reason. */
   readonly provider: FailoverProvider | undefined;
   /** Proofs: `<folder>/<failover id>/screen.png` and `report.json`. */

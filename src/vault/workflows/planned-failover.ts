@@ -2,19 +2,36 @@
  * Planned failover: the source is well and is left on purpose. It takes a bookmark, is shut down, and its last point is
  * waited for; only then does a machine start from that.
  *
- *     Claim ─▶ Look ─▶ TakeBookmark ─▶ ShutDownSource ─▶ Choose (waits) ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *     Claim ─▶ Look ─▶ TakeBookmark ─▶ ShutDownSource ─▶ Choose (waits) ─▶ Fence ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
  *                       a failure up to here costs no downtime
  *
- * A site that takes a bookmark while the machine goes down names it in its answer: then that one is waited for, and nothing
- * is lost. Otherwise the bookmark before is what there is, and the job says so (`CompletedWithInformation`): what was
- * written while the machine went down is not in it.
+ * The machine's mobility service is the last one there: it stops whatever writes, takes the last bookmark, and says so. The
+ * site names that bookmark; its point is waited for, and nothing that was synced is lost. A machine that fell silent without
+ * that is not believed to be off: the job waits for a person (`Suspended`), and what is then used is the newest point there
+ * is. Such a failover ends as `CompletedWithInformation`.
  */
 import type { Step, StepContext, Wait, Workflow } from '../jobs/workflow.ts';
-import { comparePlaces, type PointPlace } from '../store/vault-store.ts';
+import {
+  comparePlaces,
+  isComplete,
+  type PointPlace,
+  type ProtectedItem,
+  type RecoveryPoint,
+} from '../store/vault-store.ts';
 import { errors } from './errors.ts';
-import { type ChosenPoint, type FailoverParts, machineFromPoint, shutDownSource } from './failover-steps.ts';
+import { type FailoverParts, fenceStep, machineFromPoint, shutDownSource } from './failover-steps.ts';
 import { PlannedFailoverInput } from './inputs.ts';
-import { claim, claimed, type OrderOutcome, outputOf, providerOf, siteOf, siteOrder } from './item-steps.ts';
+import {
+  type ChosenPoint,
+  choosePoint,
+  claim,
+  claimed,
+  type OrderOutcome,
+  outputOf,
+  providerOf,
+  siteOf,
+  siteOrder,
+} from './item-steps.ts';
 
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,19 +47,23 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     where: 'database',
     do: async (context) => {
       await providerOf(parts).check();
-      const [newest] = await parts.store.listPoints(claimed(context).itemId, { limit: 1 });
+      const { itemId, name } = claimed(context);
+      const [newest] = await parts.store.listPoints(itemId, { limit: 1 });
+      // Before the source is stopped: what its points lack now, the last one would lack, too.
+      await mustHaveEveryDisk(parts, { itemId, name }, newest);
       // Its place, not its date: the machine's clock may be stepped before the next one.
       return { newest: newest ? { chain: newest.chain, sequence: newest.sequence } : null };
     },
   },
   takeBookmark(parts),
-  shutDownSource<Input>(parts, false),
+  shutDownSource<Input>(parts, 'ask'),
   {
     name: 'Choose',
     title: 'Waiting for the last recovery point',
     where: 'database',
     do: (context) => awaitPoint(parts, context),
   },
+  fenceStep(parts),
   ...machineFromPoint<Input>(parts, 'planned'),
 ];
 
@@ -113,11 +134,23 @@ async function awaitPoint(parts: FailoverParts, context: StepContext<Input>): Pr
         ? points[0]
         : undefined
       : points.find(({ pointId }) => pointId === named);
+  await mustHaveEveryDisk(parts, { itemId, name }, point);
   if (point) return { pointId: point.pointId, takenAt: point.takenAt, isLast: named !== undefined };
   if (parts.clock.now() - Date.parse(context.startedAt) > lastPointSeconds * 1000)
     throw errors.LastPointMissing(name, lastPointSeconds);
   context.report('waiting for the last recovery point', 0.1);
   return { wait: 'time', until: new Date(parts.clock.now() + lookMilliseconds).toISOString() };
+}
+
+/** A planned failover loses nothing, so it never takes a point that lacks a disk. */
+async function mustHaveEveryDisk(
+  parts: FailoverParts,
+  item: Pick<ProtectedItem, 'itemId' | 'name'>,
+  point: RecoveryPoint | undefined,
+): Promise<void> {
+  if (point === undefined || isComplete(point)) return;
+  const { lacks = [] } = await choosePoint(parts, item, point.pointId);
+  throw errors.LastPointIncomplete(item.name, lacks);
 }
 
 /** An hour's of the closest policy, and room. */

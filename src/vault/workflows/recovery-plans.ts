@@ -179,7 +179,7 @@ function shutDownAlone(parts: Parts): Workflow<z.infer<typeof PlanInputOnly>> {
         return { id: input.id, itemId: found?.item.itemId ?? '', name: job.target.name };
       },
     },
-    shutDownSource(parts, true),
+    shutDownSource(parts, 'goOn'),
   ];
   return {
     name: 'shut-down-source',

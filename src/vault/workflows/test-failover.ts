@@ -11,6 +11,7 @@
  */
 import { join } from 'node:path';
 import { writeDurably } from '../../platform/files.ts';
+import { onBuses } from '../failover/buses.ts';
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import type { TestFailoverRecord } from '../store/test-failovers.ts';
 import { TestFailoverInput } from './inputs.ts';
@@ -18,6 +19,7 @@ import {
   choosePoint,
   claim,
   claimed,
+  concludeWithPoint,
   finish,
   lendStep,
   machineOf,
@@ -83,6 +85,7 @@ export function testFailover(parts: Parts): Workflow<Input> {
     friendlyName: 'Test failover',
     input: TestFailoverInput,
     steps: () => steps,
+    conclude: concludeWithPoint,
     cancelable: true,
   };
 }
@@ -101,7 +104,7 @@ function names(context: Pick<Context, 'jobId' | 'outputs'>): { machineName: stri
 
 async function choose(parts: Parts, context: Context) {
   const { itemId, name } = claimed(context);
-  const point = await choosePoint(parts, { itemId, name }, context.input.point);
+  const point = await choosePoint(parts, { itemId, name }, context.input.point, context.input);
   context.report('asking the hypervisor whether it can run machines', 0);
   const { accelerator, reason } = await providerOf(parts).check();
   context.report(`${accelerator.toUpperCase()}: ${reason}`, 0);
@@ -119,7 +122,7 @@ async function choose(parts: Parts, context: Context) {
     startedAt: context.job.createdAt,
     accelerator,
   });
-  return { pointId: point.pointId, takenAt: point.takenAt };
+  return { ...point };
 }
 
 async function recordFailure(parts: Parts, context: Context): Promise<void> {
@@ -153,7 +156,7 @@ async function powerOn(parts: Parts, context: Context) {
   await providerOf(parts).start({
     name: machineName,
     ...(await machineOf(parts, claimed(context).id, input.machine)),
-    disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+    disks: onBuses(outputOf<string[]>(context, 'Lend')),
     network: networkOf(input.network, networkName),
   });
   await keep(parts, context, { powerOnSeconds: secondsSince(parts, context) });

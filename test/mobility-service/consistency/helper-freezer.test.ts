@@ -7,9 +7,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import anyTest, { type ExecutionContext } from 'ava';
 import type { Freezer } from '../../../src/mobility-service/consistency/freezer.ts';
@@ -19,6 +19,7 @@ import {
   releaseFrozen,
 } from '../../../src/mobility-service/consistency/helper-freezer.ts';
 import { parseMountTable } from '../../../src/mobility-service/consistency/mount-table.ts';
+import { openThawLink } from '../../../src/mobility-service/consistency/thaw-link.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { hasCode } from '../../../src/platform/errors.ts';
 import { run, tryRun } from '../../../src/platform/exec.ts';
@@ -123,7 +124,7 @@ for (const signal of ['SIGKILL', 'SIGSTOP', 'SIGTERM'] as const) {
     await until(
       systemClock,
       limitMilliseconds,
-      async () => ((await exists(notePath)) ? undefined : true),
+      async () => ((await readdir(dirname(notePath))).length > 0 ? undefined : true),
       () => new Error('the note is still there'),
     );
     t.pass();
@@ -164,23 +165,85 @@ test('the helper thaws when its guard is killed, and the moment is thrown away',
   await t.throwsAsync(session.thaw(), { code: 'FreezeExpired', message: /guard-lost/ });
 });
 
-test('what helper and guard left frozen when both were killed is let go through the note', async (t) => {
+test('what was left frozen when service, helper, guard and workers were all killed is let go through the note', async (t) => {
   const { mounted, mount } = await fileSystem(t, 'ext4');
   const notePath = join(await folder(t), 'note');
-  const session = await freezer(t, [mount], notePath).prepare();
-  const [helper, guard] = await bothProcesses();
-  await session.freeze(longMilliseconds);
-  process.kill(guard!, 'SIGSTOP');
-  process.kill(helper!, 'SIGKILL');
-  process.kill(guard!, 'SIGKILL');
+  const link = openThawLink(localThawHelper(), notePath, `-\0${mount.mountPoint}\0\0\0`);
+  t.is((await link.next())?.word, 'ready');
+  const family = await familyOf(link.processId!);
+  link.send(`F${longMilliseconds}\n`);
+  t.is((await link.next())?.word, 'freezing');
+  t.is((await link.next())?.word, 'frozen');
+  // Stopped first, so that none of them sees another one die.
+  for (const signal of ['SIGSTOP', 'SIGKILL'] as const) for (const each of family) process.kill(each, signal);
+  await link.ended;
   const writer = startWriter(t, mounted);
   await writer.isHeld();
-  t.true(await exists(notePath));
+  t.true(await exists(`${notePath}.${link.processId}`));
   t.is(await releaseFrozen({ helperPath: localThawHelper(), notePath }), 1);
   t.is(await writer.exitCode, 0);
-  t.false(await exists(notePath));
+  t.false(await exists(`${notePath}.${link.processId}`));
   t.is(await releaseFrozen({ helperPath: localThawHelper(), notePath }), 0);
-  await session[Symbol.asyncDispose]();
+});
+
+for (const [what, signals] of [
+  ['stopped', ['SIGSTOP']],
+  ['stopped and then killed', ['SIGSTOP', 'SIGKILL']],
+] as const)
+  test(`the service lets go when all processes of its helper are ${what} at once, and the moment is thrown away`, async (t) => {
+    const { mounted, mount } = await fileSystem(t, 'ext4');
+    await using session = await freezer(t, [mount]).prepare();
+    const [helper] = await bothProcesses();
+    const family = await familyOf(helper!);
+    await session.freeze(1000);
+    for (const signal of signals) for (const each of family) process.kill(each, signal);
+    t.teardown(() => {
+      for (const each of family)
+        try {
+          process.kill(each, 'SIGKILL');
+        } catch (error) {
+          if (!hasCode(error, 'ESRCH')) throw error;
+        }
+    });
+    t.is(await startWriter(t, mounted).exitCode, 0);
+    await t.throwsAsync(session.thaw(), { code: 'FreezeExpired' });
+  });
+
+test('a worker that is killed is replaced, and the moment is thrown away', async (t) => {
+  const { mounted, mount } = await fileSystem(t, 'ext4');
+  await using session = await freezer(t, [mount]).prepare();
+  const [helper] = await bothProcesses();
+  const worker = await namedBelow(helper!, 'leeward-mount');
+  await session.freeze(longMilliseconds);
+  process.kill(worker, 'SIGKILL');
+  t.is(await startWriter(t, mounted).exitCode, 0);
+  await t.throwsAsync(session.thaw(), { code: 'FreezeExpired' });
+});
+
+test('a worker that is stopped over its deadline is replaced, and the moment is thrown away', async (t) => {
+  const { mounted, mount } = await fileSystem(t, 'ext4');
+  await using session = await freezer(t, [mount]).prepare();
+  const [helper] = await bothProcesses();
+  const worker = await namedBelow(helper!, 'leeward-mount');
+  await session.freeze(800);
+  process.kill(worker, 'SIGSTOP');
+  t.teardown(() => process.kill(worker, 'SIGKILL'));
+  t.is(await startWriter(t, mounted).exitCode, 0);
+  await t.throwsAsync(session.thaw(), { code: 'FreezeExpired' });
+});
+
+test('any mount point of a file system serves, and only when none opens it is an error that names them', async (t) => {
+  const { mount } = await fileSystem(t, 'ext4');
+  // What chroots and containers leave in the mount table.
+  const gone = ['/nowhere/one', '/nowhere/two'].map((mountPoint) => ({ ...mount, mountPoint }));
+  {
+    await using session = await freezer(t, [...gone, mount]).prepare();
+    t.deepEqual(session.mountPoints, [mount.mountPoint]);
+    await session.freeze(longMilliseconds);
+    await session.thaw();
+  }
+  const error = await t.throwsAsync(freezer(t, gone).prepare(), { code: 'MountUnreachable' });
+  t.regex(error!.message, /\/nowhere\/one, \/nowhere\/two/);
 });
 
 test('a file system that somebody else froze is reported as busy, and what was frozen before it is let go', async (t) => {
@@ -397,6 +460,24 @@ async function helperProcesses(): Promise<number[]> {
     found.push(next);
     parent = next;
   }
+}
+
+/** A process and all below it. */
+async function familyOf(parent: number): Promise<number[]> {
+  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8')).trim();
+  const below = await Promise.all(
+    children
+      .split(' ')
+      .filter((each) => each !== '')
+      .map((each) => familyOf(Number(each))),
+  );
+  return [parent, ...below.flat()];
+}
+
+async function namedBelow(parent: number, name: string): Promise<number> {
+  for (const each of await familyOf(parent))
+    if ((await readFile(`/proc/${each}/comm`, 'utf8')).trim() === name) return each;
+  throw new Error(`there is no ${name} below ${parent}`);
 }
 
 async function digest(path: string): Promise<string> {

@@ -524,7 +524,7 @@ test.serial('a bookmark that is ordered while another one is taken is a later on
     for (const noted = systemClock.now(); systemClock.now() === noted; );
     service!.replication
       .takeBookmark('CrashConsistent', service!.stop.signal)
-      .then(ordered.resolve, ordered.reject);
+      .then(() => ordered.resolve(), ordered.reject);
   };
   service = await w.start();
   await t.notThrowsAsync(ordered.promise);

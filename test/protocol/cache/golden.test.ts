@@ -135,6 +135,20 @@ test('a manifest of version 1 is read, and encoded to the same bytes', (t) => {
   t.true(encoded.equals(object));
 });
 
+test('a manifest whose bookmark lacks a disk came later, and is read and encoded to the same bytes', (t) => {
+  const later: Manifest = {
+    ...manifest,
+    bookmark: {
+      ...manifest.bookmark!,
+      missingDisks: [{ diskId: manifest.disks[0]!.diskId, cause: 'gone' }],
+    },
+  };
+  const encoded = encodeManifest(later, manifestMacKey(itemKey));
+  const object = goldenFile('manifest/v1/later/missing-disks.json', encoded);
+  t.deepEqual(decodeManifest(object, manifestMacKey(itemKey), 'golden'), later);
+  t.true(encoded.equals(object));
+});
+
 test('requests and notices of version 1 are read, encoded to the same bytes, and bound to their key', (t) => {
   const macKey = requestMacKey(itemKey);
   const request: ResyncRequest = {

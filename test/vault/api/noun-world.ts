@@ -27,6 +27,7 @@ import { migrate } from '../../../src/vault/store/migrate.ts';
 import * as items from '../../../src/vault/store/protected-items.ts';
 import { MariaResources, type Resources } from '../../../src/vault/store/resources.ts';
 import * as sites from '../../../src/vault/store/sites.ts';
+import type { RecoveryPoint } from '../../../src/vault/store/vault-store.ts';
 import { exportJobs } from '../../../src/vault/workflows/export-jobs.ts';
 import { EnableProtectionInput } from '../../../src/vault/workflows/inputs.ts';
 import type { WorkflowParts } from '../../../src/vault/workflows/parts.ts';
@@ -192,12 +193,27 @@ export function aMachine(name: string, more: Partial<ReportedMachine> = {}): Rep
 }
 
 /** A recovery point's row, as the log processor would write it. */
-export async function addPoint(database: Database, itemId: string, takenAt: string): Promise<string> {
+export async function addPoint(
+  database: Database,
+  itemId: string,
+  takenAt: string,
+  missingDisks?: RecoveryPoint['missingDisks'],
+): Promise<string> {
   const pointId = systemRandom.uuid();
   await database.change(
-    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL)`,
+    `INSERT INTO recovery_points
+       (item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds,
+         size_bytes, changed_bytes, chain, sequence, locked_until, missing_disks)
+     VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL, ?)`,
     // The later of two has the higher sequence.
-    [itemId, pointId, new Date(takenAt), new Date(takenAt), Date.parse(takenAt)],
+    [
+      itemId,
+      pointId,
+      new Date(takenAt),
+      new Date(takenAt),
+      Date.parse(takenAt),
+      missingDisks === undefined ? null : JSON.stringify(missingDisks),
+    ],
   );
   return pointId;
 }

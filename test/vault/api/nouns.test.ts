@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VMwareDetails } from '@azure/arm-recoveryservices-siterecovery';
 import anyTest, { type ExecutionContext } from 'ava';
-import { ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
+import { type ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemRandom } from '../../../src/platform/random.ts';
 import { childId } from '../../../src/protocol/arm/resource-id.ts';
@@ -391,6 +391,7 @@ test('a machine is protected, watched, tested, failed over and committed through
   );
   const point = await sdk.recoveryPoints.get(...path, old);
   t.is(point.properties!.recoveryPointType, 'CrashConsistent');
+  await pointWithoutDisk(t, ready.id!, itemId, newest);
   t.true((await all(sdk.targetComputeSizes.listByReplicationProtectedItems(...path))).length > 10);
 
   await sdk.replicationPolicies.beginCreateAndWait(
@@ -886,6 +887,42 @@ test('what a site does not have is an empty page or 404, and what is not done is
 test('every answer fits its model', (t) => {
   t.deepEqual(world.arm.misfits, []);
 });
+
+/** A point that lacks a disk says so, and is the newest of nothing. */
+async function pointWithoutDisk(
+  t: ExecutionContext,
+  id: string,
+  itemId: string,
+  newest: string,
+): Promise<void> {
+  const { arm, database } = world;
+  const { body: details } = await arm.request('GET', `${id}/replicationDetails`);
+  const [disk] = details.properties.disks as { diskId: ProtectedDiskId; path: string }[];
+  const missing = [{ diskId: disk!.diskId, cause: 'gone' as const }];
+  const lesser = await addPoint(database, itemId, new Date().toISOString(), missing);
+  const said = [{ ...missing[0]!, path: disk!.path }];
+  const { body } = await arm.request('GET', `${id}/recoveryPoints/${lesser}`);
+  t.is(body.properties.recoveryPointType, 'CrashConsistentPartial');
+  const listed = (await arm.request('GET', `${id}/recoveryPointDetails`)).body.value;
+  t.deepEqual(
+    listed.map((one: { name: string; properties: object }) => [
+      one.name,
+      'missingDisks' in one.properties ? one.properties.missingDisks : undefined,
+    ])[0],
+    [lesser, said],
+  );
+  t.deepEqual(
+    (await arm.request('GET', `${id}/recoveryPoints`)).body.value.map(
+      (one: { properties: { recoveryPointType: string } }) => one.properties.recoveryPointType,
+    ),
+    ['CrashConsistentPartial', 'CrashConsistent', 'CrashConsistent'],
+  );
+  const after = await arm.request('GET', `${id}/replicationDetails`);
+  t.is(after.body.properties.latestRecoveryPoint.pointId, newest);
+  const item = await arm.request('GET', id);
+  t.is(item.body.properties.providerSpecificDetails.lastRecoveryPointId, newest);
+  await database.change('DELETE FROM recovery_points WHERE point_id = ?', [lesser]);
+}
 
 /** The evidence of a rehearsal: listed with its item, its screen as long as there is one. */
 async function screenIsGiven(

@@ -5,12 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ava, { type TestFn } from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
+import { onBuses } from '../../../src/vault/failover/buses.ts';
 import { LibvirtProvider } from '../../../src/vault/failover/libvirt.ts';
 import type { MachineDefinition } from '../../../src/vault/failover/provider.ts';
 import { makeEfiDisk } from '../../support/efi-disk.ts';
@@ -141,6 +142,51 @@ test('two vault processes that start machines of one network while others go hin
     }
   } finally {
     for (const name of [...left, ...names]) await one.remove(name);
+  }
+});
+
+/** In 512 bytes: says over the serial port that it was booted, and halts. */
+function bootSector(text: string): Buffer {
+  const code = '31c08ed8fcbe227cac84c0741288c3bafd03eca82074fb88d8baf803eeebe9f4ebfd';
+  const sector = Buffer.alloc(512);
+  Buffer.concat([Buffer.from(code, 'hex'), Buffer.from(`${text}\r\n\0`)]).copy(sector);
+  sector.writeUInt16LE(0xaa55, 510);
+  return sector;
+}
+
+test('a machine of 64 disks boots from its first, and its kernel sees them all', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-disks-'));
+  const subject = provider();
+  const [booted, seen] = ['leeward-test-disks-1', 'leeward-test-disks-2'];
+  try {
+    const paths = Array.from({ length: 64 }, (_, index) => join(folder, `${index}.raw`));
+    for (const [index, path] of paths.entries())
+      await writeFile(path, index === 0 ? bootSector('FIRST DISK BOOTS') : Buffer.alloc(512));
+    for (const path of paths) await truncate(path, 1 << 20);
+    const { directBoot: direct, ...bios } = machine(booted);
+    await subject.start({ ...bios, disks: onBuses(paths) });
+    await subject.waitUntilReady(booted, { type: 'console', text: 'FIRST DISK BOOTS' }, 180_000);
+    const listed = await site.run('virsh', ['-q', '-c', daemon.uri, 'domblklist', booted]);
+    t.deepEqual(
+      listed
+        .trim()
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/)[1]),
+      paths,
+    );
+    await subject.remove(booted);
+    await subject.start({
+      ...{ ...bios, name: seen, disks: onBuses(paths) },
+      directBoot: { ...direct!, commandLine: `${tiny.commandLine} disks=64` },
+    });
+    await subject.waitUntilReady(seen, { type: 'console', text: 'TINY sees 64 disks' }, 180_000);
+    await t.throwsAsync(subject.start({ ...bios, disks: onBuses([...paths, '/one/more']) }), {
+      code: 'MachineDefinitionInvalid',
+      message: /65 disks; 64 are the most/,
+    });
+  } finally {
+    for (const name of [booted, seen]) await subject.remove(name);
+    await rm(folder, { recursive: true, force: true });
   }
 });
 

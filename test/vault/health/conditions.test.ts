@@ -31,6 +31,22 @@ test('a machine that is well has no condition', (t) => {
   t.deepEqual(itemConditions(well, now), []);
 });
 
+test('the source of a machine that is failed over is critical while it is heard of', (t) => {
+  const over = { ...well, isReplicating: false, fencedAt: ago(600), siteReportedAt: ago(10) };
+  const at = (facts: Partial<ItemFacts>) => codes(itemConditions({ ...over, ...facts }, now));
+  t.deepEqual(at({ sourceHeardAt: ago(601) }), [], 'it went before');
+  t.deepEqual(at({ sourceHeardAt: ago(590), siteReportedAt: ago(585) }), [], 'its last word may arrive late');
+  t.deepEqual(at({ sourceHeardAt: ago(15) }), ['SourceRunsAgain']);
+  t.is(itemConditions({ ...over, sourceHeardAt: ago(15) }, now)[0]?.severity, 'Critical');
+  t.deepEqual(at({ sourceHeardAt: ago(200) }), [], 'it was switched off');
+  t.deepEqual(
+    at({ sourceHeardAt: ago(200), siteReportedAt: ago(190) }),
+    ['SourceRunsAgain'],
+    'its site is silent since',
+  );
+  t.deepEqual(at({ sourceHeardAt: ago(15), fencedAt: undefined }), []);
+});
+
 test('an RPO at its threshold is well, above it a warning, far above critical', (t) => {
   const at = (seconds: number) => itemConditions({ ...well, newestPointAt: ago(seconds) }, now);
   t.deepEqual(at(900), []);

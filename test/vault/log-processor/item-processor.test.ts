@@ -7,7 +7,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import anyTest from 'ava';
-import type { RecoveryPointId } from '../../../src/model/ids.ts';
+import type { ProtectedDiskId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
@@ -15,7 +15,7 @@ import { systemRandom } from '../../../src/platform/random.ts';
 import { decodeDigestPart } from '../../../src/protocol/cache/digest-part.ts';
 import { FolderStore } from '../../../src/protocol/cache/folder-store.ts';
 import { requestMacKey } from '../../../src/protocol/cache/keys.ts';
-import { digestKey } from '../../../src/protocol/cache/manifest.ts';
+import { digestKey, type Manifest } from '../../../src/protocol/cache/manifest.ts';
 import {
   decodeSigned,
   encodeSigned,
@@ -120,6 +120,147 @@ test('every recovery point is what the source was, and cache storage keeps only 
   t.is(left.length, 1, 'only the newest manifest stays in cache storage');
   t.regex(left[0]!.key, /\/manifests\//);
   t.deepEqual((await h.verify()).findings, []);
+});
+
+test('a point without a disk of the machine has the others, as they were, and nothing of that one', async (t) => {
+  const h = await house([4 << 20, 2 << 20]);
+  const [there, gone] = h.writer.disks.map(({ diskId }) => diskId);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  const without = (cause: 'gone' | 'comparing') => (manifest: Manifest) => ({
+    ...manifest,
+    disks: manifest.disks.map((disk) =>
+      disk.diskId === gone && cause === 'comparing' ? { ...disk, state: 'resync' as const } : disk,
+    ),
+    bookmark: { ...manifest.bookmark!, missingDisks: [{ diskId: gone!, cause }] },
+  });
+  const lacking = [
+    (await h.writer.put({ isBookmark: true, alter: without('gone') })).bookmarkId,
+    (await h.writer.put({ isBookmark: true, alter: without('comparing') })).bookmarkId,
+  ];
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  const points = await h.store.listPoints(h.item.itemId, { limit: 10 });
+  t.deepEqual(
+    points.map(({ missingDisks, sizeBytes }) => [missingDisks?.map(({ cause }) => cause), sizeBytes]),
+    [
+      [undefined, 6 << 20],
+      [['comparing'], 4 << 20],
+      [['gone'], 4 << 20],
+      [undefined, 6 << 20],
+    ],
+  );
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 10, isComplete: true })).length, 2);
+  for (const pointId of lacking as RecoveryPointId[]) {
+    t.deepEqual(await h.replica.pointDisks(h.item.itemId, pointId), [there!]);
+    await using disk = await h.replica.openPoint(h.item.itemId, pointId, there!);
+    const found = Buffer.alloc(disk.sizeBytes);
+    await disk.read(found, 0);
+    t.is(Buffer.compare(found, h.writer.points.get(pointId)![0]!), 0);
+    // What `wrongPoints` below compares has every disk.
+    h.writer.points.delete(pointId);
+    await h.store.removePoint(h.item.itemId, pointId);
+  }
+  t.deepEqual(await h.wrongPoints(), []);
+  t.deepEqual((await h.verify()).findings, []);
+});
+
+for (const [title, alter] of [
+  ['lacks every disk', (manifest: Manifest) => manifest.disks.map(({ diskId }) => diskId)],
+  ['lacks a disk that is not protected', () => [systemRandom.uuid() as ProtectedDiskId]],
+] as const)
+  test(`a bookmark that ${title} blocks the item`, async (t) => {
+    const h = await house([1 << 20]);
+    await h.writer.put({ state: 'initial' });
+    await h.writer.put({
+      isBookmark: true,
+      alter: (manifest) => ({
+        ...manifest,
+        bookmark: {
+          ...manifest.bookmark!,
+          missingDisks: alter(manifest).map((diskId) => ({ diskId, cause: 'gone' as const })),
+        },
+      }),
+    });
+    t.is(await h.drain(), 'blocked');
+    t.is((await h.store.state(h.item.itemId)).blocked?.event.code, 'ChainBroken');
+  });
+
+test('a disk that is not in sync and is not said to be missing blocks the item', async (t) => {
+  const h = await house([1 << 20, 1 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({
+    isBookmark: true,
+    alter: (manifest) => ({
+      ...manifest,
+      disks: manifest.disks.map((disk) => ({ ...disk, state: 'resync' as const })),
+      bookmark: {
+        ...manifest.bookmark!,
+        missingDisks: [{ diskId: manifest.disks[1]!.diskId, cause: 'comparing' as const }],
+      },
+    }),
+  });
+  t.is(await h.drain(), 'blocked');
+  t.is((await h.store.state(h.item.itemId)).blocked?.event.code, 'BookmarkNotInSync');
+});
+
+test('what a source sends after a failover is not applied, and is when that is cancelled: in the same chain', async (t) => {
+  const h = await house([4 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  const before = await h.store.state(h.item.itemId);
+  const heads = async () => {
+    const { diskId, content } = h.writer.disks[0]!;
+    await using head = await h.replica.openHead(h.item.itemId, diskId, content.byteLength);
+    const bytes = Buffer.alloc(content.byteLength);
+    await head.read(bytes, 0);
+    return createHash('sha256').update(bytes).digest('hex');
+  };
+  const was = await heads();
+  await h.store.fence(h.item.itemId, {
+    failoverId: systemRandom.uuid(),
+    fencedAt: '2026-01-01T00:00:00.000Z',
+  });
+  for (let n = 0; n < 3; n++) await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  t.is(await heads(), was, 'no byte of it is in the replica');
+  t.deepEqual((await h.store.state(h.item.itemId)).position, before.position);
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 1);
+  await h.store.liftFence(h.item.itemId);
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 4);
+  t.is(
+    (await h.store.state(h.item.itemId)).position?.chain,
+    before.position?.chain,
+    'nothing is compared anew',
+  );
+  t.deepEqual(await h.wrongPoints(), []);
+});
+
+test('a failover that comes while a manifest is applied keeps that one out, too', async (t) => {
+  const h = await house([4 << 20]);
+  await h.writer.put({ state: 'initial' });
+  await h.writer.put({ isBookmark: true });
+  t.is(await h.drain(), 'idle');
+  await h.writer.put({ isBookmark: true });
+  // Between the read of the state and its advance: the point is being cut.
+  const cut = h.replica.cutPoint.bind(h.replica);
+  h.replica.cutPoint = async (...args) => {
+    await h.store.fence(h.item.itemId, {
+      failoverId: systemRandom.uuid(),
+      fencedAt: '2026-01-01T00:00:00.000Z',
+    });
+    return cut(...args);
+  };
+  t.is(await h.drain(), 'idle');
+  h.replica.cutPoint = cut;
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 1);
+  t.deepEqual(await h.store.listEvents({ limit: 9 }), [], 'it is no fault');
+  await h.store.liftFence(h.item.itemId);
+  t.is(await h.drain(), 'idle');
+  t.is((await h.store.listPoints(h.item.itemId, { limit: 9 })).length, 2);
+  t.deepEqual(await h.wrongPoints(), []);
 });
 
 for (const [title, harm, code] of [

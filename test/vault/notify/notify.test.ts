@@ -79,7 +79,10 @@ async function addPoint(
   changedBytes = 4096,
 ): Promise<void> {
   await database.change(
-    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'freeze', ?, ?, 0, 1, ?, 1, ?, NULL)`,
+    `INSERT INTO recovery_points
+       (item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds,
+         size_bytes, changed_bytes, chain, sequence, locked_until)
+     VALUES (?, ?, 'CrashConsistent', 'freeze', ?, ?, 0, 1, ?, 1, ?, NULL)`,
     [dataId, systemRandom.uuid(), new Date(takenAt), new Date(takenAt + 1000), changedBytes, takenAt],
   );
 }

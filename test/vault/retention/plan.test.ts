@@ -103,6 +103,35 @@ test('the point that was taken last stays, whatever its date', (t) => {
   t.deepEqual(names, [idOf(0), idOf(2)]);
 });
 
+test('the newest point that has every disk stays while only lesser ones are newer, and wins its window', (t) => {
+  const lacking = (index: number, age: number, type?: 'CrashConsistent' | 'ApplicationConsistent') => ({
+    ...pointAt(index, age, type),
+    missingDisks: [{ diskId: idOf(0) as never, cause: 'gone' as const }],
+  });
+  // A disk has been missing for longer than anything is kept.
+  const names = (points: ThinnablePoint[]) => survivors(points).map(({ pointId }) => pointId);
+  t.deepEqual(
+    names([
+      pointAt(0, 90 * day, 'ApplicationConsistent'),
+      pointAt(1, 80 * day),
+      lacking(2, 70 * day, 'ApplicationConsistent'),
+      lacking(3, 60 * day),
+      lacking(4, 50 * day),
+    ]),
+    [idOf(0), idOf(1), idOf(4)],
+  );
+  // In one window of an hour, a lesser point is newer, and even application-consistent.
+  const base = 10 * hour;
+  t.deepEqual(
+    names([
+      pointAt(0, base + 30 * minute),
+      lacking(1, base + 20 * minute, 'ApplicationConsistent'),
+      pointAt(2, minute, 'ApplicationConsistent'),
+    ]),
+    [idOf(0), idOf(2)],
+  );
+});
+
 test('thinning what is already thinned drops nothing, and everything young stays', (t) => {
   fc.assert(
     fc.property(anyPoints, (points) => {

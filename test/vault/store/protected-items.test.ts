@@ -45,7 +45,10 @@ const anItem = (name: string, more: Partial<items.ItemResource> = {}) => ({
 
 async function aPoint(itemId: string): Promise<void> {
   await database.change(
-    `INSERT INTO recovery_points VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, 1, NULL)`,
+    `INSERT INTO recovery_points
+       (item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds,
+         size_bytes, changed_bytes, chain, sequence, locked_until)
+     VALUES (?, ?, 'CrashConsistent', 'quiet', ?, ?, 0, 1, 1, 1, 1, NULL)`,
     [itemId, systemRandom.uuid(), new Date(startedAt), new Date(startedAt)],
   );
 }
@@ -188,7 +191,10 @@ test('the newest point is the one that was taken last, and no newer than it was 
   const pointOf = async (sequence: number, type: string, takenAt: string, processedAt: string) => {
     const pointId = systemRandom.uuid();
     await database.change(
-      `INSERT INTO recovery_points VALUES (?, ?, ?, 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL)`,
+      `INSERT INTO recovery_points
+       (item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds,
+         size_bytes, changed_bytes, chain, sequence, locked_until)
+     VALUES (?, ?, ?, 'quiet', ?, ?, 0, 1, 1, 1, ?, NULL)`,
       [...[itemId, pointId, type, new Date(takenAt), new Date(processedAt), sequence]],
     );
     return pointId;

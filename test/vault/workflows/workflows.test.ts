@@ -5,7 +5,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { silentLog } from '../../../src/platform/log.ts';
 import { describePng } from '../../../src/vault/failover/screen.ts';
+import { JobEngine } from '../../../src/vault/jobs/engine.ts';
+import type { Job } from '../../../src/vault/jobs/jobs.ts';
+import { MemoryJobStore } from '../../../src/vault/jobs/memory-job-store.ts';
 import type { Json } from '../../../src/vault/jobs/workflow.ts';
 import { itemWorkflows } from '../../../src/vault/workflows/all.ts';
 import { choosePoint } from '../../../src/vault/workflows/item-steps.ts';
@@ -427,4 +431,94 @@ test('a point is chosen by kind or id, and a missing one is named', async (t) =>
   for (const point of await world.parts.store.listPoints(itemId, { limit: 9 }))
     await world.parts.store.removePoint(itemId, point.pointId);
   await t.throwsAsync(chosen('latest'), { code: 'NoRecoveryPoint' });
+});
+
+test('the latest point is the latest that has every disk; what was left aside and what is missing is told', async (t) => {
+  await using world = await openWorkflowWorld();
+  const { itemId } = await world.addItem('web');
+  const item = { itemId, name: 'web' };
+  const { disks } = (await world.parts.store.item(itemId))!;
+  const missing = [{ diskId: disks[1]!.diskId, cause: 'gone' as const }];
+  const lesser = await world.addPoint(itemId, 'ApplicationConsistent', undefined, missing);
+  await world.addPoint(itemId, 'CrashConsistent', undefined, missing);
+  const chosen = (wish: string, options = {}) => choosePoint(world.parts, item, wish, options);
+  for (const [wish, last, left] of [
+    ['latest', '2', 2],
+    ['latestProcessed', '2', 2],
+    ['latestApplicationConsistent', '1', 1],
+    ['latestCrashConsistent', '2', 1],
+  ] as const) {
+    const { pointId, lacks, passedOver } = await chosen(wish);
+    t.is(pointId.at(-1), last, wish);
+    t.is(lacks, undefined);
+    t.like(passedOver, { count: left, lacks: ['/dev/vdb (gone)'] });
+  }
+  t.like(await chosen('latest', { allowMissingDisks: true }), { lacks: ['/dev/vdb (gone)'] });
+  t.is((await chosen('latest', { allowMissingDisks: true })).pointId.at(-1), '4');
+  t.like(await chosen(lesser.pointId), { pointId: lesser.pointId, lacks: ['/dev/vdb (gone)'] });
+  for (const { pointId } of await world.parts.store.listPoints(itemId, { limit: 9, isComplete: true }))
+    await world.parts.store.removePoint(itemId, pointId);
+  const error = await t.throwsAsync(chosen('latest'), { code: 'NoCompleteRecoveryPoint' });
+  t.regex(error!.message, /lacks \/dev\/vdb \(gone\)/);
+});
+
+/** Runs one job to its end, and answers it. */
+async function runJob(world: WorkflowWorld, workflow: string, input: Json): Promise<Job> {
+  const engine = new JobEngine({
+    store: new MemoryJobStore(),
+    workflows: itemWorkflows(world.parts),
+    ...{ clock: world.clock, random: world.random, log: silentLog, owner: 'test' },
+    isAnswered: async (orderId) => (await world.parts.orders.answer(orderId)) !== undefined,
+  });
+  const stopping = new AbortController();
+  const running = engine.run(stopping.signal);
+  try {
+    const jobId = await engine.start({
+      ...{ workflow, input, vaultId, requestedBy: 'test' },
+      target: { id: '/targets/web', name: 'web', type: 'ProtectionEntity' },
+    });
+    return await engine.follow(jobId, new AbortController().signal);
+  } finally {
+    stopping.abort();
+    await running;
+  }
+}
+
+test('a failover says which point it took and which it left, and starts without disks only when it is told to', async (t) => {
+  for (const [workflow, input, diskCount, code] of [
+    ['unplanned-failover', {}, 2, 'NewerPointsLackDisks'],
+    ['test-failover', {}, 2, 'NewerPointsLackDisks'],
+    ['unplanned-failover', { allowMissingDisks: true }, 1, 'MachineLacksDisks'],
+    ['test-failover', { point: '50000000-0000-4000-8000-000000000003' }, 1, 'MachineLacksDisks'],
+  ] as const) {
+    await using world = await openWorkflowWorld();
+    const { id, itemId } = await world.addItem('web');
+    const { disks } = (await world.parts.store.item(itemId))!;
+    await world.addPoint(itemId, 'CrashConsistent', undefined, [
+      { diskId: disks[0]!.diskId, cause: 'unreadable' },
+    ]);
+    const job = await runJob(world, workflow, { id, ...input });
+    t.is(job.state, 'Succeeded', JSON.stringify(job.errors));
+    t.is(job.stateDescription, 'CompletedWithInformation');
+    t.deepEqual(
+      job.errors.map((error) => [error.code, error.severity]),
+      [[code, 'warning']],
+    );
+    t.regex(job.errors[0]!.summary, /\/dev\/vda \(unreadable\)/);
+    const [machine] = world.machines.values();
+    t.is(machine?.disks.length, diskCount);
+    t.true(machine?.disks.at(-1)?.path.endsWith(disks[1]!.diskId));
+  }
+});
+
+test('a planned failover that would lose a disk is refused before the source is touched', async (t) => {
+  await using world = await openWorkflowWorld();
+  const { id, itemId } = await world.addItem('web');
+  const { disks } = (await world.parts.store.item(itemId))!;
+  await world.addPoint(itemId, 'CrashConsistent', undefined, [{ diskId: disks[1]!.diskId, cause: 'gone' }]);
+  const job = await runJob(world, 'planned-failover', { id });
+  t.is(job.state, 'Failed');
+  t.is(job.errors[0]?.code, 'LastPointIncomplete');
+  t.deepEqual(world.orders, []);
+  t.deepEqual([...world.machines], []);
 });
