@@ -10,6 +10,7 @@ import test from 'ava';
 import type { Disk } from '../../../src/disk/disk.ts';
 import type { Capture, CaptureLoss } from '../../../src/mobility-service/capture/capture.ts';
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
+import type { Brake } from '../../../src/mobility-service/consistency/brake.ts';
 import type { Freezer } from '../../../src/mobility-service/consistency/freezer.ts';
 import { Replication } from '../../../src/mobility-service/control/replication.ts';
 import { ServiceState } from '../../../src/mobility-service/control/state.ts';
@@ -61,9 +62,13 @@ class Machine implements Capture {
   readonly #random: () => number;
   /** Of drains and walks; under a freeze a failure is the point's. */
   failReads = 0;
-  /** Called when everything stands still, and before each thaw; with the number of the freeze. */
+  /** Called at each barrier while everything stands still, and before each thaw; with the number of the freeze. */
   onFrozen: (freeze: number) => void = () => {};
   onThaw: (freeze: number) => void = () => {};
+  isHeld = false;
+  holds = 0;
+  /** The same of the write brake. */
+  onHeld: (hold: number) => void = () => {};
 
   constructor(sizes: readonly number[], random: () => number) {
     this.#random = random;
@@ -97,7 +102,7 @@ class Machine implements Capture {
   }
 
   write(random: () => number, isPastFileSystems = false): void {
-    if (this.isFrozen && !isPastFileSystems) return;
+    if ((this.isFrozen || this.isHeld) && !isPastFileSystems) return;
     const index = Math.floor(random() * this.contents.length);
     const content = this.contents[index]!;
     const offset = Math.floor(random() * (content.length / 512)) * 512;
@@ -122,12 +127,11 @@ class Machine implements Capture {
     for (let written = 0; written < count; written++) this.write(random);
   }
 
-  #barriersUnderFreeze = 0;
-
   async barrier() {
     await new Promise((resolve) => setImmediate(resolve));
     // Between the barrier that begins the moment and the one that ends it.
-    if (this.isFrozen && ++this.#barriersUnderFreeze === 2) this.onFrozen(this.freezes);
+    if (this.isFrozen) this.onFrozen(this.freezes);
+    if (this.isHeld) this.onHeld(this.holds);
     this.readRing();
     await systemClock.sleep(this.#random() * 5);
     return { losses: this.losses.splice(0) };
@@ -179,7 +183,6 @@ class Machine implements Capture {
           hasServed = true;
           this.isFrozen = true;
           this.freezes += 1;
-          this.#barriersUnderFreeze = 0;
         },
         thaw: async () => {
           this.isFrozen = false;
@@ -196,6 +199,26 @@ class Machine implements Capture {
   };
 }
 
+/** Holds back the machine's writers, but for those that write past everything. */
+function brakeOf(machine: Machine, unheld: readonly string[] = []): Brake {
+  return {
+    prepare: async () => ({
+      hold: async () => {
+        machine.isHeld = true;
+        machine.holds += 1;
+        return { unheld };
+      },
+      release: async () => {
+        machine.isHeld = false;
+        return { heldMilliseconds: 5, isByCommand: true };
+      },
+      [Symbol.asyncDispose]: async () => {
+        machine.isHeld = false;
+      },
+    }),
+  };
+}
+
 const itemId = ProtectedItemId.parse(crypto.randomUUID());
 const diskIds = [0, 1].map(() => ProtectedDiskId.parse(crypto.randomUUID()));
 
@@ -203,16 +226,28 @@ const often = { crashConsistentSeconds: 0.3, applicationConsistentSeconds: 1, fr
 /** After the first one no bookmark comes but those that are ordered. */
 const seldom = { ...often, crashConsistentSeconds: 3600, applicationConsistentSeconds: 3600 };
 
-async function world(seed: number, hooks: MemoryLinkHooks = {}, policy = often) {
+async function world(
+  seed: number,
+  hooks: MemoryLinkHooks = {},
+  policy = often,
+  how: {
+    readonly brake?: (machine: Machine) => Brake;
+    readonly canFreeze?: boolean;
+    readonly sizes?: readonly number[];
+    readonly heldBytes?: number;
+    readonly clock?: Clock;
+  } = {},
+) {
   const random = seeded(seed);
-  const machine = new Machine([768 << 10, (256 << 10) + 1536], random);
+  const machine = new Machine(how.sizes ?? [768 << 10, (256 << 10) + 1536], random);
   const receiver = new ReferenceReceiver();
   const folder = await mkdtemp(join(tmpdir(), 'leeward-replication-'));
   const links: ReturnType<typeof memoryLinkPair>[] = [];
   const faults: unknown[] = [];
   /** How far the machine's wall clock has been stepped. */
   const wall = { stepMilliseconds: 0 };
-  const clock: Clock = { ...fastClock, now: () => fastClock.now() + wall.stepMilliseconds };
+  const ticking = how.clock ?? fastClock;
+  const clock: Clock = { ...ticking, now: () => ticking.now() + wall.stepMilliseconds };
   const start = async (stateName = 'state') => {
     const stop = new AbortController();
     const replication = new Replication({
@@ -225,7 +260,9 @@ async function world(seed: number, hooks: MemoryLinkHooks = {}, policy = often) 
       agentVersion: 'test',
       disks: machine.disks.map((disk, index) => ({ diskId: diskIds[index]!, name: `/dev/${index}`, disk })),
       capture: machine,
-      freezer: machine.freezer,
+      freezer: how.canFreeze === false ? undefined : machine.freezer,
+      brake: how.brake?.(machine),
+      heldBytes: how.heldBytes,
       policy,
       dial: async () => {
         const pair = memoryLinkPair(hooks);
@@ -504,8 +541,8 @@ test.serial('a bookmark that is ordered while another one is taken is a later on
   const w = await world(61, {}, seldom);
   const ordered = Promise.withResolvers<void>();
   let service: Awaited<ReturnType<typeof w.start>> | undefined;
-  w.machine.onFrozen = (freeze) => {
-    if (freeze > 1) return;
+  w.machine.onFrozen = () => {
+    w.machine.onFrozen = () => {};
     // The moment has been noted; in the same millisecond it would do for the order, too.
     for (const noted = systemClock.now(); systemClock.now() === noted; );
     service!.replication
@@ -634,3 +671,94 @@ for (const [what, spoil] of Object.entries(spoilers))
     t.true(w.machine.contents.every((content, index) => content.equals(w.receiver.images[index]!)));
     await w.remove();
   });
+
+test.serial('a machine that never pauses gets points by the brake, each a state it was in', async (t) => {
+  const w = await world(71, {}, often, { brake: brakeOf, canFreeze: false });
+  // At each barrier something has just been written, as where writes never pause; and now and then under the brake, too.
+  const pass = w.machine.barrier.bind(w.machine);
+  w.machine.barrier = async () => {
+    w.machine.write(w.random);
+    return await pass();
+  };
+  w.machine.onHeld = () => {
+    if (w.random() < 0.3) w.machine.write(w.random, true);
+  };
+  const service = await w.start();
+  await w.points(8);
+  await ended(w.machine, service);
+  t.true(w.receiver.points.every(({ bookmark }) => bookmark.method === 'brake'));
+  t.true(w.receiver.points.every(({ bookmark }) => (bookmark.heldMilliseconds ?? 0) > 0));
+  checkPoints(t, w);
+  t.deepEqual(w.faults, []);
+  await w.remove();
+});
+
+test.serial('writers that cannot be held get no wrong point, and are named', async (t) => {
+  const w = await world(72, {}, often, {
+    brake: (machine) => brakeOf(machine, ['the root group']),
+    canFreeze: false,
+  });
+  const pass = w.machine.barrier.bind(w.machine);
+  let isBusy = true;
+  w.machine.barrier = async () => {
+    if (isBusy) w.machine.write(w.random, true);
+    return await pass();
+  };
+  const service = await w.start();
+  const event = await until(
+    systemClock,
+    30_000,
+    () => w.receiver.health.find(({ code }) => code === 'WritersNotHeld'),
+    () => new Error(`not told: ${JSON.stringify(w.receiver.health)}`),
+    5,
+  );
+  t.regex(event.summary, /the root group/);
+  t.is(w.receiver.points.length, 0);
+  const { holds } = w.machine;
+  await until(
+    systemClock,
+    30_000,
+    () => (w.receiver.health.some(({ code }) => code === 'BookmarkMissed') ? true : undefined),
+    () => new Error('a missed point is not told'),
+    5,
+  );
+  t.is(w.machine.holds, holds, 'nobody is held for nothing');
+  isBusy = false;
+  await w.points(2);
+  await ended(w.machine, service);
+  checkPoints(t, w);
+  t.deepEqual(w.faults, []);
+  await w.remove();
+});
+
+test.serial('what is larger than the memory for it is sent while writers are held', async (t) => {
+  const sizes = [12 << 20, 8 << 20];
+  const heldBytes = 4 << 20;
+  // Real time: all of it must be read and mostly sent within a hold that nobody but this test would ask for.
+  const policy = { ...often, holdMillisecondsMax: 10_000 };
+  const w = await world(73, {}, policy, {
+    ...{ brake: brakeOf, canFreeze: false, sizes, heldBytes, clock: systemClock },
+  });
+  const pass = w.machine.barrier.bind(w.machine);
+  let isAll = true;
+  w.machine.barrier = async () => {
+    if (!w.machine.isHeld || isAll) {
+      // All of both disks at each first barrier of a hold.
+      for (const [index, sizeBytes] of sizes.entries()) {
+        const map = new ChangeMap(sizeBytes);
+        map.mark(0, sizeBytes);
+        w.machine.restore(index, map);
+      }
+      w.machine.write(w.random);
+    }
+    isAll = !w.machine.isHeld;
+    return await pass();
+  };
+  const service = await w.start();
+  await w.points(2);
+  await ended(w.machine, service);
+  t.true(w.receiver.points.every(({ bookmark }) => bookmark.method === 'brake'));
+  checkPoints(t, w);
+  t.deepEqual(w.faults, []);
+  await w.remove();
+});
