@@ -207,7 +207,10 @@ export class TraceCapture implements Capture {
     const ours = this.#maps[diskIndex];
     assert(ours);
     // Both are in one memory, which may not have room for a copy: the larger one stays where it is.
-    if (map.pieces <= ours.pieces) return ours.merge(map);
+    if (map.pieces <= ours.pieces) {
+      ours.merge(map);
+      return;
+    }
     map.merge(ours);
     ours.clear();
     this.#maps[diskIndex] = map;
