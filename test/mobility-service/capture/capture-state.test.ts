@@ -9,6 +9,7 @@ import {
   decodeCaptureState,
   encodeCaptureState,
   joined,
+  stateBytesMax,
 } from '../../../src/mobility-service/capture/capture-state.ts';
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
 
@@ -35,6 +36,12 @@ function plain(state: CaptureState): unknown {
     ...state,
     disks: state.disks.map(({ map, ...disk }) => ({ ...disk, extents: [...map.extents(1 << 30)] })),
   };
+}
+
+function extentsOf(pairs: Float64Array): { offsetBytes: number; lengthBytes: number }[] {
+  return [...pairs].flatMap((begin, index) =>
+    index % 2 === 0 ? [{ offsetBytes: begin, lengthBytes: pairs[index + 1]! - begin }] : [],
+  );
 }
 
 const golden = stateOf([
@@ -94,7 +101,7 @@ test('more extents than a state holds are joined over the narrowest gaps, and no
         const extents = blocks
           .sort((one, other) => one - other)
           .map((block) => ({ offsetBytes: block * blockBytes, lengthBytes: blockBytes }));
-        const fewer = joined(extents, countMax);
+        const fewer = extentsOf(joined(extents, countMax));
         t.true(fewer.length <= Math.max(1, countMax));
         t.true(
           extents.every(({ offsetBytes }) =>
@@ -108,7 +115,9 @@ test('more extents than a state holds are joined over the narrowest gaps, and no
       },
     ),
   );
-  t.deepEqual(joined([{ offsetBytes: 0, lengthBytes: 4096 }], 1), [{ offsetBytes: 0, lengthBytes: 4096 }]);
+  t.deepEqual(extentsOf(joined([{ offsetBytes: 0, lengthBytes: 4096 }], 1)), [
+    { offsetBytes: 0, lengthBytes: 4096 },
+  ]);
 });
 
 test('a block beyond 16 TiB keeps its place', (t) => {
@@ -134,3 +143,18 @@ for (const [name, state, folder] of [
     t.deepEqual(plain(decodeCaptureState(bytes, path)), JSON.parse(readFileSync(`${file}.json`, 'utf8')));
     t.true(encodeCaptureState(state).equals(bytes));
   });
+
+test('maps of 64 disks that are written all over are saved within the file, and nothing is left out', (t) => {
+  const disks = Array.from({ length: 64 }, (_, index) => ({
+    path: `/dev/disk${index}`,
+    sizeBytes: 2 ** 36,
+    blocks: Array.from({ length: 6_000 }, (_block, at) => at * 2 + index),
+  }));
+  const state = stateOf(disks);
+  const content = encodeCaptureState(state);
+  t.true(content.byteLength <= stateBytesMax);
+  const read = decodeCaptureState(content, path);
+  for (const [index, { map }] of read.disks.entries())
+    t.true(disks[index]!.blocks.every((block) => map.has(block * blockBytes)));
+  for (const { map } of [...state.disks, ...read.disks]) map.clear();
+});
