@@ -69,3 +69,7 @@ export const notifyRetryMillisecondsMax = 30 * 60_000;
  * Memory is taken as it is filled.
  */
 export const databasePoolMebibytes = 256;
+
+/** Free on the replica store before a machine is started from it: what a booting system writes of journals and logs in its first
+ * minutes, 128 MiB; its disks themselves are clones and take nothing. */
+export const failoverFreeBytesMin = 128 << 20;
