@@ -5,6 +5,7 @@ import type { Database, Session } from '../../platform/mysql.ts';
 import { errors } from '../errors.ts';
 import * as events from './events.ts';
 import * as items from './items.ts';
+import * as pauses from './pauses.ts';
 import * as points from './points.ts';
 import * as states from './states.ts';
 import type { Advance, Blocked, PointPlace, ProtectedItem, VaultStore } from './vault-store.ts';
@@ -36,6 +37,7 @@ export class MariaStore implements VaultStore {
         'recovery_points',
         'events',
         'blocked',
+        'paused',
         'protected_items',
       ])
         await session.change(`DELETE FROM ${table} WHERE item_id = ?`, [itemId]);
@@ -51,6 +53,7 @@ export class MariaStore implements VaultStore {
     await this.#database.transaction(async (session) => {
       await mustExist(session, itemId);
       await states.write(session, itemId, advance);
+      await pauses.clear(session, itemId);
       if (advance.point !== undefined) await points.add(session, advance.point);
       await events.add(session, itemId, advance.events);
     });
@@ -60,6 +63,16 @@ export class MariaStore implements VaultStore {
       await mustExist(session, itemId);
       await states.block(session, itemId, blocked);
       await events.add(session, itemId, [blocked.event]);
+    });
+  }
+  async pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void> {
+    await this.#database.transaction(async (session) => {
+      await mustExist(session, itemId);
+      if (event === undefined) await pauses.clear(session, itemId);
+      else {
+        await pauses.put(session, itemId, event);
+        await events.add(session, itemId, [event]);
+      }
     });
   }
   listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number; isComplete?: true }) {

@@ -73,6 +73,10 @@ export class MemoryStore implements VaultStore {
     entry.state = { ...entry.state, blocked };
     await this.addEvents(itemId, [blocked.event]);
   }
+  async pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void> {
+    this.#entry(itemId);
+    if (event !== undefined) await this.addEvents(itemId, [event]);
+  }
   async listPoints(
     itemId: ProtectedItemId,
     page: { before?: PointPlace; limit: number; isComplete?: true },

@@ -133,6 +133,8 @@ export interface VaultStore {
   /** All or nothing; the same again changes nothing but events. Clears `blocked`. */
   advance(itemId: ProtectedItemId, advance: Advance): Promise<void>;
   block(itemId: ProtectedItemId, blocked: Blocked): Promise<void>;
+  /** It cannot go on just now, and tries again by itself. With the event; `undefined`: that is over. `advance` ends it, too. */
+  pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void>;
 
   /** The latest first, those before `before`; with `isComplete` only those that have every disk. */
   listPoints(
