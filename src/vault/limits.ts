@@ -74,3 +74,6 @@ export const databasePoolMebibytes = 256;
 export const fencesMilliseconds = 5_000;
 /** Told in one pass; a plan that fails a whole site over has some hundred, and the rest follows with the next pass. */
 export const fencesAtOnce = 500;
+/** Free on the replica store before a machine is started from it: what a booting system writes of journals and logs in its first
+ * minutes, 128 MiB; its disks themselves are clones and take nothing. */
+export const failoverFreeBytesMin = 128 << 20;

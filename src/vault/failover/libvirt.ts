@@ -31,7 +31,7 @@ import {
   screenshotBytesMax,
   virshMilliseconds,
 } from './limits.ts';
-import type { FailoverProvider, MachineDefinition, ReadinessCheck } from './provider.ts';
+import type { FailoverProvider, HostRoom, MachineDefinition, ReadinessCheck } from './provider.ts';
 import { toPng } from './screen.ts';
 
 export interface LibvirtSettings {
@@ -80,6 +80,27 @@ export class LibvirtProvider implements FailoverProvider {
       this.#settings.probeKernel,
     );
     return this.#accelerator;
+  }
+
+  async room(): Promise<HostRoom> {
+    const node = await this.#must(['nodeinfo']);
+    const field = (text: string, name: string): number | undefined => {
+      const found = new RegExp(`^${name}\\s*:\\s*(\\d+)`, 'm').exec(text)?.[1];
+      return found === undefined ? undefined : Number(found);
+    };
+    const cpuCount = field(node, 'CPU\\(s\\)');
+    // Not every driver counts its caches; then the whole memory is the only limit that is known.
+    const memory = (await this.#virsh(['nodememstats'])).stdout;
+    const parts = ['free', 'buffers', 'cached'].map((name) => field(memory, name));
+    const kibibytes = parts.every((part) => part !== undefined)
+      ? parts.reduce((sum, part) => sum + part, 0)
+      : field(node, 'Memory size');
+    if (cpuCount === undefined || kibibytes === undefined)
+      throw errors.HypervisorCannotRunMachines(
+        this.#settings.uri,
+        'it does not say how many processors and how much memory it has',
+      );
+    return { cpuCount, memoryMebibytes: Math.floor(kibibytes / 1024) };
   }
 
   async start(machine: MachineDefinition): Promise<void> {

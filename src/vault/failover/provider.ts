@@ -22,10 +22,19 @@ export type ReadinessCheck =
   | { readonly type: 'port'; readonly port: number }
   | { readonly type: 'power' };
 
+/** What the hosts of a provider could give to a machine now. */
+export interface HostRoom {
+  /** Free, or given back by the host's own caches when it is needed. */
+  readonly memoryMebibytes: number;
+  readonly cpuCount: number;
+}
+
 export interface FailoverProvider {
   /** Can this provider run machines at all? Throws with cause and action when it cannot; says which accelerator it uses
    * and, when it is not the fast one, why. */
   check(): Promise<{ readonly accelerator: 'kvm' | 'tcg'; readonly reason: string }>;
+  /** Asked before anything is started or stopped: a machine that cannot be is refused then, not at its power-on. */
+  room(): Promise<HostRoom>;
   /** Defines and starts the machine; idempotent by name. Resolves at power-on. */
   start(machine: MachineDefinition): Promise<void>;
   /** Waits for the check; rejects with `MachineDidNotAnswer` and the console's last lines after the limit, with
