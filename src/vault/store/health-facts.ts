@@ -4,6 +4,7 @@ import { HealthEvent } from '../../model/health.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
 import type { ItemFacts } from '../health/conditions.ts';
+import { NotedPower } from './failovers.ts';
 import { iso, json } from './rows.ts';
 
 export type ItemRow = Omit<ItemFacts, 'rpoThresholdSeconds' | 'applicationConsistentSeconds'> & {
@@ -47,7 +48,8 @@ export async function items(
        (SELECT JSON_VALUE(m.said, '$.mobilityService.lastHeartbeatAt') ${reporter}) AS heartbeat_at,
        (SELECT s.last_report_at ${reporter}) AS site_reported_at,
        (SELECT JSON_VALUE(s.said, '$.at') ${reporter}) AS site_clock_at,
-       (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at
+       (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at,
+       (SELECT JSON_EXTRACT(v.record, '$.power') FROM failovers v WHERE v.item_id = i.item_id) AS machine_power
      FROM item_resources r JOIN protected_items i ON i.item_id = r.item_id
      WHERE r.row_id > ? ORDER BY r.row_id LIMIT ?`,
     [page.after, page.limit],
@@ -91,6 +93,8 @@ export async function items(
       siteReportedAt: moment(row.site_reported_at),
       fencedAt: moment(row.fenced_at),
       sourceHeardAt: heardAt(row),
+      machinePower:
+        row.machine_power === null ? undefined : parse(NotedPower, json(row.machine_power), 'failovers'),
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };
