@@ -255,6 +255,8 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     },
     screenshot: async () => toPng(Buffer.concat([Buffer.from('P6 1 1 255\n'), Buffer.alloc(3)])),
     isRunning: async (name) => machines.has(name),
+    power: async (name) => ({ state: machines.has(name) ? 'running' : 'missing' }),
+    startAgain: async (machine) => void machines.set(machine.name, machine),
     remove: async (name) => void machines.delete(name),
     list: async () => [...machines.keys()],
   };

@@ -458,7 +458,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
   );
   operation(
     'planned-failover',
-    'shut the source down, replicate the rest and move: nothing is lost',
+    'stop all that writes on the source, replicate the rest, switch it off and move; asks when nobody knows whether it is off',
     'replicationProtectedItems.plannedFailover',
     (item, options: MachineOptions) => ({
       properties: {

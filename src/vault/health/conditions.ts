@@ -89,6 +89,10 @@ export interface ItemFacts {
   readonly lastTestFailoverAt: number | undefined;
   /** Since when a failover keeps its source out. */
   readonly fencedAt?: number | undefined;
+  /** Of the machine at the recovery location, once it was seen off. */
+  readonly machinePower?:
+    | { readonly isOn: boolean; readonly why: string; readonly since: string }
+    | undefined;
   /** When its source was heard of last, by the vault's clock, whatever the site's says. */
   readonly sourceHeardAt?: number | undefined;
 }
@@ -164,7 +168,7 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
       context: {},
       sustainSeconds: 0,
     });
-  found.push(...sourceConditions(facts, now));
+  found.push(...sourceConditions(facts, now), ...machineConditions(facts, now));
   found.push(...failoverConditions(facts));
   if (!facts.isReplicating) return found;
   if (facts.paused !== undefined && facts.paused.code !== facts.blocked?.code)
@@ -445,6 +449,29 @@ function sourceConditions(
         'The source was started again after the failover, came back with its site, or was never switched off.',
       recommendedAction: `Switch the source off. Or, when it is to go on there: \`leeward protected-item cancel-failover ${name} --wait\`. Nothing that it writes enters the item meanwhile.`,
       context: {},
+      sustainSeconds: 0,
+    },
+  ];
+}
+
+/** A failed-over machine is the machine now: that it is off is critical, whoever wanted it. */
+function machineConditions(
+  { name, isReplicating, machinePower: power }: ItemFacts,
+  now: number,
+): HealthCondition[] {
+  if (isReplicating || power === undefined || power.isOn) return [];
+  return [
+    {
+      code: 'FailedOverMachineOff',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `the failed-over machine of ${name} has not been running for ${inWords((now - Date.parse(power.since)) / 1000)}: ${power.why}`,
+      possibleCauses:
+        'Its host was restarted and it could not be started again, it crashed, its disks are full, or somebody switched it off.',
+      recommendedAction:
+        'Start it at the hypervisor (virsh start), after what is named was mended. If it is to stay off: cancel the failover, or disable protection.',
+      context: {},
+      // Started again within a moment, it is an event in the log and no alarm.
       sustainSeconds: 0,
     },
   ];

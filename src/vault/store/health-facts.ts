@@ -5,10 +5,21 @@ import { DiskState, ResyncCause } from '../../model/disk-state.ts';
 import { HealthEvent } from '../../model/health.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
+
+<<<<<<< HEAD
+
 import { ReportedDisk, ReportedMachine } from '../../protocol/control/site-link.ts';
 import type { FailedJobFacts, ItemFacts } from '../health/conditions.ts';
 import type { MachineCopy } from '../health/machine-copied.ts';
 import { JobError } from '../jobs/jobs.ts';
+
+=======
+
+import type { ItemFacts } from '../health/conditions.ts';
+import { NotedPower } from './failovers.ts';
+
+>>>>>>> failover
+
 import { iso, json } from './rows.ts';
 
 export type ItemRow = Omit<
@@ -70,7 +81,8 @@ export async function items(
        (SELECT JSON_EXTRACT(m.said, '$.copies') ${reporter}) AS machine_copies,
        (SELECT s.last_report_at ${reporter}) AS site_reported_at,
        (SELECT JSON_VALUE(s.said, '$.at') ${reporter}) AS site_clock_at,
-       (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at
+       (SELECT f.fenced_at FROM failover_fences f WHERE f.item_id = i.item_id AND f.lifted_at IS NULL) AS fenced_at,
+       (SELECT JSON_EXTRACT(v.record, '$.power') FROM failovers v WHERE v.item_id = i.item_id) AS machine_power
      FROM item_resources r JOIN protected_items i ON i.item_id = r.item_id
      WHERE r.row_id > ? ORDER BY r.row_id LIMIT ?`,
     [page.after, page.limit],
@@ -137,10 +149,15 @@ export async function items(
       siteReportedAt: moment(row.site_reported_at),
       fencedAt: moment(row.fenced_at),
       sourceHeardAt: heardAt(row),
+<<<<<<< HEAD
       machineCopies:
         row.machine_copies === null
           ? []
           : (parse(ReportedMachine.shape.copies, json(row.machine_copies), 'site_machines') ?? []),
+=======
+      machinePower:
+        row.machine_power === null ? undefined : parse(NotedPower, json(row.machine_power), 'failovers'),
+>>>>>>> failover
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };
