@@ -6,19 +6,11 @@ import { HealthEvent } from '../../model/health.ts';
 import type { Row, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
 
-<<<<<<< HEAD
-
 import { ReportedDisk, ReportedMachine } from '../../protocol/control/site-link.ts';
 import type { FailedJobFacts, ItemFacts } from '../health/conditions.ts';
 import type { MachineCopy } from '../health/machine-copied.ts';
 import { JobError } from '../jobs/jobs.ts';
-
-=======
-
-import type { ItemFacts } from '../health/conditions.ts';
 import { NotedPower } from './failovers.ts';
-
->>>>>>> failover
 
 import { iso, json } from './rows.ts';
 
@@ -149,15 +141,12 @@ export async function items(
       siteReportedAt: moment(row.site_reported_at),
       fencedAt: moment(row.fenced_at),
       sourceHeardAt: heardAt(row),
-<<<<<<< HEAD
       machineCopies:
         row.machine_copies === null
           ? []
           : (parse(ReportedMachine.shape.copies, json(row.machine_copies), 'site_machines') ?? []),
-=======
       machinePower:
         row.machine_power === null ? undefined : parse(NotedPower, json(row.machine_power), 'failovers'),
->>>>>>> failover
       isReplicating: row.active_location === 'Primary',
       lastTestFailoverAt: moment(record.lastTestFailoverAt),
     };
