@@ -501,7 +501,7 @@ class HelperSession implements FreezeSession {
       if (!signal.aborted) this.#release().catch(() => {});
     };
     this.#shared.clock.sleep(milliseconds, signal).then(release, () => {});
-    this.#link.ended.then(release);
+    void this.#link.ended.then(release);
   }
 
   /** Once; who asks again waits for the same. */
@@ -518,7 +518,7 @@ class HelperSession implements FreezeSession {
   #noteLate(answer: Answer, step: string): void {
     this.#late = parseNumbers(answer.fields.late).map((index) => this.#superblocks[index]!);
     this.#lateStep = step;
-    if (step === 'writing back') this.#patienceMilliseconds = hungWriteBackMilliseconds;
+    this.#patienceMilliseconds = step === 'writing back' ? hungWriteBackMilliseconds : hungMilliseconds;
   }
 
   #lateNames(): string | undefined {
