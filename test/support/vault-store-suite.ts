@@ -71,6 +71,7 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
       takenAt: '2026-01-02T03:04:05.678Z',
       processedAt: '2026-01-02T03:04:09.001Z',
       frozenMilliseconds: 41.5,
+      heldMilliseconds: 12.25,
       sizeBytes: 2 ** 45,
       changedBytes: 12_345_678_901_234,
       chain: 7,

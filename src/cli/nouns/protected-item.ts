@@ -634,6 +634,13 @@ export function addProtectedItem(program: Command, context: NounContext): void {
               return frozen === 0 ? '-' : `${Math.round(frozen)} ms`;
             },
           },
+          {
+            heading: 'HELD',
+            value: (row) => {
+              const held = Number(valueAt(row, 'heldMilliseconds') ?? 0);
+              return held === 0 ? '-' : `${Math.round(held)} ms`;
+            },
+          },
           { heading: 'CHANGED', value: (row) => bytes(Number(valueAt(row, 'changedBytes') ?? 0)) },
           column('LOCKED UNTIL', 'lockedUntil'),
           { heading: 'LACKS', value: lacksText },

@@ -11,19 +11,13 @@
  *   `releaseHeld` (at the service's start) and the unit's ExecStopPost work through it.
  * - While writers are held everything here is memory and a pipe: no file is touched, nothing is logged.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { type Clock, withDeadline } from '../../platform/clock.ts';
 import { tryRun } from '../../platform/exec.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Brake, BrakeSession, HeldTime, HeldWrites } from './brake.ts';
 import { errors } from './errors.ts';
-import {
-  answerCharactersMax,
-  brakeAnswerMillisecondsMax,
-  holdMillisecondsMax,
-  prepareMillisecondsMax,
-} from './limits.ts';
-import { type Answer, parseAnswer } from './thaw-link.ts';
+import { brakeAnswerMillisecondsMax, holdMillisecondsMax, prepareMillisecondsMax } from './limits.ts';
+import { type Answer, openThawLink, type ThawLink } from './thaw-link.ts';
 
 export interface WriteBrakeOptions {
   readonly clock: Clock;
@@ -55,7 +49,8 @@ export async function releaseHeld(
 async function prepare(options: WriteBrakeOptions): Promise<BrakeSession> {
   // A note that is still there belongs to a program that was killed together with its guard.
   await releaseHeld(options);
-  const link = openLink(options);
+  const devices = options.deviceNumbers().map((number) => `${number}\0`);
+  const link = openThawLink(options.helperPath, options.notePath, `${devices.join('')}\0`);
   try {
     const answer = await withDeadline(options.clock, prepareMillisecondsMax, link.next(), () =>
       errors.BrakeUnusable('its program does not get ready'),
@@ -72,11 +67,11 @@ async function prepare(options: WriteBrakeOptions): Promise<BrakeSession> {
 
 class Session implements BrakeSession {
   readonly #options: WriteBrakeOptions;
-  readonly #link: Link;
+  readonly #link: ThawLink;
   readonly #isRootHeld: boolean;
   #state: 'ready' | 'holding' | 'over' = 'ready';
 
-  constructor(options: WriteBrakeOptions, link: Link, isRootHeld: boolean) {
+  constructor(options: WriteBrakeOptions, link: ThawLink, isRootHeld: boolean) {
     this.#options = options;
     this.#link = link;
     this.#isRootHeld = isRootHeld;
@@ -142,82 +137,6 @@ class Session implements BrakeSession {
       errors.BrakeUnusable('its program does not answer'),
     );
   }
-}
-
-interface Link {
-  send(text: string): void;
-  /** The next answer; `undefined` once the program and its guard have both ended. */
-  next(): Promise<Answer | undefined>;
-  readonly ended: Promise<void>;
-  readonly processId: number | undefined;
-  readonly complaint: () => string;
-  hangUp(): void;
-}
-
-/** node:child_process directly, as in `thaw-link.ts`: the child must not be buffered or killed as ordinary commands are. */
-function openLink({ helperPath, notePath, deviceNumbers }: WriteBrakeOptions): Link {
-  const child: ChildProcess = spawn(helperPath, ['--note', notePath], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: true,
-    env: {},
-    cwd: '/',
-  });
-  const answers: Answer[] = [];
-  const waiting: ((answer: Answer | undefined) => void)[] = [];
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  let open = true;
-  let complaint = '';
-  let rest = '';
-  const close = (): void => {
-    if (!open) return;
-    open = false;
-    for (const waiter of waiting.splice(0)) waiter(undefined);
-    end();
-  };
-  child.stdout!.setEncoding('latin1');
-  child.stdout!.on('data', (text: string) => {
-    rest += text;
-    if (rest.length > answerCharactersMax) return void child.stdout!.destroy();
-    for (let at = rest.indexOf('\n'); at >= 0; at = rest.indexOf('\n')) {
-      const answer = parseAnswer(rest.slice(0, at));
-      rest = rest.slice(at + 1);
-      const waiter = waiting.shift();
-      if (waiter) waiter(answer);
-      else answers.push(answer);
-    }
-  });
-  child.stdout!.on('close', close);
-  child.stdout!.on('error', close);
-  child.stderr!.setEncoding('utf8');
-  child.stderr!.on('data', (text: string) => {
-    complaint = (complaint + text).slice(-400);
-  });
-  child.on('error', (error) => {
-    complaint = error.message;
-    close();
-  });
-  // EPIPE when the program is gone; that it is gone is seen at its output.
-  child.stdin!.on('error', () => {});
-  child.unref();
-  child.stdin!.write(
-    `${deviceNumbers()
-      .map((number) => `${number}\0`)
-      .join('')}\0`,
-  );
-  return {
-    send: (text) => void child.stdin!.write(text),
-    next: () => {
-      const answer = answers.shift();
-      if (answer || !open) return Promise.resolve(answer);
-      return new Promise((resolve) => {
-        waiting.push(resolve);
-      });
-    },
-    ended,
-    processId: child.pid,
-    complaint: () => complaint.trim(),
-    hangUp: () => void child.stdin!.end(),
-  };
 }
 
 function describe(answer: Answer | undefined): string {

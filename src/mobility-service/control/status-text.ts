@@ -61,7 +61,11 @@ export function statusText(status: ServiceStatus, nowMilliseconds: number): stri
       lastBookmark.method === 'freeze'
         ? `, file systems stood still for ${Math.round(lastBookmark.frozenMilliseconds)} ms`
         : '';
-    say('last bookmark', `${lastBookmark.takenAt} (${duration(agoSeconds)} ago), ${kind}${froze}`);
+    const held =
+      lastBookmark.heldMilliseconds === undefined
+        ? ''
+        : `, writers were held back for ${Math.round(lastBookmark.heldMilliseconds)} ms`;
+    say('last bookmark', `${lastBookmark.takenAt} (${duration(agoSeconds)} ago), ${kind}${froze}${held}`);
   } else say('last bookmark', 'none since the service started');
   if (status.lastHealthEvent) {
     const { code, summary, recommendedAction, raisedAt } = status.lastHealthEvent;

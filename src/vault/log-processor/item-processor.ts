@@ -342,6 +342,7 @@ export class ItemProcessor implements AsyncDisposable {
         takenAt: bookmark.takenAt,
         processedAt: new Date(clock.now()).toISOString(),
         frozenMilliseconds: bookmark.frozenMilliseconds,
+        ...(bookmark.heldMilliseconds === undefined ? {} : { heldMilliseconds: bookmark.heldMilliseconds }),
         sizeBytes: present.reduce((sum, disk) => sum + disk.sizeBytes, 0),
         changedBytes,
         chain: manifest.chain,

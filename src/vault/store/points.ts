@@ -10,11 +10,11 @@ import { iso, json } from './rows.ts';
 import { type PointPlace, RecoveryPoint } from './vault-store.ts';
 
 const columns = `item_id, point_id, type, method, taken_at, processed_at, frozen_milliseconds, size_bytes, changed_bytes,
-  chain, sequence, locked_until, missing_disks`;
+  chain, sequence, locked_until, missing_disks, held_milliseconds`;
 
 export async function add(session: Session, point: RecoveryPoint): Promise<void> {
   await session.change(
-    `INSERT IGNORE INTO recovery_points (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT IGNORE INTO recovery_points (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       point.itemId,
       point.pointId,
@@ -29,6 +29,7 @@ export async function add(session: Session, point: RecoveryPoint): Promise<void>
       point.sequence,
       point.lockedUntil === undefined ? null : new Date(point.lockedUntil),
       point.missingDisks === undefined ? null : JSON.stringify(point.missingDisks),
+      point.heldMilliseconds ?? null,
     ],
   );
 }
@@ -116,6 +117,7 @@ function toPoint(row: Row): RecoveryPoint {
       chain: row.chain,
       sequence: row.sequence,
       ...(row.locked_until === null ? {} : { lockedUntil: iso(row.locked_until) }),
+      ...(row.held_milliseconds === null ? {} : { heldMilliseconds: row.held_milliseconds }),
       ...(row.missing_disks === null ? {} : { missingDisks: json(row.missing_disks) }),
     },
     'recovery_points',

@@ -67,6 +67,8 @@ export const RecoveryPoint = z.strictObject({
   takenAt: z.iso.datetime(),
   processedAt: z.iso.datetime(),
   frozenMilliseconds: z.number().nonnegative(),
+  /** How long writers were held back; left out where they were not. */
+  heldMilliseconds: z.number().nonnegative().optional(),
   /** Of all disks. */
   sizeBytes: z.number().int().nonnegative(),
   /** Replaced since the point before it. */

@@ -149,6 +149,18 @@ test('a manifest whose bookmark lacks a disk came later, and is read and encoded
   t.true(encoded.equals(object));
 });
 
+test('a manifest whose bookmark held writers back came later, and is read and encoded to the same bytes', (t) => {
+  const { frozenMilliseconds: _, ...bookmark } = manifest.bookmark!;
+  const later: Manifest = {
+    ...manifest,
+    bookmark: { ...bookmark, method: 'brake', frozenMilliseconds: 0, heldMilliseconds: 48.5 },
+  };
+  const encoded = encodeManifest(later, manifestMacKey(itemKey));
+  const object = goldenFile('manifest/v1/later/held.json', encoded);
+  t.deepEqual(decodeManifest(object, manifestMacKey(itemKey), 'golden'), later);
+  t.true(encoded.equals(object));
+});
+
 test('requests and notices of version 1 are read, encoded to the same bytes, and bound to their key', (t) => {
   const macKey = requestMacKey(itemKey);
   const request: ResyncRequest = {

@@ -1,5 +1,5 @@
 /**
- * Goal: fields that came within version 1 stay where they are, and version 2 says them in the same bytes. Method: golden frames that have them, beside those that do
+ * Goal: fields that came within a version stay where they are, and version 2 says them in the same bytes. Method: golden frames that have them, beside those that do
  * not (`golden.test.ts`), which stay readable.
  */
 import { readFileSync } from 'node:fs';
@@ -21,6 +21,7 @@ for (const version of ['v1', 'v2'])
     ['hello', Hello, 'previous', 'v1'],
     ['refused', Refused, 'position', 'v1'],
     ['hello-machine', Hello, 'machineIdentity', 'v2'],
+    ['bookmark', Bookmark, 'heldMilliseconds', 'v2'],
   ] as const) {
     if (since > version) continue;
     test(`a ${name} frame of ${version} with its ${field} is read, and encoded to the same bytes`, (t) => {
