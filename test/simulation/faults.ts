@@ -322,9 +322,9 @@ export const faults = {
   'disk-grown': {
     weight: 1,
     strike(world) {
-      const disk = machineWithDisks(world)?.slots[0]?.disk;
-      if (disk && disk.sizeBytes < grownBytesMax)
-        disk.grow(disk.sizeBytes + 4096 * world.random.between(1, 16));
+      const machine = machineWithDisks(world);
+      const sizeBytes = machine?.slots[0]?.disk?.sizeBytes ?? grownBytesMax;
+      if (sizeBytes < grownBytesMax) machine!.grow(0, 4096 * world.random.between(1, 16));
     },
   },
   'ring-overflow': {

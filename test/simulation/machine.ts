@@ -40,7 +40,7 @@ export class Machine {
   readonly disks: SimulatedDisk[];
   readonly slots: readonly Slot[];
   readonly hasNames: boolean;
-  /** How often disks came, went or were replaced. */
+  /** How often disks came, went, grew or were replaced. */
   changes = 0;
   #sequence = 0;
   #made = 0;
@@ -147,6 +147,13 @@ export class Machine {
     this.ring.attached(disk, index);
     this.changes++;
     this.#settle();
+  }
+
+  grow(index: number, bytes: number): void {
+    const { disk } = this.slots[index]!;
+    if (!disk) return;
+    disk.grow(disk.sizeBytes + bytes);
+    this.changes++;
   }
 
   /** What was written to it while nobody of this machine could see it. */
