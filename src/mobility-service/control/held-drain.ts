@@ -25,7 +25,7 @@ import { totalBytes } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
 import { extentsUnderWayMax, heldReadBytesPerMillisecondMax, heldSendsMax } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
-import type { ReplicatedDisk } from './stream.ts';
+import type { ReplicatedDisk } from './replicated-disk.ts';
 
 /** One moment on both clocks: the one that people read, and the one that nobody steps. */
 export interface Moment {
@@ -106,11 +106,11 @@ export class HeldDrain {
         const maps = disks.map((disk) => capture.take(disk.index));
         const pass: Pass = { maps, pieces: [] };
         this.#passes.push(pass);
-        const wanted = disks.map((disk, index) => [...this.#parts.relevant(disk, maps[index]!)]);
-        const bytes = wanted.reduce((sum, extents) => sum + totalBytes(extents), 0);
+        const leftMilliseconds = Math.max(0, untilMonotonic - clock.monotonic());
+        const bytesMax = leftMilliseconds * heldReadBytesPerMillisecondMax;
+        const { wanted, bytes } = this.#wanted(maps, bytesMax);
         if (bytes === 0) return { moment };
-        const leftMilliseconds = untilMonotonic - clock.monotonic();
-        const isHopeless = bytes > leftMilliseconds * heldReadBytesPerMillisecondMax;
+        const isHopeless = bytes > bytesMax;
         const done = isHopeless || isOver() ? 0 : await this.#read(pass, wanted, isOver);
         readBytes += done;
         if (done === bytes) continue;
@@ -154,6 +154,22 @@ export class HeldDrain {
       for (const [index, map] of maps.entries()) capture.restore(this.#parts.disks[index]!.index, map);
     }
     this.#passes.length = 0;
+  }
+
+  /** What of the maps counts, by disk. No further once it is more than can be read: a trim of terabytes is millions of extents. */
+  #wanted(maps: readonly ChangeMap[], bytesMax: number): { wanted: Extent[][]; bytes: number } {
+    const wanted: Extent[][] = [];
+    let bytes = 0;
+    for (const [index, disk] of this.#parts.disks.entries()) {
+      const extents: Extent[] = [];
+      wanted.push(extents);
+      for (const extent of this.#parts.relevant(disk, maps[index]!)) {
+        extents.push(extent);
+        bytes += extent.lengthBytes;
+        if (bytes > bytesMax) return { wanted, bytes };
+      }
+    }
+    return { wanted, bytes };
   }
 
   /** Answers how many bytes; fewer when time was over before all of them were read. */

@@ -37,8 +37,9 @@ import {
 import { Session } from '../outlet/session.ts';
 import { Walk } from '../resync/walk.ts';
 import { Health } from './health.ts';
+import type { ReplicatedDisk } from './replicated-disk.ts';
 import type { ServiceState } from './state.ts';
-import { type BookmarkDue, type BookmarkPolicy, ordered, type ReplicatedDisk, Stream } from './stream.ts';
+import { type BookmarkDue, type BookmarkPolicy, ordered, Stream } from './stream.ts';
 
 export interface ReplicationOptions {
   readonly clock: Clock;

@@ -19,7 +19,7 @@
  * Between the start of a hold or freeze and its end nothing is logged, written or started.
  */
 import type { Arena } from '../../disk/arena.ts';
-import { type Disk, extentBytesMax } from '../../disk/disk.ts';
+import { extentBytesMax } from '../../disk/disk.ts';
 import type { Bookmark, BookmarkType, MissingDisk } from '../../model/bookmark.ts';
 import { BookmarkId, type ProtectedDiskId } from '../../model/ids.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
@@ -33,7 +33,7 @@ import { ChangeMap, type Extent } from '../capture/change-map.ts';
 import type { Brake, BrakeSession } from '../consistency/brake.ts';
 import type { Freezer, FreezeSession } from '../consistency/freezer.ts';
 import { holdMillisecondsDefault, holdMillisecondsMax } from '../consistency/limits.ts';
-import { type ReadPace, type Sent, sendExtents } from '../drain/drain.ts';
+import { type Sent, sendExtents } from '../drain/drain.ts';
 import { without } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
@@ -62,28 +62,9 @@ import {
   unreadableGraceMilliseconds,
 } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
-import type { Walk } from '../resync/walk.ts';
 import type { Health } from './health.ts';
 import { HeldDrain, type HeldOutcome, type Moment, momentOf } from './held-drain.ts';
-
-export interface ReplicatedDisk {
-  readonly index: number;
-  readonly diskId: ProtectedDiskId;
-  readonly name: string;
-  readonly disk: Disk;
-  /** The machine has no such disk now, or it cannot be opened: nothing of it is read until the service opens its disks anew. */
-  readonly missing: MissingDisk['cause'] | undefined;
-  readonly pace: ReadPace;
-  /** Swap contents: never read or sent. */
-  skip: readonly Extent[];
-  walk: Walk | undefined;
-  /** Could not be read; marked again at `retryAt`. No bookmark with this disk meanwhile. */
-  unreadable: ChangeMap | undefined;
-  retryAt: number;
-  /** Since when something of it cannot be read; undefined: all of it can. */
-  failingSince: number | undefined;
-  isWalkFailing: boolean;
-}
+import type { ReplicatedDisk } from './replicated-disk.ts';
 
 export interface BookmarkPolicy {
   readonly crashConsistentSeconds: number;

@@ -60,7 +60,7 @@ class Machine implements Capture {
   /** Completed and not read yet: a barrier finds what is there when it begins, and takes its time. */
   #ring: { readonly index: number; readonly offset: number; readonly length: number }[] = [];
   readonly #random: () => number;
-  /** Of drains and walks; under a freeze a failure is the point's. */
+  /** Of drains and walks of the first disk; while writers are held a failure is the point's. */
   failReads = 0;
   /** Called at each barrier while everything stands still, and before each thaw; with the number of the freeze. */
   onFrozen: (freeze: number) => void = () => {};
@@ -78,11 +78,11 @@ class Machine implements Capture {
         if (random() < 0.5)
           content.fill(1 + Math.floor(random() * 255), at, Math.min(at + 4096, content.length));
     this.#maps = sizes.map((size) => new ChangeMap(size));
-    this.disks = this.contents.map((content) => ({
+    this.disks = this.contents.map((content, index) => ({
       sizeBytes: content.length,
       read: async (target, offset) => {
         await new Promise((resolve) => setImmediate(resolve));
-        if (this.failReads > 0 && !this.isFrozen) {
+        if (index === 0 && this.failReads > 0 && !this.isFrozen && !this.isHeld) {
           this.failReads -= 1;
           throw Object.assign(new Error('EIO'), { code: 'EIO' });
         }
@@ -490,7 +490,7 @@ test.serial(
     const service = await w.start();
     await w.points(2);
     w.machine.failReads = 3;
-    await w.machine.writeSome(w.random, 5);
+    await w.machine.writeSome(w.random, 20);
     await until(
       systemClock,
       30_000,
