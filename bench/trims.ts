@@ -1,5 +1,5 @@
 /**
- * Trims: an ext4 with a GiB of files of which every other one goes, then `fstrim` of all that is free. How long until a recovery
+ * Trims: an ext4 with 256 MiB of files of which every other one goes, then `fstrim` of all that is free. How long until a recovery
  * point has it, how much of what was trimmed travels and is written at the vault, and how large the daemons were. What was
  * trimmed is read back (docs/decisions/trims-are-read-back.md), so the time is that of reading it.
  */
@@ -26,7 +26,7 @@ export async function trimRow(
   mkdirSync(at);
   await shell(
     `mkfs.ext4 -q -F -m 0 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 ${device}; mount ${device} ${at};
-     for i in $(seq 512); do head -c 2M /dev/urandom > ${at}/$i; done; sync -f ${at}`,
+     for i in $(seq 128); do head -c 2M /dev/urandom > ${at}/$i; done; sync -f ${at}`,
   );
   try {
     const machine = await site.protect('trims', [device], { crashConsistentSeconds: 1 });
