@@ -199,7 +199,8 @@ async function statusOf(
   return { lastBookmark: item?.lastBookmark ?? null, isDrained: (item?.backlogBytes ?? 1 << 30) < 64 << 10 };
 }
 
-async function figures(site: TwoSites): Promise<{ received: number; sent: number }> {
+/** Bytes that the process server has received and sent since it began. */
+export async function figures(site: TwoSites): Promise<{ received: number; sent: number }> {
   const text = await ask(site, '/metrics');
   const value = (name: string) =>
     Number(new RegExp(`^leeward_process_server_${name}(?:_total)? (\\S+)`, 'm').exec(text)?.[1] ?? 0);

@@ -8,7 +8,8 @@
  *     BENCH_CHURN_SECONDS=60 of each rate
  *     BENCH_MACHINES=1000    on one process server, for BENCH_MACHINES_SECONDS=60
  *     BENCH_PEERS=rsync,…    only these
- *     BENCH_PARTS=load,…     only these of copies, load, api, machines
+ *     BENCH_TRIM_GIB=40      size of the disk that is trimmed; it is sparse
+ *     BENCH_PARTS=load,…     only these of copies, load, trims, api, machines
  *     BENCH_FOLDER=/var/tmp  where disks and copies go; five times BENCH_GIB
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,6 +23,7 @@ import { dropCaches, endAll, keepCold, median, sha256Of, shell } from './measure
 import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
 import { type Result, type Row, renderTable, resultOf } from './report.ts';
+import { trimPlan, trimRow } from './trims.ts';
 import { vaultApiPlan, vaultApiRow } from './vault-api.ts';
 
 const gibibytes = Number(process.env.BENCH_GIB ?? 2);
@@ -29,8 +31,9 @@ const runs = Number(process.env.BENCH_RUNS ?? 3);
 const churnSeconds = Number(process.env.BENCH_CHURN_SECONDS ?? 60);
 const machineCount = Number(process.env.BENCH_MACHINES ?? 1000);
 const machineSeconds = Number(process.env.BENCH_MACHINES_SECONDS ?? 60);
+const trimGibibytes = Number(process.env.BENCH_TRIM_GIB ?? 40);
 const only = process.env.BENCH_PEERS?.split(',');
-const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'api', 'machines'];
+const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'trims', 'api', 'machines'];
 
 const reason = canLoop() ?? canTrace();
 if (reason !== undefined) {
@@ -413,8 +416,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 try {
   const bytes = gibibytes * 2 ** 30;
-  const site = parts.includes('copies') ? await copies(bytes) : undefined;
-  if (parts.includes('load')) await underLoad(site ?? (await sitesFor(bytes)));
+  let site = parts.includes('copies') ? await copies(bytes) : undefined;
+  if (site === undefined && (parts.includes('load') || parts.includes('trims'))) site = await sitesFor(bytes);
+  if (parts.includes('load')) await underLoad(site!);
+  if (parts.includes('trims'))
+    await row(trimPlan(trimGibibytes), async () => {
+      const device = await loop('trims.img', trimGibibytes * 2 ** 30, 'on');
+      return await trimRow(site!, folder, { device, image: join(folder, 'trims.img') });
+    });
   if (parts.includes('api')) await row(vaultApiPlan, vaultApiRow);
   if (parts.includes('machines'))
     await row(manyMachinesPlan(machineCount), () => manyMachinesRow(machineCount, machineSeconds));

@@ -4,8 +4,8 @@
  * V8's heap, 8 MB of the C allocator's: 70 MB. Under load: 4 MiB of read buffers, 4 MiB of them encrypted in the socket,
  * and up to 10 MB of garbage between two collections (small payloads joined with their headers): 88 MB. The rest that is
  * read under a freeze shares the read buffers' memory and adds 14 MiB once it was large, but is sent from there one extent
- * at a time: 100 MB. Change maps are extra: 32 MiB for a TiB that is wholly dirty, else little; of the trace rings the
- * service maps nothing.
+ * at a time: 100 MB. Change maps are extra: at most 19 MiB, whatever is written to
+ * however many disks (`mapBitmapsMax`), mostly little; of the trace rings the service maps nothing.
  */
 import { extentBytesMax } from '../disk/disk.ts';
 

@@ -120,6 +120,21 @@ test('more extents than a state holds are joined over the narrowest gaps, and no
   ]);
 });
 
+test('maps of 64 disks that are written all over are saved within the file, and nothing is left out', (t) => {
+  const disks = Array.from({ length: 64 }, (_, index) => ({
+    path: `/dev/disk${index}`,
+    sizeBytes: 2 ** 36,
+    blocks: Array.from({ length: 6_000 }, (_block, at) => at * 2 + index),
+  }));
+  const state = stateOf(disks);
+  const content = encodeCaptureState(state);
+  t.true(content.byteLength <= stateBytesMax);
+  const read = decodeCaptureState(content, path);
+  for (const [index, { map }] of read.disks.entries())
+    t.true(disks[index]!.blocks.every((block) => map.has(block * blockBytes)));
+  for (const { map } of [...state.disks, ...read.disks]) map.clear();
+});
+
 test('a block beyond 16 TiB keeps its place', (t) => {
   const sizeBytes = 20 * 2 ** 40;
   const far = sizeBytes / blockBytes - 1;

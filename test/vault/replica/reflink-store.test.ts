@@ -124,6 +124,28 @@ test('zeroing gives space back, and a full volume is a transient error that leav
   t.deepEqual(await store.listPoints(item), [id]);
 });
 
+test('zeroing 40 GiB of a head writes nothing: the volume has room for a hundredth of it', async (t) => {
+  const volume = await makeTestVolume('xfs', 400 << 20);
+  volumes.push(volume);
+  const folder = join(volume.path, 'replica');
+  const store = storeAt(folder);
+  await store.prepare();
+  const [item, disk] = [systemRandom.uuid(), systemRandom.uuid()] as [ProtectedItemId, ProtectedDiskId];
+  const sizeBytes = 40 * 2 ** 30;
+  await using head = await store.openHead(item, disk, sizeBytes);
+  const chunk = systemRandom.bytes(1 << 20);
+  for (let at = 0; at < sizeBytes; at += 2 ** 30) await head.write(chunk, at);
+  await head.flush();
+  const raw = join(folder, item, 'heads', `${disk}.raw`);
+  t.true((await allocatedBytes(raw)) >= 40 << 20);
+  await head.zero(0, sizeBytes);
+  await head.flush();
+  t.is(await allocatedBytes(raw), 0);
+  const found = Buffer.alloc(1 << 20, 1);
+  await head.read(found, 7 * 2 ** 30);
+  t.true(found.every((byte) => byte === 0));
+});
+
 test('a replica volume is made, mounted, mounted again without harm, and unmounted', async (t) => {
   const outer = await makeTestVolume('ext4', 400 << 20);
   volumes.push(outer);
