@@ -179,6 +179,18 @@ test('changing a policy leaves alone what is not said', async (t) => {
   t.is(now.multiVmSyncStatus, 'Enabled');
 });
 
+test('never is 0, in minutes as in seconds', async (t) => {
+  const shown = async (name: string) =>
+    (await json('policy', 'show', name)).properties.providerSpecificDetails.appConsistentFrequencyInMinutes;
+  await ok('policy', 'create', 'minutes', '--application-consistent', '0', '--wait');
+  await ok('policy', 'create', 'seconds', '--application-consistent-seconds', '0', '--wait');
+  t.deepEqual([await shown('minutes'), await shown('seconds')], [0, 0]);
+  await ok('policy', 'create', 'often', '--application-consistent-seconds', '30', '--wait');
+  await ok('policy', 'update', 'often', '--application-consistent-seconds', '0', '--wait');
+  t.is(await shown('often'), 0);
+  t.is((await leeward('policy', 'create', 'odd', '--crash-consistent-seconds', '0')).exitCode, 1);
+});
+
 test('what cannot be read, is no number or is unknown is refused with a way out, never with a stack', async (t) => {
   for (const [expected, ...args] of [
     [/whole number from 1 is expected/, 'policy', 'create', 'odd', '--rpo-threshold', 'abc'],

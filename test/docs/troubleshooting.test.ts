@@ -6,7 +6,9 @@ import { captureErrors } from '../../src/mobility-service/capture/errors.ts';
 import { errors as mobilityErrors } from '../../src/mobility-service/errors.ts';
 import { renderError } from '../../src/platform/errors.ts';
 import { processServerErrors } from '../../src/process-server/errors.ts';
+import { nounErrors } from '../../src/vault/api/noun-errors.ts';
 import { errors as vaultErrors } from '../../src/vault/errors.ts';
+import { errors as workflowErrors } from '../../src/vault/workflows/errors.ts';
 
 const page = readFileSync(new URL('../../docs/operations/troubleshooting.md', import.meta.url), 'utf8');
 
@@ -31,6 +33,10 @@ const refusals = [
   vaultErrors.ReplicaFolderCannotClone('/replica', 'ext4'),
   vaultErrors.CacheObjectCorrupt('key'),
   vaultErrors.CacheObjectMissing('key'),
+  nounErrors.TooManyDisks('web', 65, 64, false),
+  workflowErrors.RecoveryHostTooSmall('web', ['memory: 24576 MiB needed, 15997 MiB available']),
+  workflowErrors.LastPointIncomplete('web', ['/dev/sdb (gone)']),
+  workflowErrors.NoCompleteRecoveryPoint('web', '2026-06-01T00:00:00.000Z', ['/dev/sdb (gone)']),
 ];
 
 /** The first words that do not depend on what it is about. */

@@ -131,7 +131,8 @@ function settingsOf(kind: string, options: Partial<PolicyOptions>): Record<strin
     recoveryPointThresholdInMinutes: options.rpoThreshold,
     [kind === 'InMageRcm' ? 'recoveryPointHistoryInMinutes' : 'recoveryPointHistory']: options.retention,
     crashConsistentFrequencyInMinutes: options.crashConsistent,
-    appConsistentFrequencyInMinutes: options.applicationConsistent,
+    // Never is never, in whichever unit it is said: the policy must not show minutes that do not count.
+    appConsistentFrequencyInMinutes: applicationConsistentSeconds === 0 ? 0 : options.applicationConsistent,
     ...(crashConsistentSeconds === undefined && applicationConsistentSeconds === undefined
       ? {}
       : { leeward: { crashConsistentSeconds, applicationConsistentSeconds } }),

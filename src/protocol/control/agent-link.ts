@@ -41,7 +41,7 @@ export const wantedWaitMilliseconds = 25_000;
 export const agentReportSeconds = 10;
 /** Three are missed before an agent counts as silent. */
 export const agentSilentMilliseconds = 3 * agentReportSeconds * 1000;
-/** A report has at most 64 disks of some KiB; what is wanted of a process server at most 1,000 items of 2 KiB. */
+/** A report has at most 256 disks of some KiB; what is wanted of a process server at most 1,000 items of 2 KiB. */
 export const agentBodyBytesMax = 4 << 20;
 
 /** The file that enrols: made by the configuration server, given to agents by hand. */

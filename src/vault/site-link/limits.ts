@@ -1,6 +1,6 @@
 /** Limits of the site link, each with its arithmetic. */
 
-/** A page has 1,000 machines of at most 64 disks; a usual machine has 2 and 1.5 KiB. 16 MiB is ten times the usual page. */
+/** A page has 1,000 machines of at most 256 disks; a usual machine has 2 and 1.5 KiB. 16 MiB is ten times the usual page. */
 export const reportBytesMax = 16 << 20;
 /** One waiting request a site, one report and one answer: 1,000 sites. */
 export const siteRequestsMax = 3000;

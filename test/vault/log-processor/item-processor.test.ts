@@ -7,7 +7,8 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import anyTest from 'ava';
-import type { ProtectedDiskId, RecoveryPointId } from '../../../src/model/ids.ts';
+import type { HealthEvent } from '../../../src/model/health.ts';
+import type { ProtectedDiskId, ProtectedItemId, RecoveryPointId } from '../../../src/model/ids.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
 import { silentLog } from '../../../src/platform/log.ts';
@@ -29,6 +30,7 @@ import {
   resyncRequestKey,
 } from '../../../src/protocol/cache/request.ts';
 import { openObject } from '../../../src/protocol/cache/segment.ts';
+import { errors } from '../../../src/vault/errors.ts';
 import { Archive } from '../../../src/vault/log-processor/archive.ts';
 import { ItemProcessor } from '../../../src/vault/log-processor/item-processor.ts';
 import { ReflinkStore } from '../../../src/vault/replica/reflink-store.ts';
@@ -68,7 +70,7 @@ async function house(sizes: readonly number[]) {
     createdAt: '2026-01-01T00:00:00.000Z',
   };
   await store.addItem(item, Buffer.alloc(1));
-  const open = (other: { clock?: Clock } = {}) =>
+  const open = (other: { clock?: Clock; store?: MemoryStore; replica?: ReflinkStore } = {}) =>
     new ItemProcessor({
       item,
       itemKey: writer.itemKey,
@@ -164,6 +166,61 @@ test('a point without a disk of the machine has the others, as they were, and no
   t.deepEqual(await h.wrongPoints(), []);
   t.deepEqual((await h.verify()).findings, []);
 });
+
+test('a trouble that passes is told while it lasts: one event, and its end', async (t) => {
+  const h = await house([1 << 20]);
+  const pauses: (string | undefined)[] = [];
+  const store = Object.create(h.store, {
+    pause: {
+      value: async (itemId: ProtectedItemId, event: HealthEvent | undefined) => {
+        pauses.push(event?.code);
+        await h.store.pause(itemId, event);
+      },
+    },
+  }) as MemoryStore;
+  let isFull = true;
+  const replica = Object.create(h.replica, {
+    openHead: {
+      value: (...args: Parameters<ReflinkStore['openHead']>) =>
+        isFull ? Promise.reject(errors.ReplicaStoreFull('/replica')) : h.replica.openHead(...args),
+    },
+  }) as ReflinkStore;
+  await using processor = h.open({ store: bound(store, h.store), replica: bound(replica, h.replica) });
+  await h.writer.put({ state: 'initial' });
+  for (let tries = 0; tries < 3; tries++)
+    await t.throwsAsync(processor.step(never), { code: 'ReplicaStoreFull' });
+  t.deepEqual(pauses, ['ReplicaStoreFull']);
+  isFull = false;
+  t.is(await processor.step(never), 'applied');
+  t.is(await processor.step(never), 'idle');
+  // Applying ends it by itself; another trouble later is told again, and its end when there is nothing left to apply.
+  isFull = true;
+  await processor.close();
+  await h.writer.put({ isBookmark: true });
+  await t.throwsAsync(processor.step(never), { code: 'ReplicaStoreFull' });
+  t.deepEqual(pauses, ['ReplicaStoreFull', 'ReplicaStoreFull']);
+  // A process that begins anew knows nothing of what its predecessor told.
+  isFull = false;
+  const heir = h.open({ store: bound(store, h.store) });
+  t.is(await heir.step(never), 'applied');
+  t.is(await heir.step(never), 'idle');
+  const late = h.open({ store: bound(store, h.store) });
+  t.is(await late.step(never), 'idle');
+  t.is(await late.step(never), 'idle');
+  t.deepEqual(pauses.slice(2), [undefined]);
+  for (const one of [heir, late]) await one.close();
+});
+
+/** Methods of `over` where it has some of its own, else those of `real`, which keep their own `this`. */
+function bound<T extends object>(over: T, real: T): T {
+  return new Proxy(real, {
+    get: (_, name) => {
+      const own = Object.getOwnPropertyDescriptor(over, name)?.value as unknown;
+      const value = (own ?? Reflect.get(real, name, real)) as unknown;
+      return typeof value === 'function' && own === undefined ? value.bind(real) : value;
+    },
+  });
+}
 
 for (const [title, alter] of [
   ['lacks every disk', (manifest: Manifest) => manifest.disks.map(({ diskId }) => diskId)],
