@@ -120,3 +120,10 @@ export const unitsMax = 2_000;
 export const lastBookmarkMilliseconds = 240_000;
 /** The good-bye is a small request; a configuration server that restarts is back within a minute. */
 export const goodByeMilliseconds = 60_000;
+
+/** How often the marker of a failed-over machine is looked for: a folder of the kernel's is read. */
+export const markerLookMilliseconds = 60_000;
+/** A kernel has found its disks within seconds; a storage adapter that resets a bus takes half a minute. */
+export const markerSettleMilliseconds = 30_000;
+/** A machine that runs this long has found its disks. */
+export const youngMachineSeconds = 300;

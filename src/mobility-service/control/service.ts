@@ -15,6 +15,7 @@ import { systemRandom } from '../../platform/random.ts';
 import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
+import type { FailoverMarker } from '../../protocol/control/failover-marker.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
 import { claimDisk } from '../capture/claim.ts';
 import {
@@ -36,6 +37,7 @@ import { createPostgresqlHook } from '../consistency/postgresql-hook.ts';
 import { LanePacker } from '../drain/pack.ts';
 import { errors } from '../errors.ts';
 import {
+  markerLookMilliseconds,
   restMilliseconds,
   retryMillisecondsMax,
   retryMillisecondsMin,
@@ -43,6 +45,7 @@ import {
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
+import { type DiskRoots, findMarkers, type MarkedAs, runUnlessCopy } from './marker.ts';
 import { Replication, type ReplicationOptions } from './replication.ts';
 import { Settling } from './settling.ts';
 import { ServiceState } from './state.ts';
@@ -59,6 +62,8 @@ export interface ServiceFolders {
   readonly thawHelper: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
+  /** Where markers of failovers are looked for. Default: the kernel's own folders. */
+  readonly diskRoots?: DiskRoots | undefined;
 }
 
 export const agentVersion = '0.1.0';
@@ -83,6 +88,49 @@ export async function runService(
   log: Log,
   stop: AbortSignal,
   onReload: (reload: () => void) => void = () => {},
+): Promise<void> {
+  await runUnlessCopy(
+    {
+      clock: systemClock,
+      log,
+      roots: folders.diskRoots,
+      as: () => markedAs(folders),
+      tell: (marker) => tellCopy(folders, marker),
+    },
+    stop,
+    (over) => runAsItself(folders, log, over, onReload),
+  );
+}
+
+/** What a marker must name to be this machine's own; undefined while it replicates nothing. */
+async function markedAs(folders: ServiceFolders): Promise<MarkedAs | undefined> {
+  if (!(await isEnrolledOnly(folders))) {
+    const byHand = join(folders.settings, 'assignment.json');
+    return (await systemFiles.sizeBytes(byHand)) === undefined
+      ? undefined
+      : readSettings(MobilityAssignment, byHand);
+  }
+  const site = await import('./site.ts');
+  return site.siteMarkedAs(site.siteFolder(folders.state));
+}
+
+async function tellCopy(folders: ServiceFolders, copy: FailoverMarker): Promise<void> {
+  const status: ServiceStatus = {
+    ...{ connection: 'stopped', generation: 0, pendingBytes: 0, unacknowledgedBytes: 0 },
+    ...{ disks: [], progress: [], copy },
+    residentBytes: process.memoryUsage.rss(),
+    writtenAt: new Date(systemClock.now()).toISOString(),
+  };
+  await systemFiles.makeFolder(folders.runtime);
+  const text = Buffer.from(`${JSON.stringify(status)}\n`);
+  await writeDurably(systemFiles, join(folders.runtime, 'status.json'), text);
+}
+
+async function runAsItself(
+  folders: ServiceFolders,
+  log: Log,
+  stop: AbortSignal,
+  onReload: (reload: () => void) => void,
 ): Promise<void> {
   const thaw = thawOf(folders);
   if (thaw) {
@@ -310,12 +358,32 @@ async function runOnce(
   onStarted(replication);
   if (!canary) replication.health.raise(errors.NoCanary(folders.state));
   const over = new AbortController();
+  const markers = tellMarkers(folders, assignment, replication, log, over.signal);
   const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
   try {
     await replication.run(stop);
   } finally {
     over.abort();
-    await telling;
+    await Promise.all([telling, markers]);
+  }
+}
+
+/** A marker that does not count is an event, and no more. */
+async function tellMarkers(
+  folders: ServiceFolders,
+  assignment: MobilityAssignment,
+  replication: Replication,
+  log: Log,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    try {
+      const { others } = await findMarkers(assignment, folders.diskRoots);
+      for (const error of others) replication.health.raise(error);
+    } catch (error) {
+      log.warn('markers-not-looked-for', { error });
+    }
+    await pause(systemClock, markerLookMilliseconds, over);
   }
 }
 

@@ -22,6 +22,7 @@ import {
   claimed,
   finish,
   lendStep,
+  markerOf,
   outputOf,
   plainName,
   providerOf,
@@ -76,6 +77,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
           ...old.machine,
           name: `leeward-${plainName(claimed(context).name)}-${context.jobId.slice(0, 8)}`,
           disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
+          ...(await markerOf(parts, context, 'failover')),
         },
       });
       return undefined;

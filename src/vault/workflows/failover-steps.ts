@@ -20,6 +20,7 @@ import {
   finish,
   lendStep,
   machineOf,
+  markerOf,
   networkOf,
   outputOf,
   plainName,
@@ -31,7 +32,16 @@ import type { WorkflowParts } from './parts.ts';
 
 export type FailoverParts = Pick<
   WorkflowParts,
-  'items' | 'store' | 'sites' | 'orders' | 'replica' | 'failovers' | 'provider' | 'clock' | 'powerStateOf'
+  | 'items'
+  | 'store'
+  | 'sites'
+  | 'orders'
+  | 'replica'
+  | 'failovers'
+  | 'provider'
+  | 'clock'
+  | 'powerStateOf'
+  | 'signMarker'
 >;
 
 interface Input extends ItemRef {
@@ -166,6 +176,7 @@ export function machineFromPoint<I extends Input>(
             ...(await machineOf(parts, id, context.input.machine)),
             disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
             network: networkOf(context.input.network, `leeward-${short}`),
+            ...(await markerOf(parts, context, 'failover')),
           }),
           startedAt: context.job.createdAt,
         });

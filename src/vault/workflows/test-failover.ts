@@ -21,6 +21,7 @@ import {
   finish,
   lendStep,
   machineOf,
+  markerOf,
   networkOf,
   outputOf,
   plainName,
@@ -34,7 +35,16 @@ type Input = TestFailoverInput;
 type Context = StepContext<Input>;
 type Parts = Pick<
   WorkflowParts,
-  'items' | 'store' | 'sites' | 'replica' | 'testFailovers' | 'provider' | 'files' | 'clock' | 'proofsFolder'
+  | 'items'
+  | 'store'
+  | 'sites'
+  | 'replica'
+  | 'testFailovers'
+  | 'provider'
+  | 'files'
+  | 'clock'
+  | 'proofsFolder'
+  | 'signMarker'
 >;
 
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,6 +165,7 @@ async function powerOn(parts: Parts, context: Context) {
     ...(await machineOf(parts, claimed(context).id, input.machine)),
     disks: outputOf<string[]>(context, 'Lend').map((path) => ({ path, bus: 'virtio' })),
     network: networkOf(input.network, networkName),
+    ...(await markerOf(parts, context, 'test')),
   });
   await keep(parts, context, { powerOnSeconds: secondsSince(parts, context) });
   return undefined;
