@@ -177,4 +177,13 @@ export const errors = catalogue({
       'Look at the process server, then start the planned failover again. The machine was not switched off, and its services were started again.',
     context: {},
   }),
+  MarkerNotOwn: (path: string, why: string) => ({
+    summary: `the disk ${path} says that this machine is a failed-over copy, and is not believed: ${why}`,
+    possibleCauses:
+      'The disk was attached to the wrong machine, or somebody tries to end this machine’s protection. Or this machine is a copy that was made before it was given a key to know its markers by.',
+    recommendedAction:
+      'Find out who attached the disk, and detach it. Replication goes on meanwhile. If this machine is a failed-over copy, stop its mobility service.',
+    severity: 'warning' as const,
+    context: { path },
+  }),
 });

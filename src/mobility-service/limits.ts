@@ -175,3 +175,10 @@ export const enrolLookMilliseconds = 2_000;
 export const standingMillisecondsMax = 45_000;
 /** Refused by the process server although its site knows it as the machine: what was in between is settled in a moment. */
 export const settledMilliseconds = 15_000;
+
+/** How often the marker of a failed-over machine is looked for: a folder of the kernel's is read. */
+export const markerLookMilliseconds = 60_000;
+/** A kernel has found its disks within seconds; a storage adapter that resets a bus takes half a minute. */
+export const markerSettleMilliseconds = 30_000;
+/** A machine that runs this long has found its disks. */
+export const youngMachineSeconds = 300;

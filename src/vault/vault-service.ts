@@ -25,6 +25,7 @@ import { issueAuthority, issueCertificate, tlsOptions } from '../platform/tls.ts
 import { cacheErrors } from '../protocol/cache/errors.ts';
 import { FolderStore } from '../protocol/cache/folder-store.ts';
 import { itemKeyBytes } from '../protocol/cache/keys.ts';
+import { encodeMarker } from '../protocol/control/failover-marker.ts';
 import { startCacheEndpoint } from './cache/endpoint.ts';
 import { startControlPlane } from './control-plane.ts';
 import { errors } from './errors.ts';
@@ -324,6 +325,11 @@ export async function startVault(
         readPlan: planReader(resources),
         runScript: scriptsIn({ folder: at('scripts'), runsFolder: at('script-runs'), clock }),
         provider,
+        signMarker: async (marker) =>
+          encodeMarker(
+            { format: 'leeward-failover-marker/1', ...marker },
+            await keyOf(await mustItem(marker.itemId)),
+          ).toString('base64'),
         proofsFolder: at('failovers'),
         newSealedKey: () => seal(masterKey, random.bytes(itemKeyBytes), random),
         releaseItem: (itemId) => processor.release(itemId),

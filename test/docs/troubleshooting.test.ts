@@ -27,6 +27,8 @@ const refusals = [
   processServerErrors.WrongCertificate('1', 'other'),
   processServerErrors.UnknownItem('1'),
   processServerErrors.DisksDoNotMatch('1', '2 is missing'),
+  processServerErrors.FailedOver('1', '2026-01-01T00:00:00.000Z'),
+  mobilityErrors.MarkerNotOwn('/dev/vdb', 'its signature is not that of this machine’s vault'),
   mobilityErrors.MachineCopied('/var/lib/leeward', undefined),
   diskErrors.DiskInUse('/dev/sdb', ['/mnt/data']),
   vaultErrors.ItemAlreadyProtected('the machine web', 'web'),

@@ -434,6 +434,8 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       items,
       store,
       replica,
+      signMarker: async ({ itemId, failoverId, kind }) =>
+        Buffer.from(`${kind} ${itemId} ${failoverId}`).toString('base64'),
       sites: {
         siteOf: async ({ fabricName }) => (fabricName === 'site' ? 'site-1' : undefined),
         machine: async () => ({

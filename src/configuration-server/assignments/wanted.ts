@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import type { Session } from '../../platform/mysql.ts';
 import { unseal } from '../../platform/seal.ts';
 import type { MachineWanted, ProcessServerWanted } from '../../protocol/control/agent-link.ts';
+import { markerPublicKey } from '../../protocol/control/failover-marker.ts';
 import { errors } from '../errors.ts';
 import * as agents from '../store/agents.ts';
 import * as items from '../store/items.ts';
@@ -25,19 +26,28 @@ export async function wantedOf(
 ): Promise<Wanted> {
   const wanted =
     agent.role === 'mobility-service'
-      ? await wantedOfMachine(session, agent.agentId)
+      ? await wantedOfMachine(session, agent.agentId, masterKey)
       : await wantedOfProcessServer(session, agent.agentId, masterKey);
   return { version: versionOf(wanted), wanted };
 }
 
-async function wantedOfMachine(session: Session, machineId: string): Promise<MachineWanted> {
+async function wantedOfMachine(
+  session: Session,
+  machineId: string,
+  masterKey: Uint8Array,
+): Promise<MachineWanted> {
   const item = await items.ofMachine(session, machineId);
   const server = item?.isServed && (await agents.byId(session, item.processServerId))?.said;
   // A machine that came before its process server knows of it would be turned away.
   if (!item || !server || server.role !== 'process-server') return { role: 'mobility-service', item: null };
   const { itemId, name, disks, policy } = item;
+  const key = unseal(masterKey, item.sealedKey);
+  if (key === undefined) throw errors.ItemKeyUnreadable(itemId);
   const { host, port } = server.processServer;
-  return { role: 'mobility-service', item: { itemId, name, processServer: { host, port }, disks, policy } };
+  return {
+    role: 'mobility-service',
+    item: { itemId, name, processServer: { host, port }, disks, policy, markerKey: markerPublicKey(key) },
+  };
 }
 
 async function wantedOfProcessServer(

@@ -13,10 +13,12 @@ import type { HealthEvent } from '../../model/health.ts';
 import { hasCode } from '../../platform/errors.ts';
 import { isSwitchedOn } from '../../platform/settings.ts';
 import type { MachineInventory } from '../../protocol/control/agent-link.ts';
+import { markerDiskBytes } from '../../protocol/control/failover-marker.ts';
 import { healthEventOf } from '../../protocol/control/health-event.ts';
 import { MachineId, type ReportedDisk, reportedDisksMax } from '../../protocol/control/site-link.ts';
 import { inspectDisk, mountsOf, refuseOwnBacking, sizeNow } from '../capture/inspect.ts';
 import { type Stack, stacksOf } from '../capture/stacks.ts';
+import { isMarkerDisk } from './marker.ts';
 
 const usesMax = 64;
 const stacksMax = 64;
@@ -59,6 +61,7 @@ async function disks(nowMilliseconds: number): Promise<ReportedDisk[]> {
     const sizeBytes = Number((await textOf(join(folder, 'size'))) ?? 0) * 512;
     // A loop device that nobody can write is a mounted package, not a disk.
     if (sizeBytes === 0 || (await textOf(join(folder, 'ro'))) === '1') continue;
+    if (sizeBytes === markerDiskBytes && (await isMarkerDisk(name))) continue;
     const path = links.get(name) ?? `/dev/${name}`;
     found.push(await describe(path, name, sizeBytes, nowMilliseconds));
   }

@@ -14,6 +14,7 @@ import { systemRandom } from '../../platform/random.ts';
 import { readSettings } from '../../platform/settings.ts';
 import { tlsOptions } from '../../platform/tls.ts';
 import { MobilityAssignment } from '../../protocol/control/assignment.ts';
+import type { FailoverMarker } from '../../protocol/control/failover-marker.ts';
 import { dialLink } from '../../protocol/replication/tls-link.ts';
 import {
   isFolderOn,
@@ -37,6 +38,7 @@ import {
   heldBytesMax,
   heldBytesMin,
   heldMemoryShare,
+  markerLookMilliseconds,
   restMilliseconds,
   retryMillisecondsMax,
   retryMillisecondsMin,
@@ -49,6 +51,7 @@ import {
 } from '../limits.ts';
 import { idleCapture, openDisks, thisMachinesDisks, untilOthersCome } from './disks.ts';
 import { readMachineIdentity } from './machine-identity.ts';
+import { type DiskRoots, findMarkers, type MarkedAs, runUnlessCopy } from './marker.ts';
 import { isOfDisks, Replication } from './replication.ts';
 import { Settling } from './settling.ts';
 import { Standing } from './standing.ts';
@@ -70,6 +73,8 @@ export interface ServiceFolders {
   readonly machineRoot?: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
+  /** Where markers of failovers are looked for. Default: the kernel's own folders. */
+  readonly diskRoots?: DiskRoots | undefined;
 }
 
 export const agentVersion = '0.1.0';
@@ -94,6 +99,49 @@ export async function runService(
   log: Log,
   stop: AbortSignal,
   onReload: (reload: () => void) => void = () => {},
+): Promise<void> {
+  await runUnlessCopy(
+    {
+      clock: systemClock,
+      log,
+      roots: folders.diskRoots,
+      as: () => markedAs(folders),
+      tell: (marker) => tellCopy(folders, marker),
+    },
+    stop,
+    (over) => runAsItself(folders, log, over, onReload),
+  );
+}
+
+/** What a marker must name to be this machine's own; undefined while it replicates nothing. */
+async function markedAs(folders: ServiceFolders): Promise<MarkedAs | undefined> {
+  if (!(await isEnrolledOnly(folders))) {
+    const byHand = join(folders.settings, 'assignment.json');
+    return (await systemFiles.sizeBytes(byHand)) === undefined
+      ? undefined
+      : readSettings(MobilityAssignment, byHand);
+  }
+  const site = await import('./site.ts');
+  return site.siteMarkedAs(site.siteFolder(folders.state));
+}
+
+async function tellCopy(folders: ServiceFolders, copy: FailoverMarker): Promise<void> {
+  const status: ServiceStatus = {
+    ...{ connection: 'stopped', generation: 0, pendingBytes: 0, unacknowledgedBytes: 0 },
+    ...{ disks: [], progress: [], copy },
+    residentBytes: process.memoryUsage.rss(),
+    writtenAt: new Date(systemClock.now()).toISOString(),
+  };
+  await systemFiles.makeFolder(folders.runtime);
+  const text = Buffer.from(`${JSON.stringify(status)}\n`);
+  await writeDurably(systemFiles, join(folders.runtime, 'status.json'), text);
+}
+
+async function runAsItself(
+  folders: ServiceFolders,
+  log: Log,
+  stop: AbortSignal,
+  onReload: (reload: () => void) => void,
 ): Promise<void> {
   const thaw = thawOf(folders);
   if (thaw) {
@@ -390,6 +438,7 @@ async function runOnce(
   for (const { disk, events } of opened)
     for (const event of events) replication.health.raise(event, { diskId: disk.diskId });
   const over = new AbortController();
+  const markers = tellMarkers(folders, assignment, replication, log, over.signal);
   const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
   const again = new AbortController();
   const waiting = untilOthersCome(
@@ -403,8 +452,26 @@ async function runOnce(
     await replication.run(AbortSignal.any([stop, again.signal]));
   } finally {
     over.abort();
-    await telling;
-    await waiting;
+    await Promise.all([telling, waiting, markers]);
+  }
+}
+
+/** A marker that does not count is an event, and no more. */
+async function tellMarkers(
+  folders: ServiceFolders,
+  assignment: MobilityAssignment,
+  replication: Replication,
+  log: Log,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    try {
+      const { others } = await findMarkers(assignment, folders.diskRoots);
+      for (const error of others) replication.health.raise(error);
+    } catch (error) {
+      log.warn('markers-not-looked-for', { error });
+    }
+    await pause(systemClock, markerLookMilliseconds, over);
   }
 }
 

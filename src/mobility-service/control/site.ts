@@ -35,6 +35,7 @@ import { MobilityAssignment } from '../../protocol/control/assignment.ts';
 import { errors } from '../errors.ts';
 import { goodByeMilliseconds, lastBookmarkMilliseconds } from '../limits.ts';
 import { inventory } from './inventory.ts';
+import type { MarkedAs } from './marker.ts';
 import type { StoppedWriters } from './writers.ts';
 
 /** How the service that has been enrolled runs what it is told. */
@@ -230,7 +231,15 @@ async function assignmentOf(
     tls: { caFile, certificateFile, keyFile },
     disks: item.disks,
     policy: { ...item.policy, freezeMillisecondsMax: 1000 },
+    ...(item.markerKey === undefined ? {} : { markerKey: item.markerKey }),
   });
+}
+
+/** What a marker must name to be this machine's own: also of an assignment that is being taken away. */
+export async function siteMarkedAs(folder: string): Promise<MarkedAs | undefined> {
+  const assignment = (await siteAssignment(folder)) ?? (await removedAssignment(folder));
+  if (!assignment) return undefined;
+  return { ...assignment, machineId: (await readAgent(systemFiles, folder))?.agentId };
 }
 
 /** What has to be taken away, if anything. */

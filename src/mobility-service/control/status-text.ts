@@ -1,9 +1,12 @@
 /** What the service is doing, in sentences: for the person who types `mobility-service status`. Programs read the JSON. */
+import type { FailoverMarker } from '../../protocol/control/failover-marker.ts';
 import type { ReplicationStatus } from './replication.ts';
 
 /** The status file's content. */
 export interface ServiceStatus extends ReplicationStatus {
   readonly residentBytes: number;
+  /** This machine is a failed-over copy, and does nothing. */
+  readonly copy?: FailoverMarker | undefined;
   /** ISO 8601 UTC. */
   readonly writtenAt: string;
   /** It was refused for good and replicates nothing. */
@@ -23,6 +26,16 @@ const staleMilliseconds = 15_000;
 export function statusText(status: ServiceStatus, nowMilliseconds: number): string {
   const lines: string[] = [];
   const say = (label: string, text: string): unknown => lines.push(`${`${label}:`.padEnd(15)}${text}`);
+  const { copy } = status;
+  if (copy) {
+    const made = copy.kind === 'test' ? 'a test failover' : 'a failover';
+    say('service', `waits: this machine is a copy that ${made} made at ${copy.writtenAt}`);
+    say(
+      '',
+      'nothing of it is replicated, and nobody is spoken to, until it is started without its marker disk',
+    );
+    return lines.map((line) => (line.startsWith(':') ? ` ${line.slice(1)}` : line)).join('\n');
+  }
   const ageMilliseconds = nowMilliseconds - Date.parse(status.writtenAt);
   if (status.refusal) {
     const { code, summary, possibleCauses, recommendedAction } = status.refusal;

@@ -151,6 +151,8 @@ export const MachineWanted = z.strictObject({
         .min(1)
         .max(64),
       policy,
+      /** Base64 of 32 bytes: what signs the markers of its failed-over copies (`failover-marker.ts`). */
+      markerKey: z.base64().length(44).optional(),
     })
     .nullable(),
 });

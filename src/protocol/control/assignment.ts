@@ -51,6 +51,8 @@ export const MobilityAssignment = z.strictObject({
     })
     .optional(),
   bytesPerSecondMax: z.number().int().positive().optional(),
+  /** Base64 of 32 bytes: by it the machine knows that it is a failed-over copy (`failover-marker.ts`). */
+  markerKey: z.base64().length(44).optional(),
 });
 export type MobilityAssignment = z.infer<typeof MobilityAssignment>;
 

@@ -114,7 +114,7 @@ async function answer(parts: CacheEndpointParts, context: Koa.Context): Promise<
   if (!cacheKeyPattern.test(key)) throw cacheErrors.InvalidObjectKey(key);
   await authorize(parts, name, key);
   if (context.method === 'PUT') {
-    if (await parts.isFenced?.(ProtectedItemId.parse(key.split('/')[1]))) throw fenced();
+    if (parts.isFenced && (await parts.isFenced(ProtectedItemId.parse(key.split('/')[1])))) throw fenced();
     const sizeBytes = announcedBytes(context);
     const sha256 = context.get(sha256Header);
     if (Number.isNaN(sizeBytes) || !/^[0-9a-f]{64}$/.test(sha256))

@@ -46,6 +46,8 @@ export function addressOfName(name: string): string {
 export interface DomainExtras {
   readonly accelerator: 'kvm' | 'tcg';
   readonly consoleLog: string;
+  /** Of the machine's marker, where it has one. */
+  readonly markerDisk?: string | undefined;
   /** The folder of the machine's VNC socket. */
   readonly displaySocket: string;
 }
@@ -67,6 +69,7 @@ export function domainXml(machine: MachineDefinition, extras: DomainExtras): str
       <target dev='${target}' bus='${bus}'/>${machine.directBoot === undefined ? `\n      <boot order='${index + 1}'/>` : ''}${address}
     </disk>`;
   });
+  if (extras.markerDisk !== undefined) disks.push(markerXml(extras.markerDisk));
   const boot = machine.directBoot;
   const isEfi = machine.firmware === 'efi' && boot === undefined;
   // Emulated processors that wait for one another may wait for ever: `docs/decisions/one-emulated-processor.md`.
@@ -124,6 +127,14 @@ function lettersOf(place: number): string {
   const last = String.fromCharCode(97 + (place % 26));
   return place < 26 ? last : `${lettersOf(Math.floor(place / 26) - 1)}${last}`;
 }
+/** Behind all others, whatever they are called, so that no disk of the machine gets another name; never booted from. */
+const markerXml = (path: string): string => `    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='${escapeXml(path)}'/>
+      <target dev='vdzz' bus='virtio'/>
+      <readonly/>
+      <serial>leeward-marker</serial>
+    </disk>`;
 
 /** What is signed boots without it, too; with it, whatever the source machine's owner signed with a key of his own would not. */
 const noSecureBoot = `

@@ -19,6 +19,7 @@ import { type Clock, until } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { type RunResult, tryRun } from '../../platform/exec.ts';
 import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
+import { markerDisk } from '../../protocol/control/failover-marker.ts';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
 import { assertDefinition, domainXml, isolatedNetworkXml } from './domain-xml.ts';
 import { errors } from './errors.ts';
@@ -144,7 +145,11 @@ export class LibvirtProvider implements FailoverProvider {
 
   async #define(machine: MachineDefinition, accelerator: AcceleratorChoice['accelerator']): Promise<void> {
     await this.#files.makeFolder(this.#settings.folder);
+    const markerDiskPath = this.#path(machine.name, 'marker');
+    if (machine.marker !== undefined)
+      await writeDurably(this.#files, markerDiskPath, markerDisk(Buffer.from(machine.marker, 'base64')));
     const xml = domainXml(machine, {
+      ...(machine.marker === undefined ? {} : { markerDisk: markerDiskPath }),
       accelerator,
       consoleLog: this.#path(machine.name, 'console'),
       displaySocket: this.#path(machine.name, 'vnc'),
@@ -230,7 +235,17 @@ export class LibvirtProvider implements FailoverProvider {
     await this.#inTurn(async () => {
       await this.#undefine(name);
       await this.#sweepNetworks();
-      for (const kind of ['console', 'vnc', 'screen', 'xml', 'xml.draft', 'nft', 'nft.draft'])
+      for (const kind of [
+        'console',
+        'vnc',
+        'screen',
+        'marker',
+        'marker.draft',
+        'xml',
+        'xml.draft',
+        'nft',
+        'nft.draft',
+      ])
         await this.#files.remove(this.#path(name, kind));
     });
   }

@@ -12,6 +12,8 @@ export interface MachineDefinition {
   readonly disks: readonly { readonly path: string; readonly bus: 'virtio' | 'scsi' }[];
   /** A network that the provider knows; `isolated` makes one that reaches nothing else. */
   readonly network: { readonly mode: 'isolated' | 'existing'; readonly name: string };
+  /** Base64 of a signed marker (`protocol/control/failover-marker.ts`), which becomes one more disk, read-only, behind the others. */
+  readonly marker?: string | undefined;
   /** Direct kernel boot, where the source machine boots so. */
   readonly directBoot?: { readonly kernel: string; readonly initrd: string; readonly commandLine: string };
 }

@@ -15,6 +15,8 @@ export const KeptMachine = z.strictObject({
   memoryMebibytes: z.number().int(),
   firmware: z.enum(['bios', 'efi']),
   disks: z.array(z.strictObject({ path: z.string(), bus: z.enum(['virtio', 'scsi']) })),
+  /** Base64 of its signed marker. */
+  marker: z.string().max(8192).optional(),
   network: z.strictObject({ mode: z.enum(['isolated', 'existing']), name: z.string() }),
   directBoot: z.strictObject({ kernel: z.string(), initrd: z.string(), commandLine: z.string() }).optional(),
 });

@@ -18,6 +18,7 @@ import {
   concludeWithPoint,
   finish,
   lendStep,
+  markerOf,
   outputOf,
   plainName,
   providerOf,
@@ -72,6 +73,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
           ...old.machine,
           name: `leeward-${plainName(claimed(context).name)}-${context.jobId.slice(0, 8)}`,
           disks: [...onBuses(outputOf<string[]>(context, 'Lend'))],
+          ...(await markerOf(parts, context, 'failover')),
         },
       });
       return undefined;

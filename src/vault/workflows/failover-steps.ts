@@ -21,6 +21,7 @@ import {
   finish,
   lendStep,
   machineOf,
+  markerOf,
   networkOf,
   outputOf,
   plainName,
@@ -32,7 +33,16 @@ import type { WorkflowParts } from './parts.ts';
 
 export type FailoverParts = Pick<
   WorkflowParts,
-  'items' | 'store' | 'sites' | 'orders' | 'replica' | 'failovers' | 'provider' | 'clock' | 'powerStateOf'
+  | 'items'
+  | 'store'
+  | 'sites'
+  | 'orders'
+  | 'replica'
+  | 'failovers'
+  | 'provider'
+  | 'clock'
+  | 'powerStateOf'
+  | 'signMarker'
 >;
 
 interface Input extends ItemRef {
@@ -162,6 +172,7 @@ export function machineFromPoint<I extends Input>(
             ...(await machineOf(parts, id, context.input.machine)),
             disks: onBuses(outputOf<string[]>(context, 'Lend')),
             network: networkOf(context.input.network, `leeward-${short}`),
+            ...(await markerOf(parts, context, 'failover')),
           }),
           startedAt: context.job.createdAt,
         });

@@ -11,6 +11,7 @@ import type { HealthEvent } from '../../model/health.ts';
 import type { ProtectedItemId } from '../../model/ids.ts';
 import type { ItemOperation } from '../../model/protection-state.ts';
 import { LeewardError } from '../../platform/errors.ts';
+import type { FailoverMarker } from '../../protocol/control/failover-marker.ts';
 import { errors } from '../errors.ts';
 import type { FailoverProvider, MachineDefinition } from '../failover/provider.ts';
 import { derivedId } from '../jobs/derived-id.ts';
@@ -349,6 +350,22 @@ async function lendDisks(
     if (!disk) throw errors.PointDiskMissing(pointId, diskId);
     return [disk.path];
   });
+}
+
+/** The marker of a machine that a job makes of an item: it says whose copy it is, and by which failover. */
+export async function markerOf<I>(
+  parts: Pick<WorkflowParts, 'items' | 'signMarker'>,
+  context: Context<I>,
+  kind: FailoverMarker['kind'],
+): Promise<{ readonly marker?: string }> {
+  const { id, itemId } = claimed(context);
+  const item = await parts.items.byId(id);
+  if (!item || !parts.signMarker) return {};
+  const { machineId } = item;
+  const writtenAt = context.job.createdAt;
+  return {
+    marker: await parts.signMarker({ itemId, machineId, failoverId: context.jobId, kind, writtenAt }),
+  };
 }
 
 /** What a machine gets when nobody says and the site reports nothing of it. */

@@ -8,6 +8,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Files } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
+import type { FailoverMarker } from '../../protocol/control/failover-marker.ts';
 import type { ReportedMachine, SiteAnswer } from '../../protocol/control/site-link.ts';
 import type { FailoverProvider } from '../failover/provider.ts';
 import type { ReplicaStore } from '../replica/replica-store.ts';
@@ -87,6 +88,8 @@ export interface WorkflowParts {
   readonly powerStateOf?: PowerStateOf | undefined;
   /** Undefined: none is set up, and what needs one is refused with that reason. */
   readonly provider: FailoverProvider | undefined;
+  /** Signs what tells a copy of a machine's mobility service that it is one. Undefined: its machines get no marker. */
+  readonly signMarker?: ((marker: Omit<FailoverMarker, 'format'>) => Promise<string>) | undefined;
   /** Proofs: `<folder>/<failover id>/screen.png` and `report.json`. */
   readonly proofsFolder: string;
   /** An item key, made and sealed under the vault's master key. */

@@ -23,6 +23,7 @@ import {
   finish,
   lendStep,
   machineOf,
+  markerOf,
   mustFit,
   networkOf,
   outputOf,
@@ -37,7 +38,16 @@ type Input = TestFailoverInput;
 type Context = StepContext<Input>;
 type Parts = Pick<
   WorkflowParts,
-  'items' | 'store' | 'sites' | 'replica' | 'testFailovers' | 'provider' | 'files' | 'clock' | 'proofsFolder'
+  | 'items'
+  | 'store'
+  | 'sites'
+  | 'replica'
+  | 'testFailovers'
+  | 'provider'
+  | 'files'
+  | 'clock'
+  | 'proofsFolder'
+  | 'signMarker'
 >;
 
 // ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,6 +170,7 @@ async function powerOn(parts: Parts, context: Context) {
     ...(await machineOf(parts, claimed(context).id, input.machine)),
     disks: onBuses(outputOf<string[]>(context, 'Lend')),
     network: networkOf(input.network, networkName),
+    ...(await markerOf(parts, context, 'test')),
   });
   await keep(parts, context, { powerOnSeconds: secondsSince(parts, context) });
   return undefined;

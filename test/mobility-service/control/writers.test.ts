@@ -1,6 +1,6 @@
 // Goal: before a machine is switched off for a failover everything that writes there is stopped, and what carries the last
 // bookmark away is not. Method: the choice from what systemd says of a stock Debian's units; the calls against a systemctl of
-// the test's own. A real systemd does it in the guest of `test/appliance/agent`.
+// the test's own.
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

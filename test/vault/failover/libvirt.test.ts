@@ -226,6 +226,27 @@ efiTest(
   },
 );
 
+test('a machine with a marker has it as its last disk, read-only, and it goes with the machine', async (t) => {
+  const name = 'leeward-test-marked-1';
+  const subject = provider();
+  const head = Buffer.from('as an example');
+  try {
+    await subject.start({ ...machine(name), marker: head.toString('base64') });
+    const xml = await site.run('virsh', ['-q', '-c', daemon.uri, 'dumpxml', name]);
+    const disk = /<disk [\s\S]*?<\/disk>/.exec(xml)?.[0] ?? '';
+    t.regex(disk, /<readonly\/>/);
+    t.regex(disk, /<target dev='vdzz' bus='virtio'\/>/);
+    const path = /<source file='([^']+)'/.exec(disk)?.[1] ?? '';
+    const bytes = await readFile(path);
+    t.is(bytes.byteLength, 1 << 20);
+    t.true(bytes.subarray(0, head.byteLength).equals(head));
+    await subject.waitUntilReady(name, { type: 'console', text: 'TINY READY' }, 90_000);
+  } finally {
+    await subject.remove(name);
+  }
+  t.is(await traces(), '');
+});
+
 test('a hypervisor that is not there is named', async (t) => {
   const absent = new LibvirtProvider(
     {
