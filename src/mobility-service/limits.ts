@@ -167,8 +167,8 @@ export const unitsMax = 2_000;
 export const lastBookmarkMilliseconds = 240_000;
 /** The good-bye is a small request; a configuration server that restarts is back within a minute. */
 export const goodByeMilliseconds = 60_000;
-/** A site knows within 30 s whether the run before has ended, and within 10 s more whether another one lives. */
-export const enrolMillisecondsMax = 60_000;
+/** A site knows within 90 s whether the run before has ended, and within 10 s whether another one lives. */
+export const enrolMillisecondsMax = 120_000;
 export const enrolLookMilliseconds = 2_000;
 /** How long a service that begins waits for its site's word on whether it is a copy: a call takes 30 s to fail when nobody
  * answers, and an inventory of 64 disks some seconds. Replication needs no configuration server: then it begins. */

@@ -24,8 +24,11 @@ export interface MachineIdentity {
   readonly system?: string | undefined;
 }
 
-/** `unsure`: as much speaks for it as against it. */
-export type Likeness = 'same' | 'unsure' | 'other';
+/**
+ * How many of board, network cards and disks agree, of those that both sides know: all, more than half, half, less. `unknown`:
+ * both know none of them.
+ */
+export type Likeness = 'all' | 'most' | 'half' | 'unknown' | 'other';
 
 /** As the hello has it. Fixed parts take 84, board and system 39; 12 cards and 16 disks of 13 each 364. */
 export const machineIdentityLengthMax = 512;
@@ -80,24 +83,24 @@ export function lastingIdentity(text: string): string {
 }
 
 /**
- * Board, network cards and disks have a voice each, where both sides know them. More than half of the voices decide: one
- * card replaced, disks added, or a UUID that an administrator changed is the same machine; a copy in other (virtual) hardware
- * has at most one in common with its original.
+ * Board, network cards and disks have a voice each, where both sides know them. One card replaced, or a UUID that an
+ * administrator changed, leaves most of them; a copy in other (virtual) hardware has at most one in common with its original.
+ * What each likeness is worth is for whoever asks: the configuration server has tickets besides.
  */
 export function compareMachines(known: MachineIdentity, other: MachineIdentity): Likeness {
   const voices = [
     boardVoice(known, other),
     setVoice(known.nics, other.nics),
     setVoice(known.disks, other.disks),
-  ];
-  const heard = voices.filter((voice) => voice !== undefined);
-  if (heard.length === 0) {
+  ].filter((voice) => voice !== undefined);
+  if (voices.length === 0) {
     const isTold = known.system !== undefined && other.system !== undefined;
-    return isTold && known.system !== other.system ? 'other' : 'same';
+    return isTold && known.system !== other.system ? 'other' : 'unknown';
   }
-  const agreeing = heard.filter((voice) => voice).length;
-  if (2 * agreeing > heard.length) return 'same';
-  return 2 * agreeing === heard.length ? 'unsure' : 'other';
+  const agreeing = voices.filter((voice) => voice).length;
+  if (agreeing === voices.length) return 'all';
+  if (2 * agreeing > voices.length) return 'most';
+  return 2 * agreeing === voices.length ? 'half' : 'other';
 }
 
 /** The UUID first: some clouds give the serial number of the host to each of its machines. */

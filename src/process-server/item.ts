@@ -288,14 +288,14 @@ export class ProtectedItem {
     if (!mine) return;
     const assigned = parseMachineIdentity(this.assignment.machineIdentity);
     const known = assigned ?? parseMachineIdentity(this.spool.state.machineIdentity);
-    const likeness = known ? compareMachines(known, mine) : 'same';
+    const likeness = known ? compareMachines(known, mine) : 'all';
     if (likeness === 'other')
       throw this.#copied(
         session,
         `its board, network cards and disks are others (it is ${lastingIdentity(session.machineIdentity!)})`,
       );
     // Where a configuration server says what the machine is, it decides what is left open.
-    if (likeness === 'unsure' && assigned) throw processServerErrors.MachineChanged(itemId, hostName);
+    if (likeness === 'half' && assigned) throw processServerErrors.MachineChanged(itemId, hostName);
     const live = this.#session;
     const theirs = parseMachineIdentity(live?.machineIdentity);
     if (!live || !theirs || theirs.instance === mine.instance) return;

@@ -3,7 +3,8 @@
  * has the table of situations that this must come to.
  *
  *     nobody yet ─────────────────────────────────▶ accept: it is the one from now on
- *     hardware differs ───────────────────────────▶ copy
+ *     hardware differs, ticket or not ────────────▶ copy
+ *     some of it differs, ticket out of turn ─────▶ copy
  *     same run, ticket in turn ───────────────────▶ accept
  *     seen beside the one that is known ──────────▶ copy
  *     the one that is known said something lately ▶ wait: when that one speaks again, both live, and this one is a copy
@@ -35,6 +36,9 @@ export type Verdict =
   | { readonly verdict: 'wait' }
   | { readonly verdict: 'copy'; readonly why: 'other-hardware' | 'seen-beside-it' };
 
+/** The longest wait of an agent between two tries. */
+const returnMilliseconds = 60_000;
+
 export function judge(facts: {
   readonly holder: Holder | undefined;
   readonly identity: string;
@@ -53,12 +57,16 @@ export function judge(facts: {
   if (!holder || !mine || !known) return { verdict: 'accept', continues: false };
   const isInTurn = isTicketInTurn(holder.tickets, facts.ticket);
   const likeness = compareMachines(known, mine);
-  if (likeness === 'other' || (likeness === 'unsure' && !isInTurn))
+  // With a ticket of before it is a machine that was reverted, or a copy: only its own hardware, whole, speaks for the first.
+  if (likeness === 'other' || (likeness !== 'all' && !isInTurn))
     return { verdict: 'copy', why: 'other-hardware' };
   if (known.instance === mine.instance && isInTurn) return { verdict: 'accept', continues: true };
   if (facts.isKnownCopy) return { verdict: 'copy', why: 'seen-beside-it' };
   const spokenAt = Math.max(holder.seenAt, facts.serverStartedAt);
-  if (now - spokenAt < facts.silentMilliseconds) return { verdict: 'wait' };
+  // A copy of an earlier moment waits longer than a reboot: long enough for the one that is known to come back to a server
+  // that it could not reach.
+  const silentMilliseconds = facts.silentMilliseconds + (isInTurn ? 0 : returnMilliseconds);
+  if (now - spokenAt < silentMilliseconds) return { verdict: 'wait' };
   return { verdict: 'accept', continues: false };
 }
 

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { parseMachineIdentity } from '../../model/machine-identity.ts';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
@@ -203,6 +204,20 @@ async function runEnrolled(
   let replication: Replication | undefined;
   onReload(() => again.abort());
   const standing = new Standing({ refusal: () => again.abort(), known: () => rest.abort() });
+  // On tmpfs, so that no copy of the disk has it: the run that the site knew.
+  const knownPath = join(folders.runtime, 'known');
+  const run = parseMachineIdentity(await identityOf(folders))?.instance;
+  if (run !== undefined && (await readWhole(systemFiles, knownPath, 100))?.toString().trim() === run)
+    standing.wasKnown();
+  const keepKnown = async (): Promise<void> => {
+    try {
+      if (standing.refusal) await systemFiles.remove(knownPath);
+      else if (standing.isKnown && run !== undefined)
+        await writeDurably(systemFiles, knownPath, Buffer.from(`${run}\n`));
+    } catch (error) {
+      log.warn('standing-not-kept', { error });
+    }
+  };
   // What an earlier run said of itself: it may have been refused, and this one not.
   await systemFiles.remove(join(folders.runtime, 'status.json'));
   const link = site.runSite(
@@ -210,7 +225,10 @@ async function runEnrolled(
       folder,
       identity: () => identityOf(folders),
       onReported: (failure) => {
-        if (!stop.aborted) standing.reported(failure);
+        if (stop.aborted) return;
+        const before = [standing.isKnown, standing.refusal?.code].join();
+        standing.reported(failure);
+        if ([standing.isKnown, standing.refusal?.code].join() !== before) void keepKnown();
       },
       version: agentVersion,
       clock: systemClock,

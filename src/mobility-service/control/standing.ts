@@ -5,6 +5,9 @@
  *     asking ──report taken──▶ known ◀──────────────┐
  *        │ └──MachineCopied, MachineStillLive──▶ refused
  *        └──no answer──▶ unknown: goes on, as without a site
+ *
+ * A run of the machine that was known before (the service is started again within one boot) does not wait: the kernel's trace
+ * rings would fill meanwhile.
  */
 import { type Clock, pause } from '../../platform/clock.ts';
 import { hasCode, type LeewardError } from '../../platform/errors.ts';
@@ -24,6 +27,11 @@ export class Standing {
   /** The site has taken its last report that was answered. */
   get isKnown(): boolean {
     return this.#isKnown;
+  }
+
+  /** The site knew this run of the machine before: nobody has to wait for its word. */
+  wasKnown(): void {
+    this.#first.resolve();
   }
 
   get refusal(): LeewardError | undefined {

@@ -76,6 +76,7 @@ async function ordered(
   await writeFile(join(folder, 'power-off'), `#!/bin/sh\ntouch ${off}\n`);
   await chmod(join(folder, 'power-off'), 0o700);
   const standard = {
+    onReported: () => {},
     identity: async () => 'leeward-machine/1 instance=0123456789abcdef',
     runs: {
       reload: async () => {},
