@@ -12,11 +12,15 @@
  *
  *     <folder>/agent.json   who I am here, where to dial, whom to trust (last: a folder with it is enrolled)
  *     <folder>/tls/         certificate from the site's authority
+ *     <folder>/tls/ticket   of a machine: from the answer to its last report, so that a copy made before it is known as one
+ *
+ * Nothing else is asked for until a first report was taken: whoever is a copy of another machine does nothing as that one.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ProtectedItemId } from '../../model/ids.ts';
+import { parseMachineIdentity } from '../../model/machine-identity.ts';
 import {
   certificateEnds,
   certificateFiles,
@@ -34,6 +38,7 @@ import type { TlsFilePaths } from '../../platform/tls.ts';
 import {
   type AgentCommand,
   type AgentReport,
+  AgentReportAnswer,
   AgentRole,
   agentBodyBytesMax,
   agentLinkPaths,
@@ -42,6 +47,8 @@ import {
   CertificateAnswer,
   EnrolAnswer,
   EnrolmentKey,
+  instanceQuery,
+  type MachineStanding,
   WantedAnswer,
   wantedWaitMilliseconds,
 } from './agent-link.ts';
@@ -99,10 +106,14 @@ export async function enrolAgent(
     /** Instead of the addresses that the key names. */
     readonly url?: string | undefined;
     readonly hosts: readonly string[];
+    /** Of a machine: what it is. */
+    readonly identity?: string | undefined;
+    /** Takes the place of the machine that had this id. */
+    readonly replace?: boolean | undefined;
   },
   { files, clock, random }: AgentSurroundings,
 ): Promise<EnrolledAgent> {
-  const { folder, role, name, key, hosts } = request;
+  const { folder, role, name, key, hosts, identity, replace } = request;
   await files.makeFolder(folder);
   const idPath = join(folder, 'agent-id');
   const before = (await readWhole(files, idPath, 100))?.toString().trim();
@@ -118,6 +129,7 @@ export async function enrolAgent(
     hosts: [...hosts],
   };
   const requestPem = await makeRequest(join(folder, 'tls'));
+  const standing = identity === undefined ? undefined : await standingOf(files, folder, identity);
   let last: unknown;
   for (const url of agent.urls) {
     using client = new JsonClient({ url, ca: key.caPem, clock, answerBytesMax: agentBodyBytesMax });
@@ -133,6 +145,8 @@ export async function enrolAgent(
           requestPem,
           hosts,
           at: new Date(clock.now()).toISOString(),
+          ...(standing === undefined ? {} : { standing }),
+          ...(replace ? { replace: true } : {}),
         },
         answer: EnrolAnswer,
         timeoutMilliseconds: callMilliseconds,
@@ -153,6 +167,13 @@ export async function enrolAgent(
   throw last;
 }
 
+async function standingOf(files: Files, folder: string, identity: string): Promise<MachineStanding> {
+  const ticket = (await readWhole(files, ticketPath(folder), 100))?.toString().trim();
+  return ticket ? { identity, ticket } : { identity };
+}
+
+const ticketPath = (folder: string) => join(folder, 'tls', 'ticket');
+
 export interface AgentLinkParts extends AgentSurroundings {
   readonly folder: string;
   readonly agent: EnrolledAgent;
@@ -163,6 +184,10 @@ export interface AgentLinkParts extends AgentSurroundings {
   readonly command: (command: AgentCommand, signal: AbortSignal) => Promise<void>;
   /** The agent's certificate was renewed. */
   readonly onRenewed?: () => void;
+  /** Of a machine: what it is. Asked before each report. */
+  readonly identity?: () => Promise<string>;
+  /** After each try to report: it was taken, or what it ended with. */
+  readonly onReported?: (failure: unknown) => void;
 }
 
 export class AgentLink implements Disposable {
@@ -174,9 +199,13 @@ export class AgentLink implements Disposable {
   #urlIndex = 0;
   #have = '';
   #hurry = new AbortController();
+  /** A machine's first report was taken: it may ask for the rest. */
+  readonly #isKnown = Promise.withResolvers<void>();
+  #instance: string | undefined;
 
   constructor(parts: AgentLinkParts) {
     this.#parts = parts;
+    if (!parts.identity) this.#isKnown.resolve();
   }
 
   get tls(): TlsFilePaths {
@@ -190,11 +219,15 @@ export class AgentLink implements Disposable {
 
   /** Until stopped. */
   async run(signal: AbortSignal): Promise<void> {
+    const known = async (once: () => Promise<void>) => {
+      await Promise.race([this.#isKnown.promise, aborted(signal)]);
+      if (!signal.aborted) await once();
+    };
     try {
       await Promise.all([
         this.#loop('report', signal, () => this.#reportOnce(signal)),
-        this.#loop('wanted', signal, () => this.#wantedOnce(signal)),
-        this.#loop('renew', signal, () => this.#renewOnce(signal)),
+        this.#loop('wanted', signal, () => known(() => this.#wantedOnce(signal))),
+        this.#loop('renew', signal, () => known(() => this.#renewOnce(signal))),
       ]);
     } finally {
       this[Symbol.dispose]();
@@ -256,17 +289,45 @@ export class AgentLink implements Disposable {
   }
 
   async #reportOnce(signal: AbortSignal): Promise<void> {
-    const { clock, report } = this.#parts;
+    const { clock, report, onReported } = this.#parts;
     this.#hurry = new AbortController();
-    await this.#call({
-      method: 'POST',
-      path: agentLinkPaths.report,
-      body: await report(),
-      answer: z.unknown(),
-      timeoutMilliseconds: callMilliseconds,
-      signal,
-    });
+    try {
+      const standing = await this.#standing();
+      const { ticket } = await this.#call({
+        method: 'POST',
+        path: agentLinkPaths.report,
+        body: { ...(await report()), ...(standing === undefined ? {} : { standing }) },
+        answer: AgentReportAnswer,
+        timeoutMilliseconds: callMilliseconds,
+        signal,
+      });
+      if (standing !== undefined && ticket !== undefined && ticket !== standing.ticket)
+        await this.#keepTicket(ticket);
+    } catch (error) {
+      onReported?.(error);
+      throw error;
+    }
+    this.#isKnown.resolve();
+    onReported?.(undefined);
     await pause(clock, agentReportSeconds * 1000, AbortSignal.any([signal, this.#hurry.signal]));
+  }
+
+  async #standing(): Promise<MachineStanding | undefined> {
+    const { files, folder, identity } = this.#parts;
+    if (!identity) return undefined;
+    const text = await identity();
+    this.#instance = parseMachineIdentity(text)?.instance;
+    return standingOf(files, folder, text);
+  }
+
+  /** A ticket that cannot be kept is asked for again: the one before it stays good until the next one is used. */
+  async #keepTicket(ticket: string): Promise<void> {
+    const { files, folder, log } = this.#parts;
+    try {
+      await writeDurably(files, ticketPath(folder), Buffer.from(`${ticket}\n`));
+    } catch (error) {
+      log.warn('ticket-not-kept', { error });
+    }
   }
 
   async #wantedOnce(signal: AbortSignal): Promise<void> {
@@ -370,8 +431,13 @@ export class AgentLink implements Disposable {
 
   async #call<T extends z.ZodType>(call: Call<T>): Promise<z.infer<T>> {
     const client = await this.#connected();
+    const instance = this.#instance;
+    const path =
+      instance === undefined
+        ? call.path
+        : `${call.path}${call.path.includes('?') ? '&' : '?'}${instanceQuery}=${instance}`;
     try {
-      return await client.call(call);
+      return await client.call({ ...call, path });
     } catch (error) {
       // The next try goes to the next address.
       if (error instanceof LeewardError && ['PeerUnreachable', 'PeerNotTrusted'].includes(error.code)) {
@@ -406,4 +472,11 @@ export class AgentLink implements Disposable {
     });
     return this.#client;
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

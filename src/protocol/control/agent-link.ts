@@ -10,6 +10,9 @@
  *     POST /agent/certificate        CSR                         ─▶ my certificate renewed, or one for my protected item
  *     POST /agent/cache-certificate  CSR                         ─▶ what a process server shows to the vault's cache endpoint
  *
+ * A mobility service says with each report what its machine is, and gets a ticket for the next one; its other requests name
+ * the run of its machine (`?instance=`). Who carries the certificate of another machine is refused with `MachineCopied`.
+ *
  * What is wanted is a whole picture with a version (a digest of it), never a change: whoever missed ten pictures needs only
  * the eleventh. An agent says which version it has taken; the same version again costs nothing.
  */
@@ -17,6 +20,7 @@ import { z } from 'zod';
 import { BookmarkType } from '../../model/bookmark.ts';
 import { HealthEvent } from '../../model/health.ts';
 import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
+import { machineIdentityLengthMax } from '../../model/machine-identity.ts';
 import { ReportedMachine, ReportedProcessServer } from './site-link.ts';
 
 export const agentLinkPaths = {
@@ -54,6 +58,18 @@ export type EnrolmentKey = z.infer<typeof EnrolmentKey>;
 export const AgentRole = z.enum(['mobility-service', 'process-server']);
 export type AgentRole = z.infer<typeof AgentRole>;
 
+/** What a machine is, and that it is the one that reported last: docs/decisions/copies-of-machines.md. */
+export const MachineStanding = z.strictObject({
+  /** As in the hello of the change stream. */
+  identity: z.string().max(machineIdentityLengthMax),
+  /** From the answer to the last report. */
+  ticket: z.string().max(64).optional(),
+});
+export type MachineStanding = z.infer<typeof MachineStanding>;
+
+/** In the query of a mobility service's other requests. */
+export const instanceQuery = 'instance';
+
 export const EnrolRequest = z.strictObject({
   secret: z.string().max(100),
   role: AgentRole,
@@ -64,11 +80,19 @@ export const EnrolRequest = z.strictObject({
   /** Of a process server: names and addresses that machines reach it by. */
   hosts: z.array(z.string().max(253)).max(16),
   at: z.iso.datetime(),
+  /** Of a machine. Left out by versions that came before it: they are not told from copies. */
+  standing: MachineStanding.optional(),
+  /** It takes the place of the machine that had this id. */
+  replace: z.literal(true).optional(),
 });
 export const CertificateAnswer = z.object({ certificatePem: z.string(), caPem: z.string() });
 export const EnrolAnswer = CertificateAnswer.extend({ at: z.iso.datetime() });
 
-export const MachineInventory = ReportedMachine.omit({ itemId: true, mobilityService: true }).extend({
+export const MachineInventory = ReportedMachine.omit({
+  itemId: true,
+  mobilityService: true,
+  copies: true,
+}).extend({
   version: z.string().max(40),
 });
 export type MachineInventory = z.infer<typeof MachineInventory>;
@@ -81,6 +105,17 @@ export const AgentReport = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('process-server'), processServer: ProcessServerFigures }),
 ]);
 export type AgentReport = z.infer<typeof AgentReport>;
+
+/** As it is sent: `standing` is judged and not kept with the rest. */
+export const AgentReportRequest = z.discriminatedUnion('role', [
+  z.strictObject({
+    role: z.literal('mobility-service'),
+    machine: MachineInventory,
+    standing: MachineStanding.optional(),
+  }),
+  AgentReport.options[1],
+]);
+export const AgentReportAnswer = z.object({ ticket: z.string().max(64).optional() });
 
 const policy = z.strictObject({
   crashConsistentSeconds: z.number().positive(),
@@ -118,6 +153,8 @@ export const ProcessServerWanted = z.strictObject({
           .array(z.strictObject({ diskId: ProtectedDiskId }))
           .min(1)
           .max(64),
+        /** Of the machine that replicates as it; undefined: it has not said what it is. */
+        machineIdentity: z.string().max(machineIdentityLengthMax).optional(),
       }),
     )
     .max(1000),

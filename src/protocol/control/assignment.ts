@@ -8,6 +8,7 @@
  */
 import { z } from 'zod';
 import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
+import { machineIdentityLengthMax } from '../../model/machine-identity.ts';
 
 /** Paths of PEM files. Keys are readable by the service's user only; the file, not its content, is named here. */
 export const TlsFiles = z.strictObject({
@@ -61,6 +62,8 @@ export const ProcessServerAssignment = z.strictObject({
     .array(z.strictObject({ diskId: ProtectedDiskId }))
     .min(1)
     .max(64),
+  /** What the machine is, as its hello says it; only such a one is let in. Undefined: what its last session said. */
+  machineIdentity: z.string().max(machineIdentityLengthMax).optional(),
   /** Towards the vault; undefined: none. */
   uploadBytesPerSecondMax: z.number().int().positive().optional(),
 });

@@ -45,6 +45,17 @@ export const ReportedMachine = z.strictObject({
   disks: z.array(ReportedDisk).max(64),
   /** The protected item that this machine replicates as. */
   itemId: ProtectedItemId.optional(),
+  /** Machines that came with the identity of this one and were refused, heard of within the last minutes. */
+  copies: z
+    .array(
+      z.strictObject({
+        name: z.string().max(253),
+        addresses: z.array(z.string()).max(64),
+        firstSeenAt: z.iso.datetime(),
+      }),
+    )
+    .max(64)
+    .optional(),
 });
 export type ReportedMachine = z.infer<typeof ReportedMachine>;
 
