@@ -53,12 +53,32 @@ export const processServerErrors = catalogue({
       receivedSequence: received.sequence,
     },
   }),
-  SessionStillLive: (itemId: string) => ({
-    summary: 'a machine that goes on from an earlier moment came while another one of this name is connected',
+  MachineCopied: (itemId: string, hostName: string, why: string) => ({
+    summary: `${hostName.slice(0, 100)} came with the identity of the machine that replicates here and was refused: ${why}`,
     possibleCauses:
-      'It was reverted to a snapshot and its old connection is not given up yet; or it is a clone of the machine that is connected.',
+      'It was cloned from that machine, or restored from a backup of it as a second one; or nearly all hardware under it was replaced.',
     recommendedAction:
-      'Nothing if it was reverted: this is settled within a minute. Otherwise stop the clone.',
+      'Make the copy a machine of its own: leeward-mobility-service enrol, then systemctl restart leeward-mobility. If it is to take the place of the other one, which is gone for good: enrol --replace; where the assignment was written by hand, set machineIdentity in it.',
+    severity: 'warning' as const,
+    context: { itemId, hostName },
+  }),
+  MachineChanged: (itemId: string, hostName: string) => ({
+    summary: `${hostName.slice(0, 100)} is in half of what identifies it another machine than the one that replicates here`,
+    possibleCauses:
+      'Its network card or its board was replaced, and the configuration server has not said yet that it is the same; or it is a copy.',
+    recommendedAction:
+      'Nothing while the configuration server can be reached: it settles this within a minute. Otherwise start the configuration server.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { itemId, hostName },
+  }),
+  SessionStillLive: (itemId: string) => ({
+    summary:
+      'another run of this machine, or an earlier moment of it, came while another one of this name is connected',
+    possibleCauses:
+      'It was started anew or reverted to a snapshot, and its old connection is not given up yet; or it is a clone of the machine that is connected.',
+    recommendedAction:
+      'Nothing if it was started anew or reverted: this is settled within a minute. Otherwise stop the clone.',
     severity: 'warning' as const,
     retry: 'transient' as const,
     context: { itemId },

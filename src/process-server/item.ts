@@ -22,6 +22,7 @@
  */
 import type { ResyncCause } from '../model/disk-state.ts';
 import type { HealthEvent } from '../model/health.ts';
+import { compareMachines, lastingIdentity, parseMachineIdentity } from '../model/machine-identity.ts';
 import { type Clock, pause } from '../platform/clock.ts';
 import { hasCode, type LeewardError } from '../platform/errors.ts';
 import type { Files } from '../platform/files.ts';
@@ -96,6 +97,9 @@ export interface LiveSession {
   readonly generation: number;
   /** As its hello has it. */
   readonly previous: Hello['previous'];
+  /** What its machine is; undefined: of a version that does not say it. */
+  readonly machineIdentity: string | undefined;
+  readonly hostName: string;
   /**
    * Ends the session; resolves when it will not write any more. After `SessionFenced` the machine never comes back by
    * itself: another one has taken over. After anything else it does as the error says.
@@ -131,7 +135,7 @@ interface WantedComparison {
 }
 
 export class ProtectedItem {
-  readonly assignment: ProcessServerAssignment;
+  assignment: ProcessServerAssignment;
   readonly itemKey: Uint8Array;
   readonly spool: ItemSpool;
   readonly #services: Services;
@@ -157,6 +161,7 @@ export class ProtectedItem {
   /** Ends the outlet's wait for the next try. */
   #hurry = new AbortController();
   #isStoreSilent = false;
+  #toldOfCopy = Number.NEGATIVE_INFINITY;
   #lastBookmark: string | undefined;
 
   constructor(services: Services, assignment: ProcessServerAssignment, itemKey: Uint8Array) {
@@ -188,6 +193,12 @@ export class ProtectedItem {
     if (this.#isReady) await this.spool.close();
   }
 
+  /** What its machine is, from now on. */
+  expect(machineIdentity: string | undefined): void {
+    const { machineIdentity: _, ...assignment } = this.assignment;
+    this.assignment = machineIdentity === undefined ? assignment : { ...assignment, machineIdentity };
+  }
+
   get status(): ItemStatus {
     return {
       itemId: this.assignment.itemId,
@@ -216,15 +227,20 @@ export class ProtectedItem {
 
   /**
    * Makes `session` the one that may write: its generation durable, the older one fenced and quiet. Throws
-   * `OldGeneration`, `ItemHalted`, or what may pass.
+   * `OldGeneration`, `MachineCopied`, `ItemHalted`, or what may pass; nothing has changed then.
    */
   async takeOver(session: LiveSession, signal: AbortSignal): Promise<void> {
     if (this.#halted) throw this.#halted;
     await abortable(this.#ready.promise, signal);
     // A session must not be told states that are about to go: before and after its turn, since orders come at any time.
     this.#refuseWhileOrdered();
+    this.#refuseOtherMachine(session);
     this.#refuseFromPast(session);
-    await this.spool.acceptGeneration(session.generation);
+    const { machineIdentity } = session;
+    await this.spool.acceptGeneration(
+      session.generation,
+      machineIdentity === undefined ? undefined : lastingIdentity(machineIdentity),
+    );
     this.#refuseWhileOrdered();
     const before = this.#session;
     this.#session = session;
@@ -244,11 +260,57 @@ export class ProtectedItem {
     if (!isFromPast(previous, received)) return;
     const live = this.#session;
     if (!live) throw processServerErrors.MachineReverted(itemId, state.highestGeneration, received!);
+    this.#dispute(live);
+    throw processServerErrors.OldGeneration(itemId, previous!.generation, received!.generation);
+  }
+
+  /** Throws `SessionStillLive` for as long as the live session may be a connection that nobody has given up yet. */
+  #dispute(live: LiveSession): void {
     const now = this.#services.clock.monotonic();
     if (this.#disputed?.session !== live) this.#disputed = { session: live, sinceMilliseconds: now };
     if (now - this.#disputed.sinceMilliseconds < silenceMillisecondsMax + 2 * heartbeatMilliseconds)
-      throw processServerErrors.SessionStillLive(itemId);
-    throw processServerErrors.OldGeneration(itemId, previous!.generation, received!.generation);
+      throw processServerErrors.SessionStillLive(this.assignment.itemId);
+  }
+
+  /**
+   * A copy of the machine has its certificate, its generation and its disks' ids. Before it can move the generation or end a
+   * session, what it runs on is looked at: its hardware must be that of the item's machine, and while a session is live, a
+   * newcomer must be of the same run of the same kernel, since no machine runs twice at once.
+   */
+  #refuseOtherMachine(session: LiveSession): void {
+    const { itemId } = this.assignment;
+    const { hostName } = session;
+    const mine = parseMachineIdentity(session.machineIdentity);
+    // Of an earlier version, or a later one: it is treated as before there were identities.
+    if (!mine) return;
+    const assigned = parseMachineIdentity(this.assignment.machineIdentity);
+    const known = assigned ?? parseMachineIdentity(this.spool.state.machineIdentity);
+    const likeness = known ? compareMachines(known, mine) : 'all';
+    if (likeness === 'other')
+      throw this.#copied(
+        session,
+        `its board, network cards and disks are others (it is ${lastingIdentity(session.machineIdentity!)})`,
+      );
+    // Where a configuration server says what the machine is, it decides what is left open.
+    if (likeness === 'half' && assigned) throw processServerErrors.MachineChanged(itemId, hostName);
+    const live = this.#session;
+    const theirs = parseMachineIdentity(live?.machineIdentity);
+    if (!live || !theirs || theirs.instance === mine.instance) return;
+    this.#dispute(live);
+    throw this.#copied(session, `${live.hostName} is connected, and both run at the same time`);
+  }
+
+  #copied(session: LiveSession, why: string): LeewardError {
+    const { itemId } = this.assignment;
+    const { clock, limits } = this.#services;
+    const error = processServerErrors.MachineCopied(itemId, session.hostName, why);
+    const now = clock.monotonic();
+    // It may come again and again; the vault is told once an hour.
+    if (this.#toldOfCopy + limits.copyToldMilliseconds <= now) {
+      this.#toldOfCopy = now;
+      this.raise(error);
+    }
+    return error;
   }
 
   #refuseWhileOrdered(): void {

@@ -27,6 +27,8 @@ export interface ProcessServerLimits {
   readonly uploadsMax: number;
   /** Health events kept for the next manifest; a manifest has at most 1 MiB, an event at most some 8 KiB: 100 fit. */
   readonly healthEventsMax: number;
+  /** A copy of a machine may come again and again; the vault gets one event of it in this time. */
+  readonly copyToldMilliseconds: number;
   /** How often cache storage is asked for digests while a resync waits for them. */
   readonly digestPollMilliseconds: number;
   /** How often the vault's requests are looked for while a machine is connected: 1,000 machines ask 200 times a second. */
@@ -49,6 +51,7 @@ export const standardLimits: ProcessServerLimits = {
   smallRefinesMax: 16,
   uploadsMax: 8,
   healthEventsMax: 100,
+  copyToldMilliseconds: 3_600_000,
   digestPollMilliseconds: 1_000,
   requestPollMilliseconds: 5_000,
   lifeSignMilliseconds: 60_000,

@@ -50,7 +50,14 @@ export class ProcessServer implements AsyncDisposable {
   /** Takes an item on, or again with a changed assignment. */
   async assign(assignment: ProcessServerAssignment, itemKey: Uint8Array): Promise<void> {
     const before = this.#items.get(assignment.itemId);
-    if (before && JSON.stringify(before.assignment) === JSON.stringify(assignment)) return;
+    // What its machine is may change while it replicates: nothing has to begin anew for it.
+    if (
+      before &&
+      JSON.stringify(withoutIdentity(before.assignment)) === JSON.stringify(withoutIdentity(assignment))
+    ) {
+      before.expect(assignment.machineIdentity);
+      return;
+    }
     await before?.close();
     const item = new ProtectedItem(this.#services, assignment, itemKey);
     this.#items.set(assignment.itemId, item);
@@ -106,6 +113,10 @@ export class ProcessServer implements AsyncDisposable {
     for (const link of this.#links.keys()) link.close();
     await Promise.all(this.#links.values());
   }
+}
+
+function withoutIdentity({ machineIdentity: _, ...rest }: ProcessServerAssignment) {
+  return rest;
 }
 
 const refineLane = (places: number, partBytesMax: number): RefineLane => ({

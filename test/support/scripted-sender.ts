@@ -36,6 +36,8 @@ export class ScriptedSender {
   /** Blocks that the other side may not have, by disk: what the change map would say. */
   readonly dirty: Set<number>[];
   generation = 0;
+  /** What the next hello says of the machine. */
+  machineIdentity: string | undefined;
   /** What the next hello says of the session before. */
   previous: Hello['previous'];
   sender!: Sender;
@@ -63,6 +65,7 @@ export class ScriptedSender {
       ...(this.previous ? { previous: this.previous } : {}),
       agentVersion: 'test',
       hostName: 'test',
+      ...(this.machineIdentity === undefined ? {} : { machineIdentity: this.machineIdentity }),
       disks: this.diskIds.map((diskId, index) => ({
         diskId,
         sizeBytes: this.images[index]!.byteLength,

@@ -159,10 +159,16 @@ async function apply(parts: SiteParts, folder: string, wanted: WantedAnswer['wan
   await files.makeFolder(keys);
   await files.makeFolder(settings.itemsFolder);
   const names = new Set<string>();
-  for (const { itemId, name, itemKey, disks } of wanted.items) {
+  for (const { itemId, name, itemKey, disks, machineIdentity } of wanted.items) {
     names.add(itemId);
     const keyPath = join(keys, `${itemId}.key`);
-    const assignment: ProcessServerAssignment = { itemId, name, itemKeyFile: keyPath, disks };
+    const assignment: ProcessServerAssignment = {
+      itemId,
+      name,
+      itemKeyFile: keyPath,
+      disks,
+      ...(machineIdentity === undefined ? {} : { machineIdentity }),
+    };
     // The key first: an assignment without its key would be refused.
     await writeIfChanged(files, keyPath, Buffer.from(itemKey, 'base64'));
     await writeIfChanged(

@@ -149,6 +149,8 @@ class IntakeSession implements LiveSession {
   readonly sessionId: string;
   readonly generation: number;
   readonly previous: Hello['previous'];
+  readonly machineIdentity: string | undefined;
+  readonly hostName: string;
   readonly #services: Services;
   readonly #item: ProtectedItem;
   readonly #link: Link;
@@ -174,6 +176,8 @@ class IntakeSession implements LiveSession {
     this.sessionId = hello.sessionId;
     this.generation = hello.generation;
     this.previous = hello.previous;
+    this.machineIdentity = hello.machineIdentity;
+    this.hostName = hello.hostName;
     this.#services = services;
     this.#item = item;
     this.#link = link;

@@ -26,6 +26,7 @@
  */
 import { z } from 'zod';
 import { ProtectedItemId } from '../../model/ids.ts';
+import { machineIdentityLengthMax } from '../../model/machine-identity.ts';
 import { hasCode } from '../../platform/errors.ts';
 import { type Files, type OpenFile, readWhole, writeDurably } from '../../platform/files.ts';
 import { parseJson } from '../../platform/settings.ts';
@@ -55,6 +56,8 @@ export const SpoolState = z.strictObject({
   disks: z.array(ReceivedDisk),
   /** The newest session of which frames are durable, and the last of them: behind it comes only who was reverted. */
   received: z.strictObject({ generation: whole, sequence: whole }).optional(),
+  /** What the machine of the newest session is. */
+  machineIdentity: z.string().max(machineIdentityLengthMax).optional(),
 });
 export type SpoolState = z.infer<typeof SpoolState>;
 
@@ -190,6 +193,12 @@ export class ItemSpool {
     };
   }
 
+  /** A record may be of before the session that said it. */
+  #withMachine(state: SpoolState): SpoolState {
+    const { machineIdentity = state.machineIdentity } = this.#state;
+    return machineIdentity === undefined ? state : { ...state, machineIdentity };
+  }
+
   async #recoverOutgoing(): Promise<void> {
     const names = await this.#files.list(this.outgoingFolder);
     const found = this.#state;
@@ -205,7 +214,7 @@ export class ItemSpool {
         !this.isStateMissing &&
         (this.#state.chain === null || (after.chain ?? 0) === this.#state.chain) &&
         after.refinedThroughPart > this.#state.refinedThroughPart;
-      if (isNewer) this.#state = { ...after, highestGeneration };
+      if (isNewer) this.#state = this.#withMachine({ ...after, highestGeneration });
       else if (highestGeneration !== this.#state.highestGeneration)
         this.#state = { ...this.#state, highestGeneration };
     }
@@ -313,6 +322,9 @@ export class ItemSpool {
         refinedThroughPart: last,
         disks: [...disks],
         ...(this.#received ? { received: this.#received } : {}),
+        ...(this.#state.machineIdentity === undefined
+          ? {}
+          : { machineIdentity: this.#state.machineIdentity }),
       });
       this.isStateMissing = false;
       for (const part of this.#closed) this.#space.charge(this.itemId, -part.sizeBytes);
@@ -325,7 +337,7 @@ export class ItemSpool {
   }
 
   /** Makes the generation durable: from here on no session of an older one is accepted. */
-  async acceptGeneration(generation: number): Promise<void> {
+  async acceptGeneration(generation: number, machineIdentity?: string): Promise<void> {
     await this.#inTurn(async () => {
       if (generation <= this.#state.highestGeneration)
         throw processServerErrors.OldGeneration(this.itemId, generation, this.#state.highestGeneration);
@@ -333,6 +345,7 @@ export class ItemSpool {
         ...this.#state,
         highestGeneration: generation,
         chain: this.#state.chain ?? generation,
+        ...(machineIdentity === undefined ? {} : { machineIdentity }),
       });
       await this.#closePart();
     });
@@ -404,7 +417,7 @@ export class ItemSpool {
         `${this.outgoingFolder}/${name}`,
         Buffer.from(JSON.stringify(OutgoingRecord.parse(record))),
       );
-      await this.#writeState({ ...record.stateAfter, highestGeneration });
+      await this.#writeState(this.#withMachine({ ...record.stateAfter, highestGeneration }));
       this.#space.charge(this.itemId, record.bytes);
       this.#records.push(name);
       this.#closed = this.#closed.filter((other) => other !== part);
