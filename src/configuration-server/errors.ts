@@ -57,6 +57,26 @@ export const errors = catalogue({
       'Correct the clock that is wrong (chrony, ntpd): moments of recovery points depend on it.',
     context: { siteNow, vaultNow },
   }),
+  MachineCopied: (asking: string, holder: string, why: 'other-hardware' | 'seen-beside-it') => ({
+    summary: `this machine (${asking}) has the identity of ${holder}, which is another machine: ${
+      why === 'other-hardware'
+        ? 'its board, network cards and disks are not those that are known'
+        : 'both were running at the same time'
+    }`,
+    possibleCauses:
+      'It was cloned from that machine, or restored from a backup of it as a second one; or nearly all hardware under it was replaced.',
+    recommendedAction:
+      'Make it a machine of its own: leeward-mobility-service enrol --configuration-server HOST --key-file FILE, then systemctl restart leeward-mobility. If it is to take the place of the other one, which is gone for good, add --replace.',
+    context: { status: 409, asking, holder },
+  }),
+  MachineStillLive: (asking: string, holder: string) => ({
+    summary: `${holder} was heard of a moment ago, and ${asking} comes with its identity`,
+    possibleCauses: 'It was started anew just now; or it is a copy of a machine that is running.',
+    recommendedAction: 'Nothing: within a minute it is let in, or known as a copy.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { status: 409, asking, holder },
+  }),
   MachineUnknown: (machineId: string) => ({
     summary: `no machine ${machineId} is enrolled at this site`,
     possibleCauses: 'Its mobility service was removed or enrolled at another site.',

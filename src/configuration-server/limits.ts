@@ -25,3 +25,9 @@ export const agentCertificateDays = 90;
 export const renewDays = 30;
 /** Answered orders are kept so that a repeated one is known; the vault repeats only what it has no answer to. */
 export const answeredOrdersKept = 10_000;
+/** Copies of a machine say every minute that they are there; one that said nothing for five is gone, or is off. */
+export const copyKeptMilliseconds = 5 * 60_000;
+/** Runs of copies kept of one machine: a copy that is started again is another run. Rows of 1 KiB. */
+export const runsOfMachineMax = 64;
+/** Told of one machine to the vault, of half a KiB each; the first ones say enough. */
+export const copiesOfMachineMax = 8;

@@ -107,6 +107,7 @@ export async function startConfigurationServer(
       agentRoutes({
         database,
         clock,
+        random,
         log,
         authority: await identity.authority(),
         masterKey,

@@ -11,6 +11,7 @@ import type { MachineWanted, ProcessServerWanted } from '../../protocol/control/
 import { errors } from '../errors.ts';
 import * as agents from '../store/agents.ts';
 import * as items from '../store/items.ts';
+import * as runs from '../store/machine-runs.ts';
 
 export interface Wanted {
   readonly version: string;
@@ -45,9 +46,14 @@ async function wantedOfProcessServer(
   masterKey: Uint8Array,
 ): Promise<ProcessServerWanted> {
   const assigned = await items.ofProcessServer(session, processServerId);
+  const identities = await runs.identitiesOf(
+    session,
+    assigned.map(({ machineId }) => machineId),
+  );
   return {
     role: 'process-server',
-    items: assigned.map(({ itemId, name, disks, sealedKey }) => {
+    items: assigned.map(({ itemId, machineId, name, disks, sealedKey }) => {
+      const machineIdentity = identities.get(machineId);
       const key = unseal(masterKey, sealedKey);
       if (key === undefined) throw errors.ItemKeyUnreadable(itemId);
       return {
@@ -55,6 +61,7 @@ async function wantedOfProcessServer(
         name,
         itemKey: key.toString('base64'),
         disks: disks.map(({ diskId }) => ({ diskId })),
+        ...(machineIdentity === undefined ? {} : { machineIdentity }),
       };
     }),
   };
