@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * mobility-service [--settings FOLDER] [--state FOLDER] [--runtime FOLDER] [--thaw-helper FILE]   until SIGTERM
- * mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE [--state FOLDER]       makes it a machine of a site
+ * mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE [--replace]            makes it a machine of a site
  * mobility-service status [--runtime FOLDER] [--output text|json]                                  what it says of itself
  *
  * Exit codes: 0 after SIGTERM; 77 when the other side refused it for good (the unit does not start it again); 1 otherwise.
@@ -14,7 +14,8 @@ import { renderError } from '../platform/errors.ts';
 import { createLog } from '../platform/log.ts';
 
 const usage = `mobility-service: replicates this machine's disks to a process server, until SIGTERM
-mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE: makes this a machine of a site
+mobility-service enrol --configuration-server HOST[:PORT] --key-file FILE: makes this a machine of a site; a copy of
+                                      another machine becomes one of its own
 mobility-service status: says what the running one does
 
   --settings FOLDER     has assignment.json (/etc/leeward/mobility-service)
@@ -24,6 +25,8 @@ mobility-service status: says what the running one does
   --log-level LEVEL     error, warn, info, debug (info)
   --power-off PROGRAM   shuts the machine down when its site says so before a failover (systemctl poweroff)
   --key-file FILE       of enrol: the enrolment key that the configuration server made
+  --replace             of enrol: this machine takes the place of the one that it was copied from, which is gone for good
+  --machine-root FOLDER what this machine is (board, network cards, disks) is read below it (/)
   --output FORMAT       of status: text, or json for programs (text)
 
 SIGHUP makes it read assignment.json again; it goes on with the old one when the new one is not valid.`;
@@ -40,6 +43,8 @@ try {
       'power-off': { type: 'string' },
       'configuration-server': { type: 'string' },
       'key-file': { type: 'string' },
+      replace: { type: 'boolean', default: false },
+      'machine-root': { type: 'string', default: '/' },
       help: { type: 'boolean', default: false },
     },
     allowPositionals: true,
@@ -57,7 +62,15 @@ try {
   } else if (positionals[0] === 'enrol') {
     if (values['key-file'] === undefined) throw new Error('--key-file names the enrolment key');
     const { enrol } = await import('../mobility-service/control/enrol.ts');
-    const agent = await enrol(values.state, values['key-file'], values['configuration-server']);
+    const agent = await enrol({
+      state: values.state,
+      runtime: values.runtime,
+      machineRoot: values['machine-root'],
+      keyFile: values['key-file'],
+      server: values['configuration-server'],
+      replace: values.replace,
+      say: (text) => console.error(text),
+    });
     console.log(`enrolled as ${agent.name} (${agent.agentId}) at ${agent.urls.join(', ')}`);
   } else {
     const powerOff = values['power-off'];
@@ -70,6 +83,7 @@ try {
       {
         ...values,
         thawHelper: values['thaw-helper'],
+        machineRoot: values['machine-root'],
         powerOff: powerOff === undefined ? undefined : [powerOff],
       },
       createLog('mobility-service', values['log-level']),

@@ -81,7 +81,7 @@ export const errors = catalogue({
     summary: 'the process server has seen a later session of this machine than this service remembers',
     possibleCauses:
       'The machine was reverted to a snapshot or restored from a backup, it is a clone of the protected one, or a clone of it is running.',
-    recommendedAction: `If this machine is the one to protect: stop its clones, then remove the files in ${stateFolder} (not the folder site) and start the service. Its clock must not be behind what it was. It begins with a new generation and compares its disks with their copies. If this machine is the clone: remove the folder site, too, and enrol it as a machine of its own.`,
+    recommendedAction: `If this machine is the one to protect: stop its clones, then remove the files in ${stateFolder} (not the folder site) and start the service. Its clock must not be behind what it was. It begins with a new generation and compares its disks with their copies. If this machine is the clone: leeward-mobility-service enrol --configuration-server HOST --key-file FILE makes it a machine of its own; an assignment that was written by hand is removed first.`,
     context: { stateFolder, isRefusal: true },
     cause,
   }),

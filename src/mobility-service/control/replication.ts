@@ -47,6 +47,8 @@ export interface ReplicationOptions {
   readonly itemId: ProtectedItemId;
   readonly hostName: string;
   readonly agentVersion: string;
+  /** What the machine is (`machine-identity.ts`). */
+  readonly machineIdentity?: string | undefined;
   readonly disks: readonly { readonly diskId: ProtectedDiskId; readonly name: string; readonly disk: Disk }[];
   readonly capture: Capture;
   /** What capture lost before it began (`TraceCapture.startLosses`). */
@@ -222,6 +224,9 @@ export class Replication {
         ...this.#previous(),
         agentVersion: this.#options.agentVersion,
         hostName: this.#options.hostName,
+        ...(this.#options.machineIdentity === undefined
+          ? {}
+          : { machineIdentity: this.#options.machineIdentity }),
         disks: this.#disks.map(({ diskId, name, disk }) => ({ diskId, name, sizeBytes: disk.sizeBytes })),
       },
       listener: {

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openDevice } from '../../disk/device.ts';
+import { parseMachineIdentity } from '../../model/machine-identity.ts';
 import { type Clock, pause, systemClock } from '../../platform/clock.ts';
 import { LeewardError } from '../../platform/errors.ts';
 import { readWhole, systemFiles, writeDurably } from '../../platform/files.ts';
@@ -40,11 +41,15 @@ import {
   retryMillisecondsMax,
   retryMillisecondsMin,
   ringBytes,
+  settledMilliseconds,
+  standingMillisecondsMax,
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
+import { readMachineIdentity } from './machine-identity.ts';
 import { Replication, type ReplicationOptions } from './replication.ts';
 import { Settling } from './settling.ts';
+import { Standing } from './standing.ts';
 import { ServiceState } from './state.ts';
 import type { ServiceStatus } from './status-text.ts';
 
@@ -57,6 +62,8 @@ export interface ServiceFolders {
   readonly runtime: string;
   /** The compiled thaw helper; without it file systems are not frozen. */
   readonly thawHelper: string | undefined;
+  /** What this machine is (board, network cards, disks' numbers) is read below it. Default: /. */
+  readonly machineRoot?: string | undefined;
   /** Program and arguments that shut this machine down when its site says so. Default: systemctl poweroff. */
   readonly powerOff?: readonly [string, ...string[]] | undefined;
 }
@@ -133,11 +140,36 @@ async function runEnrolled(
   const folder = site.siteFolder(folders.state);
   const settling = new Settling();
   let again = new AbortController();
+  let rest = new AbortController();
   let replication: Replication | undefined;
   onReload(() => again.abort());
+  const standing = new Standing({ refusal: () => again.abort(), known: () => rest.abort() });
+  // On tmpfs, so that no copy of the disk has it: the run that the site knew.
+  const knownPath = join(folders.runtime, 'known');
+  const run = parseMachineIdentity(await identityOf(folders))?.instance;
+  if (run !== undefined && (await readWhole(systemFiles, knownPath, 100))?.toString().trim() === run)
+    standing.wasKnown();
+  const keepKnown = async (): Promise<void> => {
+    try {
+      if (standing.refusal) await systemFiles.remove(knownPath);
+      else if (standing.isKnown && run !== undefined)
+        await writeDurably(systemFiles, knownPath, Buffer.from(`${run}\n`));
+    } catch (error) {
+      log.warn('standing-not-kept', { error });
+    }
+  };
+  // What an earlier run said of itself: it may have been refused, and this one not.
+  await systemFiles.remove(join(folders.runtime, 'status.json'));
   const link = site.runSite(
     {
       folder,
+      identity: () => identityOf(folders),
+      onReported: (failure) => {
+        if (stop.aborted) return;
+        const before = [standing.isKnown, standing.refusal?.code].join();
+        standing.reported(failure);
+        if ([standing.isKnown, standing.refusal?.code].join() !== before) void keepKnown();
+      },
       version: agentVersion,
       clock: systemClock,
       log,
@@ -159,12 +191,17 @@ async function runEnrolled(
   );
   for (let failures = 0; !stop.aborted; ) {
     again = new AbortController();
+    rest = new AbortController();
     const signal = AbortSignal.any([stop, again.signal]);
     const outcome = settling.begin();
     try {
+      // A copy of a machine must not say a word for it: neither with the assignment on its disk, nor with a new one.
+      await standing.settled(systemClock, standingMillisecondsMax, signal);
+      if (standing.refusal) throw standing.refusal;
       await takeAway(folders, folder, log);
       const assignment = await site.siteAssignment(folder);
       if (!assignment) {
+        await systemFiles.remove(join(folders.runtime, 'status.json'));
         outcome.good();
         await pause(systemClock, restMilliseconds, signal);
         continue;
@@ -179,18 +216,63 @@ async function runEnrolled(
       if (!(error instanceof LeewardError)) throw error;
       outcome.bad(error);
       if (error.code === 'DiskResized') continue;
-      log.error('not-replicating', { error });
-      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise.
-      const wait = isRefusal(error)
+      if (error.code !== 'MachineStillLive') log.error('not-replicating', { error });
+      else log.warn('not-replicating-yet', { error });
+      const isOfSite = error === standing.refusal;
+      if (isOfSite || isRefusal(error)) await tellRefusal(folders, error, log);
+      const ladder = (first: number) => Math.min(retryMillisecondsMax, first * 2 ** Math.min(failures, 10));
+      // Coming back would only be refused again, or push the other one out: until a person or the site says otherwise. Whom
+      // the site knows as the machine was pushed out by a copy, and comes back.
+      const wait = isOfSite
         ? restMilliseconds
-        : Math.min(retryMillisecondsMax, retryMillisecondsMin * 2 ** Math.min(failures, 10));
+        : !isRefusal(error)
+          ? ladder(retryMillisecondsMin)
+          : standing.isKnown
+            ? ladder(settledMilliseconds)
+            : restMilliseconds;
       failures += 1;
-      await pause(systemClock, wait, signal);
+      await pause(systemClock, wait, AbortSignal.any([signal, rest.signal]));
     } finally {
       replication = undefined;
     }
   }
   await link;
+}
+
+function identityOf(folders: ServiceFolders): Promise<string> {
+  return readMachineIdentity({
+    root: folders.machineRoot ?? '/',
+    runtime: folders.runtime,
+    files: systemFiles,
+    random: systemRandom,
+  });
+}
+
+/** For `mobility-service status`: it replicates nothing, and why. */
+async function tellRefusal(folders: ServiceFolders, error: LeewardError, log: Log): Promise<void> {
+  const { code, summary, possibleCauses, recommendedAction } = error;
+  const status: ServiceStatus = {
+    connection: 'stopped',
+    generation: 0,
+    pendingBytes: 0,
+    unacknowledgedBytes: 0,
+    disks: [],
+    progress: [],
+    lastError: error.message,
+    refusal: { code, summary, possibleCauses, recommendedAction },
+    residentBytes: process.memoryUsage.rss(),
+    writtenAt: new Date(systemClock.now()).toISOString(),
+  };
+  try {
+    await systemFiles.makeFolder(folders.runtime);
+    await writeDurably(
+      systemFiles,
+      join(folders.runtime, 'status.json'),
+      Buffer.from(`${JSON.stringify(status)}\n`),
+    );
+  } catch (failure) {
+    log.warn('status-not-written', { error: failure });
+  }
 }
 
 /** Nothing is left of what was replicated before: rings, maps, generation, certificate. Safe to repeat. */
@@ -286,6 +368,7 @@ async function runOnce(
     state,
     itemId: assignment.itemId,
     hostName: hostname(),
+    machineIdentity: await identityOf(folders),
     agentVersion,
     disks,
     capture,

@@ -8,6 +8,7 @@
  *     <state>/site/agent.json, tls/     who this machine is at its site
  *     <state>/site/assignment.json      what it replicates
  *     <state>/site/removed.json         what it has to take away, until that is done: a crash in between loses nothing
+ *     <state>/site/tls/ticket           that it reported last, and not a copy of it
  *     <state>/site/items/<id>/          certificate for the stream
  *     <settings>/scripts.json           the operator's scripts, if there are any
  *
@@ -49,6 +50,10 @@ export interface Runs {
 export interface SiteParts {
   /** `<state>/site`. */
   readonly folder: string;
+  /** What this machine is. */
+  readonly identity: () => Promise<string>;
+  /** Hears what came of each report: a copy is told there that it is one. */
+  readonly onReported: (failure: unknown) => void;
   readonly version: string;
   readonly clock: Clock;
   readonly random?: Random;
@@ -88,6 +93,8 @@ export async function runSite(parts: SiteParts, signal: AbortSignal): Promise<vo
         };
       return { role: 'mobility-service', machine: said.machine };
     },
+    identity: parts.identity,
+    onReported: parts.onReported,
     apply: (wanted) => apply(parts, link, wanted),
     command: async (command, stop) => {
       if (command.command === 'take-bookmark') await runs.takeBookmark(command.type, stop);

@@ -6,6 +6,15 @@ export interface ServiceStatus extends ReplicationStatus {
   readonly residentBytes: number;
   /** ISO 8601 UTC. */
   readonly writtenAt: string;
+  /** It was refused for good and replicates nothing. */
+  readonly refusal?:
+    | {
+        readonly code: string;
+        readonly summary: string;
+        readonly possibleCauses: string;
+        readonly recommendedAction: string;
+      }
+    | undefined;
 }
 
 /** The file is written every second; one that is older belongs to a service that no longer runs, or hangs. */
@@ -15,6 +24,14 @@ export function statusText(status: ServiceStatus, nowMilliseconds: number): stri
   const lines: string[] = [];
   const say = (label: string, text: string): unknown => lines.push(`${`${label}:`.padEnd(15)}${text}`);
   const ageMilliseconds = nowMilliseconds - Date.parse(status.writtenAt);
+  if (status.refusal) {
+    const { code, summary, possibleCauses, recommendedAction } = status.refusal;
+    say('service', `REFUSED ${duration(ageMilliseconds / 1000)} ago, and replicates nothing`);
+    say('refused with', `${code}: ${summary}`);
+    say('causes', possibleCauses);
+    say('what to do', recommendedAction);
+    return lines.join('\n');
+  }
   if (status.connection === 'stopped')
     say('service', `stopped ${duration(ageMilliseconds / 1000)} ago; the kernel goes on recording changes`);
   else if (ageMilliseconds > staleMilliseconds)
