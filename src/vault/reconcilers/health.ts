@@ -24,6 +24,7 @@ import {
   siteConditions,
   storeConditions,
 } from '../health/conditions.ts';
+import { machineCopied } from '../health/machine-copied.ts';
 import { healthChangesKeptDays, healthMilliseconds, pageMax } from '../limits.ts';
 import * as conditions from '../store/conditions.ts';
 import * as facts from '../store/health-facts.ts';
@@ -116,7 +117,13 @@ export class HealthReconciler {
       const looked: Looked[] = [];
       for (const item of page) {
         const now = clock.now();
-        looked.push([item, itemConditions({ ...item, ...(await timesOf(item.policyId)) }, now)]);
+        looked.push([
+          item,
+          [
+            ...itemConditions({ ...item, ...(await timesOf(item.policyId)) }, now),
+            ...machineCopied(item.name, item.machineCopies),
+          ],
+        ]);
         // The registry is bounded; beyond that many items the vault's own figures and history serve.
         if (item.newestPointAt !== undefined && count < metricItemsMax)
           rpo.push([
