@@ -331,26 +331,18 @@ export class RealSite implements AsyncDisposable {
       readonly node?: readonly string[];
       readonly main?: string;
       readonly hostName?: string;
+      /** Where what the machine is lies (`machine-facts.ts`). Default: this host. */
+      readonly machineRoot?: string;
+      /** Device → the one that lies in its place for this machine, in a mount namespace of its own. */
+      readonly devices?: Readonly<Record<string, string>>;
+      /** False: it has a state folder already, or none is made; nothing is started. */
+      readonly isEnrolled?: boolean;
     } = {},
   ): Promise<Daemon> {
     const folder = join(this.folder, name);
-    const before =
-      options.hostName === undefined
-        ? []
-        : ['unshare', '--uts', 'sh', '-c', 'hostname "$0" && exec "$@"', options.hostName];
-    await runMain(
-      [
-        'src/bin/mobility-service.ts',
-        'enrol',
-        '--state',
-        join(folder, 'state'),
-        '--configuration-server',
-        `127.0.0.1:${this.port}`,
-        '--key-file',
-        await this.enrolmentKey(),
-      ],
-      before,
-    );
+    const rootArgs = options.machineRoot === undefined ? [] : ['--machine-root', options.machineRoot];
+    const before = namespaceOf(options);
+    if (options.isEnrolled !== false) await this.enrolMachine(name, { before, args: rootArgs });
     const args = [
       ...(options.node ?? []),
       options.main ?? 'src/bin/mobility-service.ts',
@@ -364,11 +356,30 @@ export class RealSite implements AsyncDisposable {
       localThawHelper(),
       '--power-off',
       '/bin/true',
+      ...rootArgs,
     ];
     const daemon = new Daemon(name, this.folder, args, before);
     this.daemons.push(daemon);
-    daemon.start();
+    if (options.isEnrolled !== false) daemon.start();
     return daemon;
+  }
+
+  /** As a person does it; again on a machine that has a state folder. */
+  async enrolMachine(
+    name: string,
+    options: { readonly before?: readonly string[]; readonly args?: readonly string[] } = {},
+  ): Promise<void> {
+    await runMain(
+      [
+        'src/bin/mobility-service.ts',
+        'enrol',
+        ...['--state', join(this.folder, name, 'state'), '--runtime', join(this.folder, name, 'runtime')],
+        ...['--configuration-server', `127.0.0.1:${this.port}`],
+        ...['--key-file', await this.enrolmentKey()],
+        ...(options.args ?? []),
+      ],
+      options.before,
+    );
   }
 
   logs(): string {
@@ -385,4 +396,23 @@ export class RealSite implements AsyncDisposable {
       });
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+function namespaceOf({
+  hostName,
+  devices = {},
+}: {
+  readonly hostName?: string;
+  readonly devices?: Readonly<Record<string, string>>;
+}): string[] {
+  const steps = [
+    ...(hostName === undefined ? [] : [`hostname ${hostName}`]),
+    ...Object.entries(devices).map(([path, other]) => `mount --bind ${other} ${path}`),
+  ];
+  if (steps.length === 0) return [];
+  const kinds = [
+    ...(hostName === undefined ? [] : ['--uts']),
+    ...(Object.keys(devices).length === 0 ? [] : ['--mount']),
+  ];
+  return ['unshare', ...kinds, 'sh', '-c', `${steps.join(' && ')} && exec "$@"`, 'sh'];
 }
