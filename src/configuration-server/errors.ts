@@ -72,7 +72,7 @@ export const errors = catalogue({
   MachineStillLive: (asking: string, holder: string) => ({
     summary: `${holder} was heard of a moment ago, and ${asking} comes with its identity`,
     possibleCauses: 'It was started anew just now; or it is a copy of a machine that is running.',
-    recommendedAction: 'Nothing: within a minute it is let in, or known as a copy.',
+    recommendedAction: 'Nothing: within two minutes it is let in, or known as a copy.',
     severity: 'warning' as const,
     retry: 'transient' as const,
     context: { status: 409, asking, holder },

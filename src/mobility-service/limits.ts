@@ -107,8 +107,8 @@ export const restMilliseconds = 3_600_000;
 export const retryMillisecondsMin = 5_000;
 export const retryMillisecondsMax = 300_000;
 
-/** A site knows within 30 s whether the run before has ended, and within 10 s more whether another one lives. */
-export const enrolMillisecondsMax = 60_000;
+/** A site knows within 90 s whether the run before has ended, and within 10 s whether another one lives. */
+export const enrolMillisecondsMax = 120_000;
 export const enrolLookMilliseconds = 2_000;
 /** How long a service that begins waits for its site's word on whether it is a copy: a call takes 30 s to fail when nobody
  * answers, and an inventory of 64 disks some seconds. Replication needs no configuration server: then it begins. */

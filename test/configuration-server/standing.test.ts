@@ -23,6 +23,8 @@ const holder: Holder = {
 const soon = holder.seenAt + 29_000;
 const later = holder.seenAt + 30_000;
 const bare = { nics: [], disks: [], system: 'm1' };
+/** Also for one that comes with an earlier state. */
+const muchLater = holder.seenAt + 90_000;
 const otherHardware = { product: 'p2', nics: ['n2'], disks: ['d2'] };
 
 for (const [title, newcomer, verdict] of [
@@ -36,10 +38,11 @@ for (const [title, newcomer, verdict] of [
   ['rebooted at once', { identity: text('b'), ticket: 't6', now: soon }, 'wait'],
   ['rebooted', { identity: text('b'), ticket: 't6', now: later }, 'accept'],
   ['reverted with its memory', { identity: text('a'), ticket: 't2', now: soon }, 'wait'],
-  ['… when it has been silent', { identity: text('a'), ticket: 't2', now: later }, 'accept'],
+  ['… whose run before has just ended', { identity: text('a'), ticket: 't2', now: later }, 'wait'],
+  ['… when it has been silent', { identity: text('a'), ticket: 't2', now: muchLater }, 'accept'],
   [
     'reverted to a snapshot, or restored in place',
-    { identity: text('b'), ticket: 't2', now: later },
+    { identity: text('b'), ticket: 't2', now: muchLater },
     'accept',
   ],
   ['a copy beside it', { identity: text('b', otherHardware), ticket: 't2', now: soon }, 'copy'],

@@ -36,6 +36,9 @@ export type Verdict =
   | { readonly verdict: 'wait' }
   | { readonly verdict: 'copy'; readonly why: 'other-hardware' | 'seen-beside-it' };
 
+/** The longest wait of an agent between two tries. */
+const returnMilliseconds = 60_000;
+
 export function judge(facts: {
   readonly holder: Holder | undefined;
   readonly identity: string;
@@ -60,7 +63,10 @@ export function judge(facts: {
   if (known.instance === mine.instance && isInTurn) return { verdict: 'accept', continues: true };
   if (facts.isKnownCopy) return { verdict: 'copy', why: 'seen-beside-it' };
   const spokenAt = Math.max(holder.seenAt, facts.serverStartedAt);
-  if (now - spokenAt < facts.silentMilliseconds) return { verdict: 'wait' };
+  // A copy of an earlier moment waits longer than a reboot: long enough for the one that is known to come back to a server
+  // that it could not reach.
+  const silentMilliseconds = facts.silentMilliseconds + (isInTurn ? 0 : returnMilliseconds);
+  if (now - spokenAt < silentMilliseconds) return { verdict: 'wait' };
   return { verdict: 'accept', continues: false };
 }
 

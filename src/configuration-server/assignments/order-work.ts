@@ -61,7 +61,8 @@ type OrderOf<Kind extends SiteOrder['order']> = Extract<SiteOrder, { order: Kind
 const offMilliseconds = agentSilentMilliseconds;
 /** Noted when an order begins that changes an assignment instead of making one. */
 const assignedBefore = 'assigned-before';
-const longAgo = '1970-01-01T00:00:00.000Z';
+/** The longest wait of an agent between two tries. */
+const returnMilliseconds = 60_000;
 
 export class OrderWork {
   readonly #parts: OrderWorkParts;
@@ -75,8 +76,11 @@ export class OrderWork {
     { readonly heartbeatAt: string | undefined; readonly sinceMonotonic: number }
   >();
 
+  readonly #startedAt: number;
+
   constructor(parts: OrderWorkParts) {
     this.#parts = parts;
+    this.#startedAt = parts.clock.now();
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -365,7 +369,12 @@ export class OrderWork {
     const { database, masterKey, clock } = this.#parts;
     const agent = await agents.byId(database, agentId);
     if (!agent) return { isTaken: false, isSilent: true, name: agentId };
-    const isSilent = clock.now() - Date.parse(agent.heartbeatAt ?? longAgo) > agentSilentMilliseconds;
+    // While this server was away nobody could be heard of, and agents try again after a minute at the latest.
+    const spokenAt =
+      agent.heartbeatAt === undefined
+        ? Number.NEGATIVE_INFINITY
+        : Math.max(Date.parse(agent.heartbeatAt), this.#startedAt + returnMilliseconds);
+    const isSilent = clock.now() - spokenAt > agentSilentMilliseconds;
     const { version } = await wantedOf(database, agent, masterKey);
     const isAnswered = agent.answeredVersion === version;
     if (isAnswered && agent.failed)

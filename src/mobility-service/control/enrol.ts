@@ -66,7 +66,7 @@ export async function enrol(options: EnrolOptions): Promise<EnrolledAgent> {
     } catch (error) {
       if (hasCode(error, 'MachineStillLive') && systemClock.monotonic() < until) {
         // Another run of this machine may just have ended, or this is a copy of one that is running.
-        if (isFirst) say(`${(error as Error).message}; waiting until this is settled, at most a minute`);
+        if (isFirst) say(`${(error as Error).message}; waiting until this is settled, at most two minutes`);
         await pause(systemClock, enrolLookMilliseconds, new AbortController().signal);
         continue;
       }
