@@ -274,9 +274,9 @@ test('a helper has a process for each file system and ten more, with few handles
   );
   for (const pid of workers) {
     const handles = await readdir(`/proc/${pid}/fd`);
-    t.true(handles.length <= 5, `a worker holds ${handles.length} handles`);
     // Nobody's umount waits for a process that has nothing to do with it.
     const open = await Promise.all(handles.map((name) => readlink(`/proc/${pid}/fd/${name}`)));
+    t.true(handles.length <= 5, `a worker holds ${open.join(' ')}`);
     t.is(open.filter((path) => places.some(({ mount }) => mount.mountPoint === path)).length, 1);
   }
 });
