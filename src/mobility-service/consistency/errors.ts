@@ -119,6 +119,17 @@ export const errors = catalogue({
     context: { what },
     ...(cause === undefined ? {} : { cause }),
   }),
+  DatabaseLockNotHad: (hook: string, seconds: number, inTheWay: string, cause: unknown) => ({
+    summary: `${hook} did not give its lock within ${seconds} s, so the point was given up: ${inTheWay}`,
+    possibleCauses:
+      'A query runs for long, and later ones would have waited for the lock behind it. The session that waited was ended.',
+    recommendedAction:
+      'Nothing once in a while: it is tried again, and crash-consistent points go on. If it repeats, end the query, or move it to a replica.',
+    severity: 'warning' as const,
+    retry: 'transient' as const,
+    context: { hook },
+    cause,
+  }),
   PostScriptFailed: (what: string, detail: string, output: string, cause?: unknown) => ({
     summary: `${what} ${detail}${output === '' ? '' : `: ${output}`}`,
     possibleCauses: 'The application may still be at rest; what was printed is above.',

@@ -53,14 +53,23 @@ export const outputTailBytesMax = 2000;
 /** A script that was told to end gets this long before it is killed. */
 export const scriptGraceMilliseconds = 2000;
 
-/** How long a database lock may be waited for; a busy server that cannot give it in 20 s would stall its clients. */
-export const databaseLockSecondsMax = 20;
+/** How long a database lock may be waited for, all steps together: behind a query that runs for minutes every later query waits for
+ * the lock, too, and 5 s of that are what an application bears. Then the point is given up and the session is killed. */
+export const databaseLockMillisecondsMax = 5_000;
 
-/** The server ends a lock session that is silent for so long: freeze (2 s) + helper (60 s) + scripts would be cut off first. */
+/** Of the client's start, of questions that take no lock, and of letting go. */
+export const databaseAnswerMillisecondsMax = 15_000;
+
+/** The server ends a lock session that is silent for so long: drains before the freeze, the freeze (2 s) and the helper (30 s). */
 export const databaseSessionSecondsMax = 90;
+
+/** Of a query that is in the way, for the event: its beginning, without the values in it. */
+export const queryCharactersMax = 160;
 
 /** A checkpoint of 8 GB shared buffers at 150 MB/s is 54 s; longer than that only makes recovery longer, not wrong. */
 export const checkpointMillisecondsMax = 60_000;
+/** The server gives up first, and says so. Connecting may take 10 s of it. */
+export const checkpointMarginMilliseconds = 15_000;
 
 /** The longest hold of the write brake; its program refuses more. The kernel lets one write through after 400 to 500 ms of
  * the smallest limit that cgroup v2 takes (2 a second), so a longer one would hold nothing. */

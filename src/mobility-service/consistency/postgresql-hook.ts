@@ -10,7 +10,7 @@
 import { hasCode } from '../../platform/errors.ts';
 import { tryRun } from '../../platform/exec.ts';
 import type { Hook } from './hook.ts';
-import { checkpointMillisecondsMax, outputTailBytesMax } from './limits.ts';
+import { checkpointMarginMilliseconds, checkpointMillisecondsMax, outputTailBytesMax } from './limits.ts';
 import { loginFileObstacle } from './login-file.ts';
 
 export interface PostgresqlHookOptions {
@@ -27,9 +27,14 @@ export function createPostgresqlHook(options: PostgresqlHookOptions): Hook {
       try {
         const result = await tryRun(
           options.client ?? 'psql',
-          ['--no-psqlrc', '--no-password', '--quiet', '--command=CHECKPOINT', 'service=leeward'],
+          [
+            ...['--no-psqlrc', '--no-password', '--quiet', '--set=ON_ERROR_STOP=1'],
+            // The server ends it, too, so that no session is left there when the client is ended.
+            `--command=SET statement_timeout=${checkpointMillisecondsMax}`,
+            ...['--command=CHECKPOINT', 'service=leeward'],
+          ],
           {
-            timeoutMilliseconds: checkpointMillisecondsMax,
+            timeoutMilliseconds: checkpointMillisecondsMax + checkpointMarginMilliseconds,
             env: { PGSERVICEFILE: options.serviceFile, PGCONNECT_TIMEOUT: '10', LC_ALL: 'C' },
             cwd: '/',
           },

@@ -3,6 +3,7 @@
  * work says why.
  * Method: a private MariaDB and a private PostgreSQL of this test's own, each in a temporary folder.
  */
+import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -67,16 +68,7 @@ testMariadb('a server without backup stages is held by FLUSH TABLES, and goes on
   await database.change('CREATE TABLE a (n INT) ENGINE=InnoDB');
   await database.change('CREATE TABLE b (n INT) ENGINE=MyISAM');
   const file = await optionFile(t);
-  // The real client and server; only what the server says of its age is another.
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-old-client-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const client = join(folder, 'mysql');
-  await writeFile(
-    client,
-    `#!/bin/sh\nsed -u "s/SELECT VERSION();/SELECT '8.0.36';/" | /usr/bin/mariadb "$@"\n`,
-  );
-  await chmod(client, 0o755);
-  const hook = createMysqlHook({ clock: systemClock, optionFile: file, clients: [client] });
+  const hook = createMysqlHook({ clock: systemClock, optionFile: file, clients: [await oldClient(t)] });
   t.deepEqual(await hook.pre(), {});
   const writes = [database.change('INSERT INTO a VALUES (1)'), database.change('INSERT INTO b VALUES (1)')];
   await until(
@@ -95,6 +87,70 @@ testMariadb('a server without backup stages is held by FLUSH TABLES, and goes on
   t.is((await database.rows('SELECT n FROM a')).length, 1);
   t.is((await database.rows('SELECT n FROM b')).length, 1);
 });
+
+for (const [what, isOld] of [
+  ['backup stages', false],
+  ['FLUSH TABLES', true],
+] as const)
+  testMariadb(`behind a query of minutes the point is given up: ${what}`, async (t) => {
+    const { database, name } = await mariadb.database();
+    await database.change('CREATE TABLE b (n INT) ENGINE=MyISAM');
+    await database.change('INSERT INTO b VALUES (1)');
+    const file = await optionFile(t);
+    const query = "INSERT INTO b SELECT SLEEP(600) FROM b WHERE n <> 4711 AND 'secret' = 'secret'";
+    const long = spawn('/usr/bin/mariadb', [`--defaults-file=${file}`, name, '--execute', query], {
+      stdio: 'ignore',
+    });
+    t.teardown(() => long.kill('SIGKILL'));
+    const sessions = async (where: string) =>
+      (
+        await database.rows(
+          `SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND ${where}`,
+        )
+      ).map(({ id }) => Number(id));
+    const [longId] = await until(
+      systemClock,
+      60_000,
+      async () => {
+        const found = await sessions("info LIKE '%SLEEP(600)%'");
+        return found.length > 0 ? found : undefined;
+      },
+      () => new Error('the long query does not run'),
+    );
+    t.teardown(() => database.change(`KILL ${longId}`).catch(() => {}));
+    const before = await sessions('TRUE');
+    const hook = createMysqlHook({
+      clock: systemClock,
+      optionFile: file,
+      ...(isOld ? { clients: [await oldClient(t)] } : {}),
+    });
+    const taking = hook.pre();
+    // Asked while the lock is waited for: it waits behind it, and goes on when that is given up. Not behind the long query.
+    const later = until(
+      systemClock,
+      60_000,
+      async () => {
+        const waiting = await sessions("state LIKE 'Waiting for%'");
+        return waiting.length > 0 ? true : undefined;
+      },
+      () => new Error('nothing waits for the lock'),
+      20,
+    ).then(() => database.rows('SELECT n FROM b LIMIT 1'));
+    const error = await t.throwsAsync(taking, { code: 'DatabaseLockNotHad' });
+    t.regex(error!.message, new RegExp(`query ${longId} of root runs for \\d+ s: .*SLEEP\\(\\?\\)`));
+    t.notRegex(error!.message, /secret|4711|600/);
+    t.is((await later).length, 1);
+    await t.notThrowsAsync(hook.post());
+    t.deepEqual(
+      (await sessions('TRUE')).filter((id) => !before.includes(id)),
+      [],
+    );
+    // The long one was left alone.
+    t.deepEqual(await sessions("info LIKE '%SLEEP(600)%'"), [longId]);
+    await database.change(`KILL ${longId}`);
+    await hook.pre();
+    await hook.post();
+  });
 
 testMariadb('a lock whose session was ended before the thaw is reported', async (t) => {
   const { database } = await mariadb.database();
@@ -162,6 +218,19 @@ async function optionFile(t: ExecutionContext, more = ''): Promise<string> {
   const path = join(await makeFolder(t), 'mysql.cnf');
   await writeFile(path, `[client]\nsocket=${mariadb.socketPath}\nuser=root\n${more}\n`, { mode: 0o600 });
   return path;
+}
+
+/** The real client and server; only what the server says of its age is another. */
+async function oldClient(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-old-client-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const client = join(folder, 'mysql');
+  await writeFile(
+    client,
+    `#!/bin/sh\nsed -u "s/SELECT VERSION();/SELECT '8.0.36';/" | /usr/bin/mariadb "$@"\n`,
+  );
+  await chmod(client, 0o755);
+  return client;
 }
 
 async function makeFolder(t: ExecutionContext): Promise<string> {

@@ -7,7 +7,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -19,6 +19,7 @@ import {
   type FreezeMount,
   type HelperFreezerOptions,
 } from '../../../src/mobility-service/consistency/helper-freezer.ts';
+import { mountsMax } from '../../../src/mobility-service/consistency/limits.ts';
 import { parseMountTable } from '../../../src/mobility-service/consistency/mount-table.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import { hasCode, type LeewardError } from '../../../src/platform/errors.ts';
@@ -253,6 +254,31 @@ test('writing back to a device that never completes has a limit, and nothing is 
   await writers.assertStalls('writing back');
   await release();
   await ends(t, stuck.mount.mountPoint);
+});
+
+test('a helper has a process for each file system and ten more, with few handles', async (t) => {
+  const places = [await fileSystem(t, 'ext4'), await fileSystem(t, 'ext4')];
+  await using session = await freezer(
+    t,
+    places.map(({ mount }) => mount),
+  ).prepare();
+  t.is(session.mountPoints.length, 2);
+  const workers = await helperProcesses('leeward-mount');
+  t.is(workers.length, 2);
+  // Spares, guard and the helper itself: never more than ten, and one a file system.
+  const others = (await helperProcesses('leeward-')).length - workers.length;
+  t.is(others, 2 + Math.min(8, places.length));
+  t.true(
+    mountsMax + 10 <= 640 - 64 - mountsMax,
+    'a helper, and one that releases, do not fit the tasks of the unit',
+  );
+  for (const pid of workers) {
+    const handles = await readdir(`/proc/${pid}/fd`);
+    // Nobody's umount waits for a process that has nothing to do with it.
+    const open = await Promise.all(handles.map((name) => readlink(`/proc/${pid}/fd/${name}`)));
+    t.true(handles.length <= 5, `a worker holds ${open.join(' ')}`);
+    t.is(open.filter((path) => places.some(({ mount }) => mount.mountPoint === path)).length, 1);
+  }
 });
 
 interface Place {
