@@ -153,6 +153,8 @@ export class World {
   #addSite(name: string): void {
     const random = this.random.fork(name);
     const diskBytes = Array.from({ length: random.between(1, 2) }, () => random.between(20, 96) * 4096);
+    // Disks that are alike in size are the ones that are taken for each other.
+    if (diskBytes.length > 1 && random.fork('sizes').chance(0.5)) diskBytes[1] = diskBytes[0]!;
     const machine = new Machine(this.timeline, random, { name, diskBytes });
     machine.install();
     const site: Site = {

@@ -45,11 +45,14 @@ export async function makeFixedLoops(
   for (let index = 0; index < loopCount; index++) {
     const number = next++;
     const path = `/dev/loop${number}`;
-    if (!existsSync(path)) {
-      await run('mknod', [path, 'b', '7', String(number)], { timeoutMilliseconds });
-      t.teardown(() => rm(path, { force: true }));
-    }
-    t.teardown(() => tryRun('losetup', ['--detach', path], { timeoutMilliseconds }));
+    // It stays: a device that is free is what `losetup --find` of anybody may take next, and needs its node.
+    if (!existsSync(path)) await run('mknod', [path, 'b', '7', String(number)], { timeoutMilliseconds });
+    // What is attached there by then may be somebody else's.
+    t.teardown(async () => {
+      const { stdout } = await tryRun('losetup', [path], { timeoutMilliseconds });
+      if (files.some((file) => stdout.includes(file)))
+        await run('losetup', ['--detach', path], { timeoutMilliseconds });
+    });
     paths.push(path);
   }
   const isAttached = async (path: string): Promise<boolean> =>
