@@ -333,7 +333,7 @@ async function longChurn(site: TwoSites): Promise<void> {
   );
   await machine.service.kill('SIGTERM');
   await unmount();
-  const disks = [];
+  const disks: string[] = [];
   for (const name of ['raw-1', 'raw-2', 'raw-3']) disks.push(await loop(`${name}.img`, 256 << 20, 'off'));
   const raw = await site.prepare('raw', disks, { crashConsistentSeconds: 5 });
   raw.service.resume();
@@ -471,7 +471,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 try {
   const bytes = gibibytes * 2 ** 30;
-  const site = parts.includes('copies') ? await copies(bytes) : undefined;
+  let site = parts.includes('copies') ? await copies(bytes) : undefined;
   if (parts.includes('load')) {
     site ??= await sitesFor(bytes);
     await underLoad(site);
