@@ -241,7 +241,7 @@ export class HeldDrain<D extends HeldDisk> {
 
 /** Settles when nothing is being read any more, but for `late` reads. */
 async function readLot(
-  disk: ReplicatedDisk,
+  disk: HeldDisk,
   lot: readonly Extent[],
   loan: Loan,
   late: Promise<unknown>[],
