@@ -77,11 +77,18 @@ export type JobView = z.infer<typeof JobView>;
 const ended = ['Succeeded', 'Failed', 'Cancelled'];
 export const isEnded = (job: JobView): boolean => ended.includes(job.properties.state);
 
+/** What a job ended with that was done but is not as one would take it to be, e.g. a failover whose source may still run. */
+const withInformation = 'CompletedWithInformation';
+
+/** Its state, or, when there is more to know than that it succeeded, what it says of itself. */
+export const outcomeOf = ({ properties: { state, stateDescription } }: JobView): string =>
+  state === 'Succeeded' && stateDescription === withInformation ? withInformation : state;
+
 /** `now`: milliseconds, for what still runs. */
 export function jobTree(job: JobView, now: number): string {
   const { properties } = job;
   const lines = [
-    `${properties.friendlyName ?? properties.scenarioName} of ${properties.targetObjectName ?? '-'}: ${coloured(properties.state)}${took(properties, now)}`,
+    `${properties.friendlyName ?? properties.scenarioName} of ${properties.targetObjectName ?? '-'}: ${coloured(outcomeOf(job))}${took(properties, now)}`,
     ...(properties.tasks ?? []).flatMap((task) => taskLines(task, 1, now)),
   ];
   // What it found or measured; the first two say whom it is about.
@@ -135,7 +142,7 @@ function mark(state: string | null | undefined): string {
 function coloured(state: string): string {
   if (state === 'Succeeded') return styleText('green', state);
   if (state === 'Failed') return styleText('red', state);
-  return state === 'Suspended' ? styleText('yellow', state) : state;
+  return ['Suspended', withInformation].includes(state) ? styleText('yellow', state) : state;
 }
 
 function took(

@@ -17,6 +17,13 @@ export const extentsUnderWayMax = 16;
 /** Extents up to this are read and sent in lots, which together are as long as one large extent. */
 export const lotExtentBytesMax = 64 << 10;
 
+/** Zero ranges that wait for their neighbours: each extent under way leaves one behind at most. */
+export const openZeroRangesMax = extentsUnderWayMax;
+/** As long as a zero range becomes before it goes out: 64 bytes a GiB are nothing, and what is sent becomes durable meanwhile. */
+export const zeroFrameBytesMax = 1 << 30;
+/** What could not be read is remembered in so many pieces at most: 64 KiB. */
+export const unreadableExtentsMax = 1024;
+
 /** Below this ratio bytes go as they are: unpacking them would cost more than the wire saves. */
 export const packRatioMin = 1.05;
 /** Packed at once: both cores of a small machine, half of a common one. Each lane is 1.5 MiB of zstd's tables and the room. */

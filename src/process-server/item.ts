@@ -177,6 +177,7 @@ export class ProtectedItem {
       itemId: assignment.itemId,
       space: services.space,
       partBytesMax: services.limits.partBytesMax,
+      partFramesMax: services.limits.partFramesMax,
     });
   }
 

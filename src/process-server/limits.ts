@@ -5,6 +5,11 @@ export interface ProcessServerLimits {
    * refine, so that a manifest is never far behind, and as a segment are held whole by the vault.
    */
   readonly partBytesMax: number;
+  /**
+   * … or has so many frames: zero ranges are 64 bytes in the journal and some 200 in refine's memory. 65,536 leave 131,072 ranges at
+   * most, 26 MB, and one or two frames of a segment's index; by its bytes alone a part would have half a million.
+   */
+  readonly partFramesMax: number;
   /** … or this long after its first frame, so that little is left to be sent when a bookmark comes, … */
   readonly partMillisecondsMax: number;
   /** … unless it is smaller than this: then it may wait so many times longer. 1 MiB is sent in no time when the bookmark comes. */
@@ -41,6 +46,7 @@ export interface ProcessServerLimits {
 
 export const standardLimits: ProcessServerLimits = {
   partBytesMax: 32 << 20,
+  partFramesMax: 65_536,
   partMillisecondsMax: 5_000,
   smallPartBytes: 1 << 20,
   smallPartPatience: 6,

@@ -263,6 +263,7 @@ export async function startControlPlane(parts: ControlPlaneParts): Promise<Contr
       const terms = policyTerms(row === undefined ? { instanceType: '' } : policyInput(row));
       return {
         rpoThresholdSeconds: terms.rpoThresholdMinutes * 60,
+        crashConsistentSeconds: terms.crashConsistentSeconds,
         applicationConsistentSeconds: terms.applicationConsistentSeconds,
       };
     },

@@ -74,3 +74,12 @@ export const databasePoolMebibytes = 256;
 export const fencesMilliseconds = 5_000;
 /** Told in one pass; a plan that fails a whole site over has some hundred, and the rest follows with the next pass. */
 export const fencesAtOnce = 500;
+/** Free on the replica store before a machine is started from it: what a booting system writes of journals and logs in its first
+ * minutes, 128 MiB; its disks themselves are clones and take nothing. */
+export const failoverFreeBytesMin = 128 << 20;
+
+/** How often failed-over machines are looked at: one `virsh domstate` of 30 ms each. */
+export const machinesLookMilliseconds = 15_000;
+/** A machine that goes off again and again is started so often within this time; then a person looks. */
+export const startsMax = 3;
+export const startsKeptMilliseconds = 3_600_000;

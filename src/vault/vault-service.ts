@@ -35,6 +35,7 @@ import { Archive } from './log-processor/archive.ts';
 import { ItemProcessor } from './log-processor/item-processor.ts';
 import { LogProcessor } from './log-processor/log-processor.ts';
 import { orderResync } from './log-processor/resync-order.ts';
+import { FailedOverMachines } from './reconcilers/failed-over-machines.ts';
 import { Retention } from './reconcilers/retention.ts';
 import { DigestPool } from './replica/digest-pool.ts';
 import { PlacerPool } from './replica/placer-pool.ts';
@@ -385,6 +386,9 @@ export async function startVault(
     retention.run(stopping.signal),
     jobs.run(stopping.signal),
     controlPlane.run(stopping.signal),
+    ...(provider === undefined
+      ? []
+      : [new FailedOverMachines({ database, provider, clock, log }).run(stopping.signal)]),
   ]);
   running.catch(fail);
   if (server)

@@ -142,7 +142,7 @@ async function world(t: ExecutionContext<unknown>) {
       const { agentId } = JSON.parse(await readFile(join(of.state, 'site', 'agent.json'), 'utf8')) as {
         agentId: string;
       };
-      const ticketPath = join(of.state, 'site', 'ticket');
+      const ticketPath = join(of.state, 'site', 'tls', 'ticket');
       const ticket = await readFile(ticketPath, 'utf8').catch(() => undefined);
       const answer = await call(of, 'POST', agentLinkPaths.report, {
         role: 'mobility-service',
@@ -249,7 +249,7 @@ test('an original that was rebooted, reverted, renamed, or got another card or U
   const original = await w.machine('original', facts);
   await w.enrol(original);
   await w.report(original, 'web');
-  const ticketPath = join(original.state, 'site', 'ticket');
+  const ticketPath = join(original.state, 'site', 'tls', 'ticket');
   const early = await readFile(ticketPath, 'utf8');
   for (const [what, changed, isReverted] of [
     ['rebooted', { bootId: 'second' }, false],

@@ -191,6 +191,46 @@ test('a walk gets its own digests only, from where it goes on, whatever lies the
   );
 });
 
+test('a machine that is failed over is turned away, also when it is connected, and goes on where it was when that is cancelled', async (t) => {
+  const { start, assign, connect, store } = await world(t);
+  const server = start();
+  const sender = new ScriptedSender([2 * MiB]);
+  await assign(server, sender);
+  await connect(server, sender);
+  await sender.synchronize();
+  sender.write(50);
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  const before = await replay(sender, store);
+  const failedOver = { failoverId: systemRandom.uuid(), at: '2026-01-01T00:00:00.000Z' };
+  const plain = server.item(sender.itemId)!.assignment;
+  await server.assign({ ...plain, failedOver }, sender.itemKey);
+  await sender.disconnect();
+  for (let time = 0; time < 2; time++) {
+    const error = await t.throwsAsync<LeewardError>(connect(server, sender));
+    isExplained(t, error, {
+      code: 'FailedOver',
+      says: /failed over at 2026-01-01/,
+      cause: /started again/,
+      action: /cancel the failover/,
+    });
+    t.is(error?.retry, 'transient', 'it comes back by itself');
+  }
+  t.is((await replay(sender, store)).manifests.length, before.manifests.length);
+  await server.assign(plain, sender.itemKey);
+  sender.write(50);
+  await connect(server, sender);
+  t.is(sender.welcome?.disks[0]?.state, 'in-sync', 'nothing is compared or copied');
+  await sender.bookmark();
+  await sender.acknowledged();
+  await drained(server, sender);
+  const replayed = await replay(sender, store);
+  t.is(replayed.bookmarks.length, before.bookmarks.length + 1);
+  t.is(replayed.manifests.at(-1)?.chain, before.manifests.at(-1)?.chain);
+  t.true(replayed.images[0]!.equals(sender.images[0]!));
+});
+
 test('an older session is refused, a live one is fenced by a newer, and cannot write any more', async (t) => {
   const { start, assign, connect, store } = await world(t);
   const server = start();

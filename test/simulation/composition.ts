@@ -3,11 +3,12 @@
  * files, links, disks and randomness in place of the machine's. Here also sit the deliberate defects.
  */
 import type { Capture } from '../../src/mobility-service/capture/capture.ts';
-import { Replication } from '../../src/mobility-service/control/replication.ts';
+import { openDisks, untilOthersCome } from '../../src/mobility-service/control/disks.ts';
+import { isOfDisks, Replication } from '../../src/mobility-service/control/replication.ts';
 import { ServiceState } from '../../src/mobility-service/control/state.ts';
 import { inlinePacker } from '../../src/mobility-service/drain/pack.ts';
 import type { ProtectedDiskId, ProtectedItemId } from '../../src/model/ids.ts';
-import { hasCode } from '../../src/platform/errors.ts';
+import { hasCode, LeewardError } from '../../src/platform/errors.ts';
 import type { Files, OpenFile } from '../../src/platform/files.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import { standardLimits } from '../../src/process-server/limits.ts';
@@ -28,6 +29,7 @@ import { openAll, openCapture } from '../support/simulated/capture.ts';
 import { type Life, never, SimulatedClock } from '../support/simulated/clock.ts';
 import { CacheRoad } from './cache-road.ts';
 import { reachedBy } from './house.ts';
+import { diskPath, machineDisks } from './machine-disks.ts';
 import { runStandIn } from './stand-in-service.ts';
 import type { Site, World } from './world.ts';
 
@@ -39,6 +41,8 @@ export const defects = [
   'accept-old-generation',
   'cut-before-flush',
   'skip-zeroes',
+  'maps-by-path',
+  'miss-disk-silently',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -46,49 +50,93 @@ export async function startMobilityService(world: World, site: Site, life: Life)
   const { machine } = site;
   const random = world.random.fork(`service/${machine.name}/${world.timeline.moment}`);
   const files = machine.drive.files(life);
-  const { capture: simulated, startLosses } = await openCapture(
-    { ring: machine.ring, timeline: world.timeline, random: random.fork('capture'), life },
-    files,
-    machine.bootId,
-  );
-  const capture = world.options.defect === 'forget-unacknowledged' ? forgetful(simulated) : simulated;
-  const disks = openAll(machine.disks, life);
   const clock = new SimulatedClock(world.timeline, life, machine.wall);
   const log = world.log.for(machine.name);
   // Disks are small here: what is packed begins earlier.
   const packer = inlinePacker(8 << 10);
-  const common = { capture, clock, random, log, packer, freezer: machine.freezer(life) };
+  const common = { clock, random, log, packer, freezer: machine.freezer(life) };
   const dial = () => world.dial(site, machine, life);
+  const ring = { ring: machine.ring, timeline: world.timeline, random: random.fork('capture'), life };
   if (world.options.service === 'stand-in') {
     const { itemId, diskIds } = site;
-    await runStandIn({ ...common, itemId, diskIds, disks, files, bootId: machine.bootId, dial });
+    const { disks, captured } = openAll(machine.disks, life);
+    const { capture } = await openCapture(ring, files, machine.bootId, captured);
+    await runStandIn({ ...common, capture, itemId, diskIds, disks, files, bootId: machine.bootId, dial });
     return;
   }
-  const replication = new Replication({
-    ...common,
-    state: await ServiceState.load(files, '/leeward', clock, machine.bootId),
-    itemId: site.itemId as ProtectedItemId,
-    hostName: machine.name,
-    agentVersion: '0.0.0',
-    disks: disks.map((disk, index) => ({
-      diskId: site.diskIds[index] as ProtectedDiskId,
-      name: `/dev/disk${index}`,
-      disk,
-    })),
-    startLosses: world.options.defect === 'trust-after-crash' ? [] : startLosses,
-    policy: { crashConsistentSeconds: 10, applicationConsistentSeconds: 45, freezeMillisecondsMax: 1000 },
-    dial,
-  });
+  const { defect } = world.options;
   const stop = new AbortController();
   site.house.stop = () => stop.abort();
-  try {
-    await replication.run(stop.signal);
-    await simulated.save(files, machine.bootId);
-  } catch (error) {
-    // Only a person brings it back (`World.cloneMachine`); a supervisor that did so would have two services take turns.
-    if (!hasCode(error, 'SessionFenced', 'OldGeneration', 'ItemHalted')) throw error;
-    log.warn('stands still until somebody acts', { error });
+  const assignment = {
+    disks: site.diskIds.map((diskId, index) => ({
+      diskId: diskId as ProtectedDiskId,
+      path: diskPath(index),
+    })),
+  };
+  const wasMissing = new Set<string>();
+  while (!stop.signal.aborted) {
+    const { bootId } = machine;
+    const state = await ServiceState.load(files, '/leeward', clock, bootId);
+    const access = machineDisks(machine, life, defect === 'maps-by-path');
+    await using devices = new AsyncDisposableStack();
+    const parts = { state, bootId, clock, access, log };
+    const opened = await openDisks(assignment, { ...parts, devices, wasMissing });
+    const { capture, startLosses } = await openCapture(
+      ring,
+      files,
+      bootId,
+      opened.map(({ captured }) => captured),
+    );
+    const replication = new Replication({
+      ...common,
+      capture: defect === 'forget-unacknowledged' ? forgetful(capture) : capture,
+      state,
+      itemId: site.itemId as ProtectedItemId,
+      hostName: machine.name,
+      agentVersion: '0.0.0',
+      disks: opened.map(({ disk }) => disk),
+      startLosses: defect === 'trust-after-crash' ? [] : startLosses,
+      policy: { crashConsistentSeconds: 10, applicationConsistentSeconds: 45, freezeMillisecondsMax: 1000 },
+      dial: defect === 'miss-disk-silently' ? async () => silentOfMissing(await dial()) : dial,
+    });
+    for (const { disk, events } of opened)
+      for (const event of events) replication.health.raise(event, { diskId: disk.diskId });
+    const over = new AbortController();
+    const again = new AbortController();
+    void untilOthersCome(opened, assignment, parts, over.signal, () => again.abort());
+    try {
+      await replication.run(AbortSignal.any([stop.signal, again.signal]));
+    } catch (error) {
+      if (!(error instanceof LeewardError) || !isOfDisks(error)) {
+        // Only a person brings it back (`World.cloneMachine`); a supervisor that did so would have two services take turns.
+        if (!hasCode(error, 'SessionFenced', 'OldGeneration', 'ItemHalted')) throw error;
+        log.warn('stands still until somebody acts', { error });
+        return;
+      }
+    } finally {
+      over.abort();
+    }
+    await capture.save(files, bootId);
   }
+}
+
+/** Defect: bookmarks and hellos do not say that a disk is missing. */
+function silentOfMissing(link: Link): Link {
+  const without = (frame: Frame): Frame => {
+    const said = JSON.parse(Buffer.from(frame.payload).toString()) as Record<string, unknown>;
+    if (frame.type === FrameType.hello)
+      said.disks = (said.disks as Record<string, unknown>[]).map(({ isMissing: _, ...disk }) => disk);
+    else delete said.missingDisks;
+    const payload = Buffer.from(JSON.stringify(said));
+    return { ...frame, payload };
+  };
+  return {
+    peerName: link.peerName,
+    close: (reason) => link.close(reason),
+    send: (frame) =>
+      link.send(frame.type === FrameType.hello || frame.type === FrameType.bookmark ? without(frame) : frame),
+    frames: () => link.frames(),
+  };
 }
 
 export async function startProcessServer(world: World, life: Life): Promise<void> {
@@ -184,9 +232,7 @@ function judging(world: World): VaultStore {
         await store.advance(itemId as never, advance);
         const site = world.sites.find((one) => one.itemId === itemId)!;
         if (!advance.point) return;
-        const content = world.pointContent(site, advance.point.pointId);
-        if (content) world.oracle.judge(itemId, advance.point.pointId, content);
-        else world.fail(`recovery point ${advance.point.pointId} is recorded and has no disks`);
+        world.oracle.judge(itemId, advance.point.pointId, world.pointContent(site, advance.point.pointId));
       };
     },
   });

@@ -16,6 +16,8 @@ const temptations: Record<Defect, readonly FaultName[]> = {
   'accept-old-generation': ['cloned-machine', 'cut-link'],
   'cut-before-flush': ['power-vault', 'kill-vault'],
   'skip-zeroes': ['cut-link'],
+  'maps-by-path': ['disk-swap'],
+  'miss-disk-silently': ['disk-vanish'],
 };
 const seedsMax = 12;
 /** Seeds before it have no luck, and such a world takes seconds. */

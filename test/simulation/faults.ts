@@ -2,6 +2,7 @@
  * What goes wrong in a simulated world. Each fault has a name, so that it can be switched off when a failing seed is
  * narrowed down; `heal` undoes what lasts. The list follows the fault model of docs/simulation.md.
  */
+import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
 export interface Fault {
@@ -254,6 +255,78 @@ export const faults = {
       for (const { machine } of world.sites) for (const disk of machine.disks) disk.readErrorChance = 0;
     },
   },
+  'disk-vanish': {
+    weight: 2,
+    strike(world) {
+      const machine = machineWithDisks(world);
+      if (!machine) return;
+      const index = world.random.between(0, machine.slots.length - 1);
+      const disk = machine.detach(index);
+      if (!disk) return;
+      forAWhile(
+        world,
+        500,
+        60_000,
+        () => {
+          if (world.random.chance(0.5)) machine.changeElsewhere(disk);
+        },
+        () => bringBack(world, machine),
+      );
+    },
+    heal(world) {
+      for (const { machine } of world.sites) bringBack(world, machine);
+    },
+  },
+  'disk-return': {
+    weight: 1,
+    strike(world) {
+      const machine = machineWithDisks(world);
+      if (!machine) return;
+      bringBack(world, machine);
+      // Away and back between two looks.
+      const index = world.random.between(0, machine.slots.length - 1);
+      const disk = machine.detach(index)!;
+      if (world.random.chance(0.5)) machine.changeElsewhere(disk);
+      machine.attach(index, disk);
+    },
+  },
+  'disk-swap': {
+    weight: 2,
+    strike(world) {
+      const site = anySite(world);
+      if (!machineWithDisks(world, site) || site.machine.slots.length < 2) return;
+      const swap = () => {
+        if (world.isQuiet || site.machine.slots.some(({ disk }) => !disk)) return;
+        const [one, other] = [site.machine.detach(0)!, site.machine.detach(1)!];
+        site.machine.attach(0, other);
+        site.machine.attach(1, one);
+      };
+      if (world.random.chance(0.5)) return swap();
+      // As the case was seen: stopped in good order, changed, started.
+      const { house } = site;
+      house.stop?.();
+      world.timeline.after(world.random.range(3000, 15_000), () => {
+        house.kill();
+        swap();
+        house.startSoon(10, 5000);
+      });
+    },
+  },
+  'disk-replaced': {
+    weight: 1,
+    strike(world) {
+      const machine = machineWithDisks(world);
+      if (machine) machine.replace(world.random.between(0, machine.slots.length - 1));
+    },
+  },
+  'disk-grown': {
+    weight: 1,
+    strike(world) {
+      const machine = machineWithDisks(world);
+      const sizeBytes = machine?.slots[0]?.disk?.sizeBytes ?? grownBytesMax;
+      if (sizeBytes < grownBytesMax) machine!.grow(0, 4096 * world.random.between(1, 16));
+    },
+  },
   'ring-overflow': {
     weight: 2,
     strike(world) {
@@ -310,6 +383,24 @@ export const faults = {
 } satisfies Record<string, Fault>;
 
 export type FaultName = keyof typeof faults;
+
+/** So that worlds stay small. */
+const grownBytesMax = 160 * 4096;
+
+/** The plain sender's disks never come or go. A snapshot of a machine has the disks that it has. */
+function machineWithDisks(world: World, site = anySite(world)): Machine | undefined {
+  return world.options.service === 'stand-in' ? undefined : site.machine;
+}
+
+/** What is not attached, at a place that is free: mostly its own. */
+function bringBack(_world: World, machine: Machine): void {
+  for (const [index, slot] of machine.slots.entries()) {
+    if (slot.disk) continue;
+    const away = machine.disks.filter((disk) => !machine.slots.some((each) => each.disk === disk));
+    const disk = away.find((each) => each === machine.disks[index]) ?? away[0];
+    if (disk) machine.attach(index, disk);
+  }
+}
 
 function healDrive(drive: {
   readErrorChance: number;

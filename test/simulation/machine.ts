@@ -24,9 +24,27 @@ export interface MachineShape {
   readonly cloneOf?: Machine;
 }
 
+/** Where a disk can be attached: `/dev/disk0`, which is also the number that the kernel reports it under. */
+interface Slot {
+  disk: SimulatedDisk | undefined;
+  /** Of this attachment, in this boot. */
+  sequence: number;
+}
+
 export class Machine {
   readonly name: string;
-  readonly disks: readonly SimulatedDisk[];
+  /**
+   * Of each protected disk, which one it is. Where disks have names, that stays so wherever it is attached, until another one
+   * takes its place for good; where they have none, it is whatever is at its place.
+   */
+  readonly disks: SimulatedDisk[];
+  readonly slots: readonly Slot[];
+  readonly hasNames: boolean;
+  /** How often disks came, went, grew or were replaced. */
+  changes = 0;
+  #sequence = 0;
+  #made = 0;
+  readonly #truths: { readonly fromMoment: number; readonly disks: readonly SimulatedDisk[] }[] = [];
   readonly ring: SimulatedRing;
   readonly drive: SimulatedDrive;
   readonly wall = new WallClock(Date.UTC(2026, 0, 1));
@@ -45,12 +63,19 @@ export class Machine {
     this.#timeline = timeline;
     this.#random = random;
     const { cloneOf } = shape;
+    this.hasNames = cloneOf ? cloneOf.hasNames : random.fork('names').chance(0.5);
     this.disks = shape.diskBytes.map((sizeBytes, index) => {
       const forked = random.fork(`disk${index}`);
-      if (cloneOf) return cloneOf.disks[index]!.clone(`${shape.name}/disk${index}`, forked);
-      return new SimulatedDisk(`${shape.name}/disk${index}`, sizeBytes, timeline, forked);
+      const disk = cloneOf
+        ? cloneOf.disks[index]!.clone(`${shape.name}/disk${index}`, forked)
+        : new SimulatedDisk(`${shape.name}/disk${index}`, sizeBytes, timeline, forked);
+      disk.wwid = this.hasNames ? `wwid-${index}` : undefined;
+      return disk;
     });
-    this.ring = new SimulatedRing(this.disks);
+    this.ring = new SimulatedRing();
+    this.slots = this.disks.map((disk) => ({ disk, sequence: ++this.#sequence }));
+    for (const [index, disk] of this.disks.entries()) this.ring.attached(disk, index);
+    this.#settle();
     this.drive = new SimulatedDrive(timeline, random.fork('drive'));
     this.bootId = random.uuid();
     this.life = new Life(`${this.name}/kernel`);
@@ -68,6 +93,9 @@ export class Machine {
 
   boot(): void {
     this.bootId = this.#random.uuid();
+    // The kernel counts from the beginning again.
+    this.#sequence = 0;
+    for (const slot of this.slots) slot.sequence = ++this.#sequence;
     this.life = new Life(`${this.name}/kernel`);
     this.#startApplications();
   }
@@ -97,6 +125,72 @@ export class Machine {
       this.life = new Life(`${this.name}/kernel`);
       this.#startApplications();
     };
+  }
+
+  /** Writes under way end as when the power goes; whoever has it open gets errors. */
+  detach(index: number): SimulatedDisk | undefined {
+    const slot = this.slots[index]!;
+    const { disk } = slot;
+    if (!disk) return undefined;
+    disk.losePower();
+    this.ring.detached(disk);
+    slot.disk = undefined;
+    this.changes++;
+    return disk;
+  }
+
+  attach(index: number, disk: SimulatedDisk): void {
+    const slot = this.slots[index]!;
+    assert(slot.disk === undefined);
+    slot.disk = disk;
+    slot.sequence = ++this.#sequence;
+    this.ring.attached(disk, index);
+    this.changes++;
+    this.#settle();
+  }
+
+  grow(index: number, bytes: number): void {
+    const { disk } = this.slots[index]!;
+    if (!disk) return;
+    disk.grow(disk.sizeBytes + bytes);
+    this.changes++;
+  }
+
+  /** What was written to it while nobody of this machine could see it. */
+  changeElsewhere(disk: SimulatedDisk): void {
+    for (let count = this.#random.between(0, 4); count > 0; count--) {
+      const block = this.#random.between(0, disk.sizeBytes / blockBytes - 1);
+      disk.changeElsewhere(block * blockBytes, this.#content(blockBytes));
+    }
+  }
+
+  /** Another disk of that size takes its place, for good. */
+  replace(index: number): void {
+    const old = this.detach(index);
+    if (!old) return;
+    const name = `${this.name}/disk${index}-${++this.#made}`;
+    const disk = new SimulatedDisk(name, old.sizeBytes, this.#timeline, this.#random.fork(name));
+    disk.wwid = this.hasNames ? name : undefined;
+    for (let block = 0; block < disk.sizeBytes / blockBytes; block++)
+      if (this.#random.chance(0.5)) disk.changeElsewhere(block * blockBytes, this.#content(blockBytes));
+    this.disks[this.disks.indexOf(old)] = disk;
+    this.attach(index, disk);
+  }
+
+  /** Of each protected disk: which ones it was within the window, and whether it was there. */
+  truths(window: { readonly from: number; readonly to: number }): (readonly SimulatedDisk[])[] {
+    const known = this.#truths.filter(
+      ({ fromMoment }, at) =>
+        fromMoment <= window.to &&
+        (this.#truths[at + 1]?.fromMoment ?? Number.POSITIVE_INFINITY) >= window.from,
+    );
+    return this.disks.map((_, index) => [...new Set(known.map(({ disks }) => disks[index]!))]);
+  }
+
+  #settle(): void {
+    if (!this.hasNames)
+      for (const [index, { disk }] of this.slots.entries()) if (disk) this.disks[index] = disk;
+    this.#truths.push({ fromMoment: this.#timeline.moment, disks: [...this.disks] });
   }
 
   /** The world ends its faults: applications write calmly from now on, with pauses. */
@@ -149,7 +243,9 @@ export class Machine {
     let left = 0;
     let position = 0;
     let disk = this.disks[0]!;
+    const isAttached = () => this.slots.some((slot) => slot.disk === disk);
     const step = () => {
+      if (!isAttached()) left = 0;
       if (this.isFrozen) return void schedule(5);
       if (left-- <= 0) {
         mode = this.#random.weighted({
@@ -160,7 +256,9 @@ export class Machine {
           rest: this.#isIdle ? 20 : 4,
         });
         if (mode === 'rest') return void schedule(this.#random.range(200, this.#isIdle ? 6000 : 3000));
-        disk = this.#random.choose(this.disks);
+        const attached = this.slots.flatMap((slot) => slot.disk ?? []);
+        if (attached.length === 0) return void schedule(500);
+        disk = this.#random.choose(attached);
         left = this.#random.between(1, mode === 'discard' ? 3 : 40);
         position = this.#random.between(0, disk.sizeBytes / blockBytes - 1);
       }

@@ -20,6 +20,8 @@ interface SeenBookmark {
   /** When the machine read its date from its clock. */
   readonly takenMoment: number;
   readonly sentMoment: number;
+  /** Disks that it says are not in it. */
+  readonly without: readonly number[];
 }
 
 interface JudgedPoint {
@@ -41,7 +43,11 @@ export class Oracle {
   }
 
   /** A bookmark's frame goes out; only the first sending counts. */
-  sawBookmark(machine: Machine, bookmark: { readonly bookmarkId: string; readonly takenAt: string }): void {
+  sawBookmark(
+    machine: Machine,
+    bookmark: { readonly bookmarkId: string; readonly takenAt: string },
+    without: readonly number[],
+  ): void {
     if (this.#bookmarks.has(bookmark.bookmarkId)) return;
     const takenMoment = machine.wall.momentOf(Date.parse(bookmark.takenAt));
     if (takenMoment === undefined) {
@@ -50,7 +56,13 @@ export class Oracle {
       );
       return;
     }
-    this.#bookmarks.set(bookmark.bookmarkId, { machine, takenMoment, sentMoment: this.#timeline.moment });
+    const sentMoment = this.#timeline.moment;
+    this.#bookmarks.set(bookmark.bookmarkId, { machine, takenMoment, sentMoment, without });
+  }
+
+  /** Whether the point has every disk of its machine. */
+  isWhole(pointId: string): boolean {
+    return this.#bookmarks.get(pointId)?.without.length === 0;
   }
 
   hasSeen(bookmarkId: string): boolean {
@@ -58,7 +70,7 @@ export class Oracle {
   }
 
   /** When the vault has recorded a recovery point. */
-  judge(itemId: string, pointId: string, content: readonly Buffer[]): void {
+  judge(itemId: string, pointId: string, content: readonly (Buffer | undefined)[]): void {
     if (this.#points.has(pointId)) return;
     this.judged++;
     this.#points.set(pointId, { itemId, digest: digestOf(content) });
@@ -67,34 +79,45 @@ export class Oracle {
       this.#report(`recovery point ${pointId} has no bookmark that anybody sent`);
       return;
     }
-    const { machine } = bookmark;
-    if (content.length !== machine.disks.length) {
-      this.#report(`recovery point ${pointId} has ${content.length} of ${machine.disks.length} disks`);
+    const { machine, without } = bookmark;
+    const lacking = content.findIndex((disk, index) => !disk && !without.includes(index));
+    if (lacking >= 0 || content.length !== machine.disks.length) {
+      this.#report(`recovery point ${pointId} lacks disk ${lacking} of ${machine.disks.length}`);
+      return;
+    }
+    if (without.length === content.length) {
+      this.#report(`recovery point ${pointId} is of no disk at all`);
       return;
     }
     const window = { from: bookmark.takenMoment, to: bookmark.sentMoment };
-    SimulatedDisk.legalMoments(
-      machine.disks.map((disk, index) => ({ disk, content: content[index]! })),
-      window,
-      (why) =>
-        this.#report(
-          `recovery point ${pointId} of ${machine.name} is no state that its disks were in between the moments ${window.from} and ${window.to}: ${why}`,
-        ),
+    let combinations: { disk: SimulatedDisk; content: Buffer }[][] = [[]];
+    // Mostly one: a disk that took another's place within the window makes two.
+    for (const [index, disks] of machine.truths(window).entries())
+      if (!without.includes(index))
+        combinations = combinations.flatMap((images) =>
+          disks.map((disk) => [...images, { disk, content: content[index]! }]),
+        );
+    let blame = 'there was no such disk';
+    for (const images of combinations)
+      if (SimulatedDisk.legalMoments(images, window, (why) => (blame = why)).length > 0) return;
+    this.#report(
+      `recovery point ${pointId} of ${machine.name} is no state that its disks were in between the moments ${window.from} and ${window.to}: ${blame}`,
     );
   }
 
   /** At any later time: the point must have the same bytes as when it was judged. */
-  look(pointId: string, content: readonly Buffer[] | undefined): void {
+  look(pointId: string, content: readonly (Buffer | undefined)[]): void {
     const judged = this.#points.get(pointId);
     if (!judged) return;
     this.looks++;
-    if (!content) this.#report(`recovery point ${pointId} is recorded but its disks are gone`);
+    if (content.every((disk) => !disk))
+      this.#report(`recovery point ${pointId} is recorded but its disks are gone`);
     else if (digestOf(content) !== judged.digest) this.#report(`recovery point ${pointId} has changed`);
   }
 }
 
-function digestOf(content: readonly Buffer[]): string {
+function digestOf(content: readonly (Buffer | undefined)[]): string {
   const hash = createHash('sha256');
-  for (const disk of content) hash.update(disk);
+  for (const disk of content) hash.update(disk ?? 'none');
   return hash.digest('hex');
 }

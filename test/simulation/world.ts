@@ -184,7 +184,7 @@ export class World {
       this.random.fork(`link/${this.#dialled++}`),
       { life, name: site.itemId },
       { life: server, name: 'process-server/site' },
-      (frame, from) => this.#tap(machine, frame, from),
+      (frame, from) => this.#tap(site, machine, frame, from),
     );
     this.connections = this.connections.filter((one) => one.isOpen);
     this.connections.push(connection);
@@ -192,13 +192,15 @@ export class World {
     return connection.sender;
   }
 
-  #tap(machine: Machine, frame: Frame, from: 'sender' | 'receiver'): void {
+  #tap(site: Site, machine: Machine, frame: Frame, from: 'sender' | 'receiver'): void {
     if (from !== 'sender' || frame.type !== FrameType.bookmark) return;
     const bookmark = JSON.parse(Buffer.from(frame.payload).toString()) as {
       bookmarkId: string;
       takenAt: string;
+      missingDisks?: { diskId: string }[];
     };
-    this.oracle.sawBookmark(machine, bookmark);
+    const without = bookmark.missingDisks?.map(({ diskId }) => site.diskIds.indexOf(diskId)) ?? [];
+    this.oracle.sawBookmark(machine, bookmark, without);
   }
 
   /** Somebody starts a copy of a machine, service and all, while the original goes on: two sessions for one item. */
@@ -253,8 +255,10 @@ export class World {
         const goBack = machine.snapshot();
         this.log.add('world', `snapshot of ${machine.name}`);
         house.startSoon(10, 2000);
+        const { changes } = machine;
         this.timeline.after(this.random.range(3000, 60_000), () => {
-          if (this.isQuiet) return;
+          // Disks that came or went since are no part of what a hypervisor sets back.
+          if (this.isQuiet || machine.changes !== changes) return;
           for (const connection of this.connections) if (this.random.chance(0.5)) connection.mute();
           house.kill();
           const reached = generationOf(machine.drive.peek('/leeward/state.json')?.toString() ?? '');
@@ -292,15 +296,12 @@ export class World {
     return `/replicas/${itemId}/points/${pointId}/${diskId}.raw`;
   }
 
-  pointContent(site: Site, pointId: string, side: 'cached' | 'durable' = 'cached'): Buffer[] | undefined {
-    const content: Buffer[] = [];
-    for (const diskId of site.diskIds) {
+  /** Of each disk; undefined: the point has none. */
+  pointContent(site: Site, pointId: string, side: 'cached' | 'durable' = 'cached'): (Buffer | undefined)[] {
+    return site.diskIds.map((diskId) => {
       const path = this.replicaPath(site.itemId, pointId, diskId);
-      const disk = side === 'cached' ? this.vaultDrive.peek(path) : this.vaultDrive.peekDurable(path);
-      if (!disk) return undefined;
-      content.push(disk);
-    }
-    return content;
+      return side === 'cached' ? this.vaultDrive.peek(path) : this.vaultDrive.peekDurable(path);
+    });
   }
 
   /** All recovery points that are on record still have their bytes. */
@@ -322,9 +323,10 @@ export class World {
       if (state.blocked) out.push(`blocked: ${state.blocked.event.code}`);
       // Not the newest by its own word: clocks have jumped.
       const points = await this.store.listPoints(itemId as never, { limit: 10_000 });
-      const processed = points.map(
-        (point) => Date.parse(point.processedAt) - this.vaultWall.offsetMilliseconds,
-      );
+      // And one that has all disks: those that were missing are back.
+      const processed = points
+        .filter((point) => this.oracle.isWhole(point.pointId))
+        .map((point) => Date.parse(point.processedAt) - this.vaultWall.offsetMilliseconds);
       if (!processed.some((at) => at >= sinceMilliseconds))
         out.push(`none of ${points.length} recovery points is from quiet times`);
       if (out.length > 0) missing.push(`${machine.name}: ${out.join(', ')}`);

@@ -45,6 +45,13 @@ export function failoverProviderSuite(
     t.is(await traces(), '');
   });
 
+  test(`${title}: it says how much room its host has`, async (t) => {
+    const { provider } = await subject();
+    const { cpuCount, memoryMebibytes } = await provider.room();
+    t.true(Number.isInteger(cpuCount) && cpuCount >= 1);
+    t.true(Number.isInteger(memoryMebibytes) && memoryMebibytes >= 1);
+  });
+
   test(`${title}: a machine that never answers is named with its last words`, async (t) => {
     const { provider, machine, traces } = await subject();
     const name = 'leeward-test-silent-1';

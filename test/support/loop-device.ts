@@ -53,13 +53,14 @@ export function canTrace(): string | undefined {
   return undefined;
 }
 
-/** A sparse file of `sizeBytes` (any multiple of 512) as a loop device. `partitions`: scan its partition table. */
+/** A sparse file of `sizeBytes` (any multiple of 512) as a loop device. `partitions`: scan its partition table. `under`: the
+ * folder that takes the file, e.g. `/dev/shm`, where no other load of this machine is in the way. */
 export async function makeLoop(
   t: ExecutionContext<unknown>,
   sizeBytes: number,
-  options: { readonly partitions?: boolean } = {},
+  options: { readonly partitions?: boolean; readonly under?: string } = {},
 ): Promise<LoopDevice> {
-  const folder = await mkdtemp(join(tmpdir(), 'leeward-loop-'));
+  const folder = await mkdtemp(join(options.under ?? tmpdir(), 'leeward-loop-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const backingFile = join(folder, 'disk.img');
   const file = await open(backingFile, 'wx');

@@ -30,6 +30,8 @@ export interface RealServiceOptions {
   /** The program and its first arguments; default: this tree's, under this Node. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Where what the machine is lies (`machine-facts.ts`). Default: this host. */
+  readonly machineRoot?: string;
 }
 
 export interface StartedService {
@@ -90,6 +92,7 @@ export async function makeRealService(
         ...['--settings', folder, '--state', join(folder, 'state'), '--runtime', join(folder, 'run')],
         ...['--thaw-helper', localThawHelper()],
         ...(options.hasBrake === false ? [] : ['--write-brake', localWriteBrake()]),
+        ...(options.machineRoot === undefined ? [] : ['--machine-root', options.machineRoot]),
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } },
     );

@@ -224,6 +224,20 @@ export function vaultStoreSuite(test: TestFn, name: string, open: () => Promise<
     t.deepEqual(await complete({ limit: 9, before: { chain: 1, sequence: 3 } }), [0]);
   });
 
+  test(`${name}: a pause is an event, and ends without a trace`, async (t) => {
+    const store = await open();
+    const item = exampleItem('web');
+    await store.addItem(item, Buffer.alloc(1));
+    await store.pause(item.itemId, event('Full'));
+    await store.pause(item.itemId, undefined);
+    await store.pause(item.itemId, undefined);
+    t.deepEqual(
+      (await store.listEvents({ itemId: item.itemId, limit: 9 })).map((each) => each.event.code),
+      ['Full'],
+    );
+    t.is(code(await t.throwsAsync(store.pause(uuid() as ProtectedItemId, event('x')))), 'ItemUnknown');
+  });
+
   test(`${name}: a removed item leaves nothing and can be added again`, async (t) => {
     const store = await open();
     const item = exampleItem('web');

@@ -11,9 +11,9 @@ import type { Clock } from '../../src/platform/clock.ts';
 import { systemFiles } from '../../src/platform/files.ts';
 import { silentLog } from '../../src/platform/log.ts';
 import type { Random } from '../../src/platform/random.ts';
-import type { SiteAnswer } from '../../src/protocol/control/site-link.ts';
+import type { ReportedDisk, SiteAnswer } from '../../src/protocol/control/site-link.ts';
 import { errors } from '../../src/vault/errors.ts';
-import type { FailoverProvider, MachineDefinition } from '../../src/vault/failover/provider.ts';
+import type { FailoverProvider, HostRoom, MachineDefinition } from '../../src/vault/failover/provider.ts';
 import { toPng } from '../../src/vault/failover/screen.ts';
 import type { ReplicaStore } from '../../src/vault/replica/replica-store.ts';
 import type { FailoverRecord } from '../../src/vault/store/failovers.ts';
@@ -203,6 +203,11 @@ export interface WorkflowWorld extends AsyncDisposable {
   /** The source fell silent without a good-bye. */
   isSourceUnknown: boolean;
   namesLastPoint: boolean;
+  /** Of the recovery host, and of its replica store. */
+  room: HostRoom;
+  freeBytes: number;
+  /** Of the machine, as the site reports them. */
+  disks: ReportedDisk[];
   /** How far the machines' clocks are stepped: points are dated by them. */
   stepMilliseconds: number;
   /** Makes an item in this condition with two points, and answers its resource id. */
@@ -238,6 +243,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
 
   const provider: FailoverProvider = {
     check: async () => ({ accelerator: 'tcg', reason: 'a test' }),
+    room: async () => world.room,
     start: async (machine) => {
       for (const { path } of machine.disks)
         if (!loans.has(path.split('/')[2]!)) throw new Error(`no disk ${path}`);
@@ -249,6 +255,8 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     },
     screenshot: async () => toPng(Buffer.concat([Buffer.from('P6 1 1 255\n'), Buffer.alloc(3)])),
     isRunning: async (name) => machines.has(name),
+    power: async (name) => ({ state: machines.has(name) ? 'running' : 'missing' }),
+    startAgain: async (machine) => void machines.set(machine.name, machine),
     remove: async (name) => void machines.delete(name),
     list: async () => [...machines.keys()],
   };
@@ -281,7 +289,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
       leftovers.delete(itemId);
       for (const [id, of] of loans) if (of.startsWith(itemId)) loans.delete(id);
     },
-    usage: async () => ({ usedBytes: 0, freeBytes: 1 }),
+    usage: async () => ({ usedBytes: 0, freeBytes: world.freeBytes }),
   } as ReplicaStore;
 
   const fenceOf = async (itemId: string) =>
@@ -342,6 +350,15 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
     siteMood: 'well',
     isSourceUnknown: false,
     namesLastPoint: false,
+    room: { memoryMebibytes: 4096, cpuCount: 4 },
+    freeBytes: 1 << 30,
+    disks: ['/dev/vda', '/dev/vdb'].map((path) => ({
+      path,
+      name: path,
+      sizeBytes: 1,
+      readinessErrors: [],
+      uses: [],
+    })),
     stepMilliseconds: 0,
     addItem: async (name, condition = {}) => {
       const id = `${containerId}/replicationProtectedItems/${name}`;
@@ -429,13 +446,7 @@ export async function openWorkflowWorld(): Promise<WorkflowWorld> {
           cpuCount: 3,
           memoryBytes: 1 << 30,
           mobilityService: { version: '1', lastHeartbeatAt: new Date(clock.now()).toISOString() },
-          disks: ['/dev/vda', '/dev/vdb'].map((path) => ({
-            path,
-            name: path,
-            sizeBytes: 1,
-            readinessErrors: [],
-            uses: [],
-          })),
+          disks: world.disks,
         }),
         sealItemKey: async () => 'sealed',
       },

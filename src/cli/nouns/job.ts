@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { isTransient, LeewardError } from '../../platform/errors.ts';
 import type { Api } from '../api.ts';
-import { currentTask, isEnded, JobView, jobTree } from '../job-view.ts';
+import { currentTask, isEnded, JobView, jobTree, outcomeOf } from '../job-view.ts';
 import { endProgress, type OutputForm, print, showProgress } from '../output.ts';
 import {
   at,
@@ -24,7 +24,13 @@ const pollMilliseconds = 500;
 /** A vault that is being restarted is back by then, and its jobs go on. */
 const vaultAwayMilliseconds = 120_000;
 /** Exit codes of a job that was waited for; 1 is an error of the command itself, 130 that somebody stopped waiting. */
-const exitCodes: Readonly<Record<string, number>> = { Succeeded: 0, Failed: 3, Cancelled: 4, Suspended: 5 };
+const exitCodes: Readonly<Record<string, number>> = {
+  Succeeded: 0,
+  Failed: 3,
+  Cancelled: 4,
+  Suspended: 5,
+  CompletedWithInformation: 6,
+};
 
 export interface FollowOptions {
   readonly api: Api;
@@ -81,7 +87,7 @@ export async function followJob(jobId: string, options: FollowOptions): Promise<
         ? nextAfter(job)
         : `leeward job watch ${jobId}`,
   );
-  process.exitCode = exitCodes[state] ?? 130;
+  process.exitCode = exitCodes[outcomeOf(job)] ?? 130;
   return job;
 }
 
@@ -131,7 +137,7 @@ export function addJob(program: Command, context: NounContext): void {
   command
     .command('watch')
     .description(
-      'until it has ended; the exit code says how: 0 succeeded, 3 failed, 4 cancelled, 5 waits for you',
+      'until it has ended; the exit code says how: 0 succeeded, 3 failed, 4 cancelled, 5 waits for you, 6 done, with something to know',
     )
     .argument('<job>', 'its id')
     .action(async (jobId: string) => {

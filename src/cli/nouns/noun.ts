@@ -20,7 +20,7 @@ export interface NounContext {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /**
-   * Follows a job and sets the exit code: 0 succeeded, 3 failed, 4 cancelled, 5 waits for somebody. Answers what it came to;
+   * Follows a job and sets the exit code: 0 succeeded, 3 failed, 4 cancelled, 5 waits for somebody, 6 `CompletedWithInformation`. Answers what it came to;
    * undefined: nobody waited.
    */
   readonly follow: (jobId: string, options: { readonly wait: boolean }) => Promise<JobView | undefined>;

@@ -56,8 +56,8 @@ export function addPolicy(program: Command, context: NounContext): void {
     .option('--crash-consistent-seconds <seconds>', 'instead: more often than once a minute', whole(1))
     .option(
       '--application-consistent-seconds <seconds>',
-      'instead: more often than the reference does',
-      whole(1),
+      'instead: more often than the reference does; 0: never',
+      whole(0),
     )
     .option('--wait', 'until the job has ended')
     .action(async (name: string, options: PolicyOptions) => {
@@ -84,8 +84,8 @@ export function addPolicy(program: Command, context: NounContext): void {
     .option('--crash-consistent-seconds <seconds>', 'instead: more often than once a minute', whole(1))
     .option(
       '--application-consistent-seconds <seconds>',
-      'instead: more often than the reference does',
-      whole(1),
+      'instead: more often than the reference does; 0: never',
+      whole(0),
     )
     .option('--wait', 'until the job has ended')
     .action(async (wish: string, options: Partial<PolicyOptions>) => {

@@ -98,6 +98,12 @@ export const lacksText = (row: Resource): string => {
     : '-';
 };
 
+/** The worse of replication's and failover's: neither is of use without the other. */
+export const healthText = (item: Resource): string => {
+  const said = ['replicationHealth', 'failoverHealth'].map((name) => valueAt(item, name));
+  return ['Critical', 'Warning'].find((level) => said.includes(level)) ?? at(item, 'replicationHealth');
+};
+
 const isRcm = (item: Resource) => valueAt(item, 'providerSpecificDetails.instanceType') === 'InMageRcm';
 const rpoOf = (item: Resource) => {
   const seconds =
@@ -140,7 +146,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
           nameColumn,
           column('MACHINE', 'friendlyName'),
           column('STATE', 'protectionState'),
-          column('HEALTH', 'replicationHealth'),
+          { heading: 'HEALTH', value: healthText },
           {
             heading: 'RPO',
             value: (row) => {
@@ -452,7 +458,7 @@ export function addProtectedItem(program: Command, context: NounContext): void {
   );
   operation(
     'planned-failover',
-    'shut the source down, replicate the rest and move: nothing is lost',
+    'stop all that writes on the source, replicate the rest, switch it off and move; asks when nobody knows whether it is off',
     'replicationProtectedItems.plannedFailover',
     (item, options: MachineOptions) => ({
       properties: {

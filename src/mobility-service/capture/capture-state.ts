@@ -20,7 +20,7 @@ const digestBytes = 32;
 /** Disks beyond 16 TiB have more than 2^32 blocks. */
 const numberBytes = 6;
 const extentBytes = 2 * numberBytes;
-/** 256 Ki extents are 3 MiB in the file and about 25 MB while it is written. What has more is saved less exactly. */
+/** 256 Ki extents are 3 MiB in the file and 7 MiB while it is written. What has more is saved less exactly. */
 const extentsMax = 1 << 18;
 /** The largest file that is read: all extents, and a header of 64 disks. */
 export const stateBytesMax = extentsMax * extentBytes + (1 << 20);
@@ -73,24 +73,26 @@ export function encodeCaptureState(state: CaptureState): Buffer {
         path,
         deviceNumber,
         sizeBytes,
-        extents: extents[index]!.length,
+        extents: extents[index]!.length / 2,
         ...(lost ? { lost } : {}),
         ...(identity === undefined ? {} : { identity }),
       })),
       lostEvents: state.lostEvents,
     } satisfies z.infer<typeof Header>),
   );
-  const all = extents.flat();
   const start = magic.length + 4 + header.byteLength;
-  const content = Buffer.alloc(start + all.length * extentBytes + digestBytes);
+  const count = extents.reduce((sum, pairs) => sum + pairs.length / 2, 0);
+  const content = Buffer.alloc(start + count * extentBytes + digestBytes);
   content.write(magic, 0, 'latin1');
   content.writeUInt32LE(header.byteLength, magic.length);
   header.copy(content, magic.length + 4);
-  for (const [index, extent] of all.entries()) {
-    const at = start + index * extentBytes;
-    content.writeUIntLE(extent.offsetBytes / blockBytes, at, numberBytes);
-    content.writeUIntLE(Math.ceil(extent.lengthBytes / blockBytes), at + numberBytes, numberBytes);
-  }
+  let at = start;
+  for (const pairs of extents)
+    for (let index = 0; index < pairs.length; index += 2, at += extentBytes) {
+      const first = pairs[index]! / blockBytes;
+      content.writeUIntLE(first, at, numberBytes);
+      content.writeUIntLE(Math.ceil(pairs[index + 1]! / blockBytes) - first, at + numberBytes, numberBytes);
+    }
   digestOf(content).copy(content, content.byteLength - digestBytes);
   return content;
 }
@@ -127,27 +129,37 @@ export function decodeCaptureState(content: Buffer, path: string): CaptureState 
   return { clean: header.clean, bootId: header.bootId, lostEvents: header.lostEvents, disks };
 }
 
-/** At most `countMax` extents, or one: when there are more, neighbours are joined over ever wider gaps. To mark too much
- * costs a read; a file that is too large would cost a comparison of all disks. */
-export function joined(extents: Iterable<Extent>, countMax: number): Extent[] {
-  let list: { offsetBytes: number; lengthBytes: number }[] = [];
+/** Begin and end of each of at most `countMax` extents, or of one: when there are more, neighbours are joined over ever wider
+ * gaps. To mark too much costs a read; a file that is too large would cost a comparison of all disks. */
+export function joined(extents: Iterable<Extent>, countMax: number): Float64Array {
+  const limit = 2 * Math.max(1, countMax);
+  let pairs = new Float64Array(Math.min(limit + 2, 256));
+  let used = 0;
   let gapBytes = 0;
-  const add = ({ offsetBytes, lengthBytes }: Extent): void => {
-    const last = list.at(-1);
-    if (last && offsetBytes - (last.offsetBytes + last.lengthBytes) <= gapBytes)
-      last.lengthBytes = offsetBytes + lengthBytes - last.offsetBytes;
-    else list.push({ offsetBytes, lengthBytes });
+  const add = (begin: number, end: number): void => {
+    if (used > 0 && begin - pairs[used - 1]! <= gapBytes) {
+      pairs[used - 1] = end;
+      return;
+    }
+    if (used === pairs.length) {
+      const more = new Float64Array(Math.min(limit + 2, used * 2));
+      more.set(pairs);
+      pairs = more;
+    }
+    pairs[used] = begin;
+    pairs[used + 1] = end;
+    used += 2;
   };
-  for (const extent of extents) {
-    add(extent);
-    while (list.length > Math.max(1, countMax)) {
+  for (const { offsetBytes, lengthBytes } of extents) {
+    add(offsetBytes, offsetBytes + lengthBytes);
+    while (used > limit) {
       gapBytes = Math.max(blockBytes, gapBytes * 4);
-      const finer = list;
-      list = [];
-      for (const each of finer) add(each);
+      const count = used;
+      used = 0;
+      for (let index = 0; index < count; index += 2) add(pairs[index]!, pairs[index + 1]!);
     }
   }
-  return list;
+  return pairs.subarray(0, used);
 }
 
 function digestOf(content: Buffer): Buffer {

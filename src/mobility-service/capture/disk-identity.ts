@@ -82,13 +82,12 @@ async function pageSerial(folder: string): Promise<string | undefined> {
 
 /** Of a GPT, or of a table of the old kind that has a signature. */
 export function tableId(content: Buffer): string | undefined {
-  for (const sectorBytes of [512, 4096])
-    if (
-      content.byteLength >= 2 * sectorBytes &&
-      content.toString('latin1', sectorBytes, sectorBytes + 8) === 'EFI PART'
-    )
-      return `gpt:${guid(content.subarray(sectorBytes + 56, sectorBytes + 72))}`;
   if (content.byteLength < 512 || content.readUInt16LE(510) !== 0xaa55) return undefined;
+  // Without an entry of that type in the first sector, a GPT is what an earlier owner left.
+  const isProtective = [0, 1, 2, 3].some((entry) => content[446 + 16 * entry + 4] === 0xee);
+  for (const at of isProtective ? [512, 4096] : [])
+    if (content.byteLength >= at + 72 && content.toString('latin1', at, at + 8) === 'EFI PART')
+      return `gpt:${guid(content.subarray(at + 56, at + 72))}`;
   const signature = content.readUInt32LE(440);
   return signature === 0 ? undefined : `mbr:${signature.toString(16).padStart(8, '0')}`;
 }

@@ -163,7 +163,7 @@ export async function mountsOf(
       if (loop.isReadOnly || depths.has(loop.device)) continue;
       const isHeld = loop.onDevice
         ? depths.has(loop.onDevice)
-        : found.some(({ entry }) => entry.device === loop.holder?.device);
+        : found.some(({ entry }) => entry.device === realHolder(loop.holder, ground)?.device);
       if (!isHeld) continue;
       await climb(loop.folder, 0, depths);
       hasMore = true;

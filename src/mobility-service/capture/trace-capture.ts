@@ -21,13 +21,13 @@
  * No I/O of its own: rings, clock, files and canary are handed in.
  */
 import { strict as assert } from 'node:assert';
-import { describeIdentity, judgeDisk, parseIdentity } from '../../model/disk-identity.ts';
 import type { ResyncCause } from '../../model/disk-state.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
 import { hasCode, type LeewardError } from '../../platform/errors.ts';
 import { type Files, readWhole, writeDurably } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Random } from '../../platform/random.ts';
+import { adoptMaps } from './adopt-maps.ts';
 import type { Capture, CaptureLoss } from './capture.ts';
 import { type CaptureState, decodeCaptureState, encodeCaptureState, stateBytesMax } from './capture-state.ts';
 import { ChangeMap } from './change-map.ts';
@@ -561,50 +561,10 @@ async function adopt(
   const lostEvents = lostEventsOf(rings);
   if (lostEvents !== state.lostEvents)
     losses.push({ cause: 'TraceEventsLost', detail: 'a ring was full while the service was stopped' });
-  const maps = options.disks.map((disk, diskIndex) => {
-    if (disk.deviceNumber === undefined) return new ChangeMap(disk.sizeBytes);
-    // Not by its path or number, which another disk may have by now.
-    const saved = state.disks.find((each) => isUnbroken(each.identity, disk.identity));
-    if (saved?.deviceNumber === disk.deviceNumber && saved.sizeBytes === disk.sizeBytes) {
-      if (saved.lost) losses.push({ cause: saved.lost, detail: 'found when the service stopped', diskIndex });
-      return saved.map;
-    }
-    const atItsPlace = state.disks.find((each) => each.path === disk.path);
-    losses.push(
-      saved
-        ? {
-            cause: 'DiskResized',
-            detail: `${disk.path} had ${saved.sizeBytes} bytes and has ${disk.sizeBytes}`,
-            diskIndex,
-          }
-        : atItsPlace
-          ? { ...otherAttachment(atItsPlace.identity, disk), diskIndex }
-          : { cause: 'InitialReplication', detail: `${disk.path} was not recorded before`, diskIndex },
-    );
-    return new ChangeMap(disk.sizeBytes);
-  });
+  const adopted = adoptMaps(state.disks, options.disks);
+  losses.push(...adopted.losses);
+  const { maps } = adopted;
   return { rings, maps, losses, lostEvents };
-}
-
-function isUnbroken(before: string | undefined, now: string | undefined): boolean {
-  const [old, young] = [parseIdentity(before ?? ''), parseIdentity(now ?? '')];
-  return old !== undefined && young !== undefined && judgeDisk(old, young) === 'unbroken';
-}
-
-function otherAttachment(
-  before: string | undefined,
-  { path, identity }: CapturedDisk,
-): Pick<CaptureLoss, 'cause' | 'detail'> {
-  if (before === undefined || identity === undefined)
-    return { cause: 'UncleanShutdown', detail: `of ${path} it was not noted which disk it was` };
-  const [old, young] = [parseIdentity(before), parseIdentity(identity)];
-  const cause = old && young && judgeDisk(old, young) === 'same' ? 'DiskReturned' : 'DiskReplaced';
-  return { cause, detail: `${path} was ${said(before)} and is ${said(identity)}` };
-}
-
-function said(identity: string | undefined): string {
-  const facts = parseIdentity(identity ?? '');
-  return facts ? describeIdentity(facts) : 'a disk of unknown identity';
 }
 
 function pageFor(rings: TraceRings): RingPage {

@@ -518,7 +518,7 @@ class HelperSession implements FreezeSession {
   #noteLate(answer: Answer, step: string): void {
     this.#late = parseNumbers(answer.fields.late).map((index) => this.#superblocks[index]!);
     this.#lateStep = step;
-    if (step === 'writing back') this.#patienceMilliseconds = hungWriteBackMilliseconds;
+    this.#patienceMilliseconds = step === 'writing back' ? hungWriteBackMilliseconds : hungMilliseconds;
   }
 
   #lateNames(): string | undefined {

@@ -443,8 +443,9 @@ static _Noreturn void guard(int link, int timer)
 		}
 		if (due_us == 0)
 			continue;
+		/* The helper, if it is well, answers first. */
 		if (said_at_us == 0)
-			said_at_us = now + thaw_answer_ms * 1000;
+			said_at_us = now + (thaw_answer_ms + 500) * 1000;
 		int thawed = 0;
 		for (int i = 0; i < count; i++)
 			thawed += shared->mounts[i].was_frozen != 0 && is_settled(i);

@@ -12,7 +12,7 @@
  * misspelt it, and is waiting to be told.
  */
 import { openDevice } from '../../disk/device.ts';
-import { blockBytes } from '../../disk/disk.ts';
+import { blockBytes, type Disk } from '../../disk/disk.ts';
 import { describeIdentity, identityText, parseIdentity } from '../../model/disk-identity.ts';
 import type { ResyncCause } from '../../model/disk-state.ts';
 import { type Clock, pause } from '../../platform/clock.ts';
@@ -33,6 +33,8 @@ import { missingDiskLookMilliseconds, readRetryMilliseconds } from '../limits.ts
 import type { ReplicationOptions } from './replication.ts';
 import type { KnownDisk, ServiceState } from './state.ts';
 
+type DisksAssignment = Pick<MobilityAssignment, 'disks'>;
+
 export interface OpenedDisk {
   readonly disk: ReplicationOptions['disks'][number];
   readonly captured: CapturedDisk;
@@ -43,31 +45,79 @@ export interface OpenedDisk {
   readonly events: readonly LeewardError[];
 }
 
+/** How the machine's disks are found and opened. */
+export interface DiskAccess {
+  /** In the order of `assigned`; undefined: the machine has no such disk. */
+  find(
+    assigned: readonly { readonly path: string; readonly identity: string | undefined }[],
+  ): Promise<(LocatedDisk | undefined)[]>;
+  /** Throws why it cannot be replicated now, or never. */
+  open(
+    path: string,
+    devices: AsyncDisposableStack,
+  ): Promise<{ readonly disk: Disk; readonly whole: WholeDisk }>;
+  /** Whether it is still what it is now: see `CapturedDisk.look`. */
+  watch(disk: LocatedDisk): NonNullable<CapturedDisk['look']>;
+  /** Another text than before: some disk came, went or changed. */
+  fingerprint(paths: readonly string[]): Promise<string>;
+}
+
 interface Parts {
   readonly state: ServiceState;
   readonly bootId: string;
   readonly clock: Clock;
+  readonly access: DiskAccess;
+}
+
+/** Of the machine that this runs on. */
+export function thisMachinesDisks(bootId: string, clock: Clock): DiskAccess {
+  return {
+    find: (assigned) => findDisks(assigned, { bootId, clock }),
+    open: async (path, devices) => {
+      const whole = await inspectDisk(path);
+      devices.use(await claimDisk(whole));
+      const device = await inTime(
+        path,
+        clock,
+        () => openDevice(path, 'read'),
+        (late) => late.close(),
+      );
+      return { whole, disk: devices.use(new AnsweringDisk(device, path, clock, threads)) };
+    },
+    watch: ({ deviceNumber, found }) => {
+      const wasDetaching = isDetaching(deviceNumber);
+      return () =>
+        // What goes over another path is not seen here: it is opened anew, and then refused with the reason.
+        hasOtherPaths(found)
+          ? { cause: 'DiskReturned', detail: 'it is one of several paths to a disk now' }
+          : lookAt({ deviceNumber, facts: found.facts }, wasDetaching);
+    },
+    fingerprint,
+  };
 }
 
 /** Reads that hang outlive what they were begun for, so all disks of the process share this. */
 const threads = new ReadThreads();
 
-/** Which disks were missing when this process opened them last: that they are there again is news. */
-const wasMissing = new Set<string>();
+interface OpeningParts {
+  readonly devices: AsyncDisposableStack;
+  /** Which disks were missing when this process opened them last: that they are there again is news. */
+  readonly wasMissing: Set<string>;
+}
 
 /** Throws what a person must mend before anything can be replicated. What is opened is given to `devices`. */
 export async function openDisks(
-  assignment: MobilityAssignment,
-  parts: Parts & { readonly devices: AsyncDisposableStack },
+  assignment: DisksAssignment,
+  parts: Parts & OpeningParts,
 ): Promise<OpenedDisk[]> {
-  const { state } = parts;
+  const { state, wasMissing } = parts;
   const located = await locate(assignment, parts);
   const isFirst = assignment.disks.every(({ diskId }) => state.knownDisk(diskId) === undefined);
   const opened: OpenedDisk[] = [];
   for (const [index, { diskId, path }] of assignment.disks.entries()) {
     const place = located[index];
     const known = state.knownDisk(diskId);
-    if (!place && isFirst) throw await whyNot(path);
+    if (!place && isFirst) throw await whyNot(path, parts);
     opened.push(
       place
         ? await openOne(diskId, path, place, known, parts)
@@ -93,18 +143,17 @@ export async function openDisks(
   return opened;
 }
 
-function locate(assignment: MobilityAssignment, { state, bootId, clock }: Parts) {
-  return findDisks(
+function locate(assignment: DisksAssignment, { state, access }: Parts) {
+  return access.find(
     assignment.disks.map(({ diskId, path }) => ({ path, identity: state.knownDisk(diskId)?.identity })),
-    { bootId, clock },
   );
 }
 
 /** The refusal that this path deserves. */
-async function whyNot(path: string): Promise<unknown> {
+async function whyNot(path: string, { access }: Parts): Promise<unknown> {
   try {
-    await inspectDisk(path);
-    await using _ = await openDevice(path, 'read');
+    await using devices = new AsyncDisposableStack();
+    await access.open(path, devices);
   } catch (error) {
     return error;
   }
@@ -116,42 +165,25 @@ async function openOne(
   assignedPath: string,
   place: LocatedDisk,
   known: KnownDisk | undefined,
-  { devices, clock, bootId }: Parts & { readonly devices: AsyncDisposableStack },
+  { devices, bootId, access, wasMissing }: Parts & OpeningParts,
 ): Promise<OpenedDisk> {
   const { path, deviceNumber, found } = place;
   const identity = identityText(found.facts);
-  const wasDetaching = isDetaching(deviceNumber);
   const captured: CapturedDisk = {
     path,
     deviceNumber,
     sizeBytes: found.facts.sizeBytes,
     identity,
-    look: () =>
-      // What goes over another path is not seen here: it is opened anew, and then refused with the reason.
-      hasOtherPaths(found)
-        ? { cause: 'DiskReturned', detail: 'it is one of several paths to a disk now' }
-        : lookAt({ deviceNumber, facts: found.facts }, wasDetaching),
+    look: access.watch(place),
   };
   try {
-    const whole = await inspectDisk(path);
-    devices.use(await claimDisk(whole));
-    const device = await inTime(
-      path,
-      clock,
-      () => openDevice(path, 'read'),
-      (late) => late.close(),
-    );
+    const { disk, whole } = await access.open(path, devices);
     return {
-      disk: {
-        diskId,
-        name: path,
-        disk: devices.use(new AnsweringDisk(device, path, clock, threads)),
-        identity,
-      },
+      disk: { diskId, name: path, disk, identity },
       captured: { ...captured, hasRangedDiscards: whole.hasRangedDiscards },
       whole,
       located: place,
-      events: eventsOf(diskId, assignedPath, place, known, bootId),
+      events: eventsOf(assignedPath, place, known, bootId, wasMissing.has(diskId)),
     };
   } catch (error) {
     // What was never replicated is refused as before; so is what another service has.
@@ -208,11 +240,11 @@ function causeOf(
 }
 
 function eventsOf(
-  diskId: string,
   assignedPath: string,
   place: LocatedDisk,
   known: KnownDisk | undefined,
   bootId: string,
+  wasMissing: boolean,
 ): LeewardError[] {
   const events: LeewardError[] = [];
   const { facts } = place.found;
@@ -222,7 +254,7 @@ function eventsOf(
     events.push(
       errors.DiskReplaced(place.path, `it was ${describe(known)}, and is ${describeIdentity(facts)}`),
     );
-  else if (cause === 'DiskReturned' || wasMissing.has(diskId))
+  else if (cause === 'DiskReturned' || wasMissing)
     events.push(
       errors.DiskReturned(place.path, `it was ${describe(known)}, and is ${describeIdentity(facts)}`),
     );
@@ -239,21 +271,21 @@ function describe(known: KnownDisk): string {
 /** While a disk is missing: calls `come` once when opening all of them anew would find it. */
 export async function untilOthersCome(
   opened: readonly OpenedDisk[],
-  assignment: MobilityAssignment,
+  assignment: DisksAssignment,
   parts: Parts & { readonly log: Log },
   over: AbortSignal,
   come: () => void,
 ): Promise<void> {
-  const { clock, log } = parts;
+  const { clock, log, access } = parts;
   if (opened.every(({ disk }) => !disk.missing)) return;
   const paths = assignment.disks.map(({ path }) => path);
-  let before = await fingerprint(paths);
+  let before = await access.fingerprint(paths);
   let openedAt = clock.monotonic();
   while (!over.aborted) {
     await pause(clock, missingDiskLookMilliseconds, over);
     if (over.aborted) return;
     try {
-      const now = await fingerprint(paths);
+      const now = await access.fingerprint(paths);
       // One that is there and cannot be opened is tried again as an extent that cannot be read.
       const isRetryDue = clock.monotonic() - openedAt >= readRetryMilliseconds;
       if (now === before && !isRetryDue) continue;
@@ -266,7 +298,7 @@ export async function untilOthersCome(
         const isNew =
           place?.found.name !== here.found.name ||
           place.found.facts.attachment !== here.found.facts.attachment;
-        if (!isNew && !(await canBeOpened(here.path, clock))) continue;
+        if (!isNew && !(await canBeOpened(here.path, access))) continue;
         log.info('missing-disk-is-there', { path: here.path });
         come();
         return;
@@ -277,12 +309,10 @@ export async function untilOthersCome(
   }
 }
 
-async function canBeOpened(path: string, clock: Clock): Promise<boolean> {
+async function canBeOpened(path: string, access: DiskAccess): Promise<boolean> {
   try {
-    await inTime(path, clock, async () => {
-      await inspectDisk(path);
-      await using _ = await openDevice(path, 'read');
-    });
+    await using devices = new AsyncDisposableStack();
+    await access.open(path, devices);
     return true;
   } catch {
     // Why not was told when it was opened last.

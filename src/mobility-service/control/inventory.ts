@@ -14,12 +14,12 @@ import { hasCode } from '../../platform/errors.ts';
 import { isSwitchedOn } from '../../platform/settings.ts';
 import type { MachineInventory } from '../../protocol/control/agent-link.ts';
 import { healthEventOf } from '../../protocol/control/health-event.ts';
-import { MachineId, type ReportedDisk } from '../../protocol/control/site-link.ts';
+import { MachineId, type ReportedDisk, reportedDisksMax } from '../../protocol/control/site-link.ts';
 import { inspectDisk, mountsOf, refuseOwnBacking, sizeNow } from '../capture/inspect.ts';
+import { type Stack, stacksOf } from '../capture/stacks.ts';
 
-/** Of one machine; the protocol takes no more. */
-const disksMax = 64;
 const usesMax = 64;
+const stacksMax = 64;
 
 export async function inventory(
   machineId: string,
@@ -54,7 +54,7 @@ async function disks(nowMilliseconds: number): Promise<ReportedDisk[]> {
   const links = await diskIds();
   const found: ReportedDisk[] = [];
   for (const name of await namesIn('/sys/block')) {
-    if (/^(ram|zram|sr|fd|dm-|md)/.test(name) || found.length >= disksMax) continue;
+    if (/^(ram|zram|sr|fd|dm-|md)/.test(name) || found.length >= reportedDisksMax) continue;
     const folder = join('/sys/block', name);
     const sizeBytes = Number((await textOf(join(folder, 'size'))) ?? 0) * 512;
     // A loop device that nobody can write is a mounted package, not a disk.
@@ -62,7 +62,24 @@ async function disks(nowMilliseconds: number): Promise<ReportedDisk[]> {
     const path = links.get(name) ?? `/dev/${name}`;
     found.push(await describe(path, name, sizeBytes, nowMilliseconds));
   }
-  return found;
+  return withStacks(found, await stacksOf(), links);
+}
+
+/** Each disk with what it shares with others, by the paths that all of them are reported under. */
+export function withStacks(
+  disks: readonly ReportedDisk[],
+  stacks: readonly Stack[],
+  links: ReadonlyMap<string, string>,
+): ReportedDisk[] {
+  return disks.map((disk) => {
+    const own = stacks
+      .filter((stack) => stack.disks.includes(disk.name))
+      .map(({ through, disks: names }) => ({
+        through,
+        disks: names.map((name) => links.get(name) ?? `/dev/${name}`).slice(0, reportedDisksMax),
+      }));
+    return own.length === 0 ? disk : { ...disk, stacks: own.slice(0, stacksMax) };
+  });
 }
 
 async function describe(

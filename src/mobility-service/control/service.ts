@@ -47,7 +47,7 @@ import {
   statusBytesMax,
   statusMilliseconds,
 } from '../limits.ts';
-import { idleCapture, openDisks, untilOthersCome } from './disks.ts';
+import { idleCapture, openDisks, thisMachinesDisks, untilOthersCome } from './disks.ts';
 import { readMachineIdentity } from './machine-identity.ts';
 import { isOfDisks, Replication } from './replication.ts';
 import { Settling } from './settling.ts';
@@ -284,6 +284,9 @@ async function takeAway(folders: ServiceFolders, folder: string, log: Log): Prom
   log.info('no-longer-replicating', { protectedItemId: removed.itemId });
 }
 
+/** Which disks were missing the last time in this process. */
+const wasMissing = new Set<string>();
+
 async function runOnce(
   folders: ServiceFolders,
   assignment: MobilityAssignment,
@@ -296,7 +299,8 @@ async function runOnce(
   const state = await ServiceState.load(systemFiles, folders.state, clock, bootId);
   await systemFiles.makeFolder(folders.runtime);
   await using devices = new AsyncDisposableStack();
-  const opened = await openDisks(assignment, { state, bootId, clock, devices });
+  const access = thisMachinesDisks(bootId, clock);
+  const opened = await openDisks(assignment, { state, bootId, clock, access, devices, wasMissing });
   const found = opened.flatMap(({ whole }) => whole ?? []);
   await refuseStacked(found);
   const disks = opened.map(({ disk }) => disk);
@@ -388,8 +392,12 @@ async function runOnce(
   const over = new AbortController();
   const telling = tellStatus(folders, replication, still, { clock, log }, over.signal);
   const again = new AbortController();
-  const waiting = untilOthersCome(opened, assignment, { state, bootId, clock, log }, over.signal, () =>
-    again.abort(),
+  const waiting = untilOthersCome(
+    opened,
+    assignment,
+    { state, bootId, clock, access, log },
+    over.signal,
+    () => again.abort(),
   );
   try {
     await replication.run(AbortSignal.any([stop, again.signal]));

@@ -8,7 +8,7 @@
  *     <state>/site/agent.json, tls/     who this machine is at its site
  *     <state>/site/assignment.json      what it replicates
  *     <state>/site/removed.json         what it has to take away, until that is done: a crash in between loses nothing
- *     <state>/site/ticket               that it reported last, and not a copy of it
+ *     <state>/site/tls/ticket           that it reported last, and not a copy of it
  *     <state>/site/items/<id>/          certificate for the stream
  *     <settings>/scripts.json           the operator's scripts, if there are any
  *

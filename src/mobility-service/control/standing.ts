@@ -14,6 +14,7 @@ export class Standing {
   readonly #first = Promise.withResolvers<void>();
   #refusal: LeewardError | undefined;
   #isKnown = false;
+  #isAwaited = false;
 
   /** @param on `refusal`: it is refused, or not any more; `known`: the site takes its reports, now or again */
   constructor(on: { readonly refusal: () => void; readonly known: () => void }) {
@@ -42,17 +43,20 @@ export class Standing {
     }
     // What nobody answers changes nothing: the last word stands.
     this.#first.resolve();
-    if (this.#refusal?.code !== wasRefused) this.#on.refusal();
+    // Who waits for the word looks at it without being told.
+    if (this.#refusal?.code !== wasRefused && !this.#isAwaited) this.#on.refusal();
     if (this.#isKnown && !wasKnown) this.#on.known();
   }
 
   /** Until there is a word, or none is to be had. */
   async settled(clock: Clock, millisecondsMax: number, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
+    this.#isAwaited = true;
     await Promise.race([
       this.#first.promise,
       pause(clock, millisecondsMax, AbortSignal.any([signal, over.signal])),
     ]);
+    this.#isAwaited = false;
     over.abort();
   }
 }

@@ -18,17 +18,19 @@ import { type Arena, pageBytes } from '../../disk/arena.ts';
 import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Extent } from '../capture/change-map.ts';
-import { extentsUnderWayMax, lotExtentBytesMax, readAheadBytes } from '../limits.ts';
+import { extentsUnderWayMax, lotExtentBytesMax, readAheadBytes, unreadableExtentsMax } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import { untilRelease } from './answering-disk.ts';
 import { inlinePacker, type Packer } from './pack.ts';
+import { ZeroFrames } from './zero-frames.ts';
 import { type Run, zeroRuns } from './zero-runs.ts';
 
 export interface Sent {
   dataBytes: number;
   zeroBytes: number;
   readBytes: number;
-  /** Extents that the disk would not give, with the last error. */
+  /** Extents that the disk would not give, with the last error. Neighbours are joined, and all of them over ever wider gaps
+   * when there are too many: a disk that is gone gives none of millions. */
   readonly unreadable: Extent[];
   readError: unknown;
 }
@@ -54,6 +56,7 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   const underWay = new Set<Promise<void>>();
   let underWayBytes = 0;
   let failure: unknown;
+  const zeroes = new ZeroFrames(options.diskIndex, (range) => session.zero(range));
   for (const lot of lotsOf(cut(extents, extentBytesMax))) {
     const lotBytes = lot.reduce((sum, extent) => sum + pagedBytes(extent.lengthBytes), 0);
     while (underWay.size >= extentsUnderWayMax || underWayBytes + lotBytes > readAheadBytes)
@@ -66,7 +69,7 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
     const bytes = Buffer.from(loan.bytes.buffer, loan.bytes.byteOffset, loan.bytes.byteLength);
     /** Reads that were given up: the kernel may still write there. */
     const late: Promise<unknown>[] = [];
-    const work = sendLot(lot, bytes, options, sent, late)
+    const work = sendLot(lot, bytes, { ...options, zeroes }, sent, late)
       .catch((error: unknown) => {
         failure ??= error;
       })
@@ -81,6 +84,7 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
   }
   await Promise.all(underWay);
   if (failure !== undefined) throw failure;
+  await zeroes.flush();
   session.throwIfOver();
   return sent;
 }
@@ -88,7 +92,7 @@ export async function sendExtents(extents: Iterable<Extent>, options: SendOption
 async function sendLot(
   lot: readonly Extent[],
   bytes: Buffer,
-  options: SendOptions,
+  options: SendOptions & { readonly zeroes: ZeroFrames },
   sent: Sent,
   late: Promise<unknown>[],
 ): Promise<void> {
@@ -103,7 +107,7 @@ async function sendLot(
       await disk.read(part, extent.offsetBytes);
       return part;
     } catch (error) {
-      sent.unreadable.push(extent);
+      noteUnreadable(sent.unreadable, extent);
       sent.readError = error;
       const released = untilRelease(error);
       if (released) late.push(released);
@@ -125,11 +129,39 @@ async function sendLot(
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-/** Sends the chosen runs of `bytes`, which stand at `offsetBytes`; resolves when `bytes` may be reused. */
+/** In order of offset. */
+function noteUnreadable(list: Extent[], { offsetBytes, lengthBytes }: Extent): void {
+  let at = list.length;
+  while (at > 0 && list[at - 1]!.offsetBytes > offsetBytes) at--;
+  list.splice(at, 0, { offsetBytes, lengthBytes });
+  for (
+    let gapBytes = 0;
+    gapBytes === 0 || list.length > unreadableExtentsMax;
+    gapBytes = 4 * gapBytes + 4096
+  ) {
+    let kept = 0;
+    for (const extent of list) {
+      const last = list[kept - 1];
+      const end = last === undefined ? 0 : last.offsetBytes + last.lengthBytes;
+      if (last !== undefined && extent.offsetBytes - end <= gapBytes)
+        list[kept - 1] = {
+          offsetBytes: last.offsetBytes,
+          lengthBytes: Math.max(end, extent.offsetBytes + extent.lengthBytes) - last.offsetBytes,
+        };
+      else list[kept++] = extent;
+    }
+    list.length = kept;
+  }
+}
+
+/** Sends the chosen runs of `bytes`, which stand at `offsetBytes`; resolves when `bytes` may be reused. `zeroes`: where zero
+ * runs wait for their neighbours; without it each is a frame. */
 export async function sendRuns(
   bytes: Buffer,
   offsetBytes: number,
-  options: Pick<SendOptions, 'session' | 'diskIndex' | 'choose' | 'packer'>,
+  options: Pick<SendOptions, 'session' | 'diskIndex' | 'choose' | 'packer'> & {
+    readonly zeroes?: ZeroFrames;
+  },
   sent: Pick<Sent, 'dataBytes' | 'zeroBytes'>,
 ): Promise<void> {
   const { session, diskIndex, packer = inlinePacker() } = options;
@@ -140,7 +172,7 @@ export async function sendRuns(
       const range = { diskIndex, offsetBytes: offsetBytes + start, lengthBytes: end - start };
       if (isZero) sent.zeroBytes += range.lengthBytes;
       else sent.dataBytes += range.lengthBytes;
-      if (isZero) return session.zero(range);
+      if (isZero) return options.zeroes?.add(range.offsetBytes, range.lengthBytes) ?? session.zero(range);
       const run = bytes.subarray(start, end);
       if (run.byteLength < packer.bytesMin) return session.data(range, run);
       return packer.pack(run).then(async (packed) => {

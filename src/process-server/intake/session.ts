@@ -59,6 +59,7 @@ interface Batch {
   readonly leave: () => void;
   readonly sinceMilliseconds: number;
   used: number;
+  frames: number;
   lastSequence: number;
   disksAfter: Receiver['disks'];
   closeAfter: boolean;
@@ -257,7 +258,11 @@ class IntakeSession implements LiveSession {
       const sizeBytes = headerBytes + arrived.payload.byteLength;
       await this.#waitForRoom(sizeBytes);
       let batch = this.#gathering;
-      if (batch && batch.used + sizeBytes > batch.buffer.byteLength) {
+      if (
+        batch &&
+        (batch.used + sizeBytes > batch.buffer.byteLength ||
+          batch.frames === this.#services.limits.partFramesMax)
+      ) {
         await this.#submit();
         batch = undefined;
       }
@@ -267,6 +272,7 @@ class IntakeSession implements LiveSession {
       encodeHeader(arrived).copy(batch.buffer, batch.used);
       batch.buffer.set(arrived.payload, batch.used + headerBytes);
       batch.used += sizeBytes;
+      batch.frames += 1;
       batch.lastSequence = arrived.sequence;
       batch.disksAfter = [...receiver.disks];
       if (received.kind === 'bookmark') batch.bookmark = received.bookmark.takenAt;
@@ -313,6 +319,7 @@ class IntakeSession implements LiveSession {
       },
       sinceMilliseconds: clock.monotonic(),
       used: 0,
+      frames: 0,
       lastSequence: 0,
       disksAfter: [],
       closeAfter: false,
@@ -349,6 +356,7 @@ class IntakeSession implements LiveSession {
           await this.#item.spool.append(batch.buffer.subarray(0, batch.used), this.#hello, batch.disksAfter, {
             closeAfter: batch.closeAfter,
             lastSequence: batch.lastSequence,
+            frames: batch.frames,
             nowMilliseconds: clock.monotonic(),
             check: () => {
               signal.throwIfAborted();

@@ -92,6 +92,7 @@ export class ItemSpool {
   readonly #folder: string;
   readonly #space: SpoolSpace;
   readonly #partBytesMax: number;
+  readonly #partFramesMax: number;
   #state!: SpoolState;
   /** True until `adoptChain`: there was no state, so cache storage must be asked whether there ever was one. */
   isStateMissing = false;
@@ -102,7 +103,14 @@ export class ItemSpool {
   #closed: ClosedPart[] = [];
   #records: string[] = [];
   #open:
-    | { number: number; path: string; file: OpenFile; durableBytes: number; sinceMilliseconds: number }
+    | {
+        number: number;
+        path: string;
+        file: OpenFile;
+        durableBytes: number;
+        frames: number;
+        sinceMilliseconds: number;
+      }
     | undefined;
   #nextPart = 1;
   /** Part that must be cut to this length before anything else: a write or sync of it failed. */
@@ -116,12 +124,15 @@ export class ItemSpool {
     readonly itemId: ProtectedItemId;
     readonly space: SpoolSpace;
     readonly partBytesMax: number;
+    /** Default: as many as its bytes allow. */
+    readonly partFramesMax?: number;
   }) {
     this.#files = parts.files;
     this.#folder = parts.folder;
     this.itemId = parts.itemId;
     this.#space = parts.space;
     this.#partBytesMax = parts.partBytesMax;
+    this.#partFramesMax = parts.partFramesMax ?? Number.POSITIVE_INFINITY;
   }
 
   get state(): SpoolState {
@@ -362,6 +373,8 @@ export class ItemSpool {
     options: {
       readonly closeAfter: boolean;
       readonly lastSequence?: number;
+      /** How many frames these are; default: one. */
+      readonly frames?: number;
       readonly nowMilliseconds: number;
       readonly check: () => void;
     },
@@ -371,7 +384,12 @@ export class ItemSpool {
       if (hello.generation !== this.#state.highestGeneration)
         throw processServerErrors.SessionFenced(this.itemId, this.#state.highestGeneration);
       await this.#mend();
-      if (this.#open && this.#open.durableBytes + bytes.byteLength > this.#partBytesMax)
+      const frames = options.frames ?? 1;
+      if (
+        this.#open &&
+        (this.#open.durableBytes + bytes.byteLength > this.#partBytesMax ||
+          this.#open.frames + frames > this.#partFramesMax)
+      )
         await this.#closePart();
       const part = this.#open ?? (await this.#openPart(hello, options.nowMilliseconds));
       try {
@@ -383,6 +401,7 @@ export class ItemSpool {
         throw error;
       }
       part.durableBytes += bytes.byteLength;
+      part.frames += frames;
       this.#space.charge(this.itemId, bytes.byteLength);
       this.#view = [...disksAfter];
       if (options.lastSequence !== undefined)
@@ -464,7 +483,10 @@ export class ItemSpool {
     }
     this.#nextPart = number + 1;
     // The head is synced together with the first frames.
-    this.#open = { number, path, file, durableBytes: head.byteLength, sinceMilliseconds: nowMilliseconds };
+    this.#open = {
+      ...{ number, path, file, frames: 0 },
+      ...{ durableBytes: head.byteLength, sinceMilliseconds: nowMilliseconds },
+    };
     this.#space.charge(this.itemId, head.byteLength);
     return this.#open;
   }

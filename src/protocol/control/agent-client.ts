@@ -12,7 +12,7 @@
  *
  *     <folder>/agent.json   who I am here, where to dial, whom to trust (last: a folder with it is enrolled)
  *     <folder>/tls/         certificate from the site's authority
- *     <folder>/ticket       of a machine: from the answer to its last report, so that a copy made before it is known as one
+ *     <folder>/tls/ticket   of a machine: from the answer to its last report, so that a copy made before it is known as one
  *
  * Nothing else is asked for until a first report was taken: whoever is a copy of another machine does nothing as that one.
  */
@@ -172,7 +172,7 @@ async function standingOf(files: Files, folder: string, identity: string): Promi
   return ticket ? { identity, ticket } : { identity };
 }
 
-const ticketPath = (folder: string) => join(folder, 'ticket');
+const ticketPath = (folder: string) => join(folder, 'tls', 'ticket');
 
 export interface AgentLinkParts extends AgentSurroundings {
   readonly folder: string;

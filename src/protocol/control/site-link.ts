@@ -19,6 +19,9 @@ import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 export const MachineId = z.guid().brand<'MachineId'>();
 export type MachineId = z.infer<typeof MachineId>;
 
+/** More than can be protected (64), so that a machine with more is not shown as if it had no others. */
+export const reportedDisksMax = 256;
+
 /** A disk as the mobility service sees it; whole disks only. */
 export const ReportedDisk = z.strictObject({
   /** `/dev/disk/by-id/…` where there is one, else `/dev/…`. */
@@ -29,6 +32,16 @@ export const ReportedDisk = z.strictObject({
   readinessErrors: z.array(HealthEvent).max(20),
   /** Mount points, volume groups: what a person recognises it by. */
   uses: z.array(z.string().max(300)).max(64),
+  /** Volume groups, RAIDs and file systems that are also on other disks, with the paths of all their disks. It came later. */
+  stacks: z
+    .array(
+      z.strictObject({
+        through: z.string().max(300),
+        disks: z.array(z.string().startsWith('/')).min(2).max(reportedDisksMax),
+      }),
+    )
+    .max(64)
+    .optional(),
 });
 export type ReportedDisk = z.infer<typeof ReportedDisk>;
 
@@ -42,7 +55,7 @@ export const ReportedMachine = z.strictObject({
   cpuCount: z.number().int().positive(),
   memoryBytes: z.number().int().positive(),
   mobilityService: z.strictObject({ version: z.string().max(40), lastHeartbeatAt: z.iso.datetime() }),
-  disks: z.array(ReportedDisk).max(64),
+  disks: z.array(ReportedDisk).max(reportedDisksMax),
   /** The protected item that this machine replicates as. */
   itemId: ProtectedItemId.optional(),
   /** Machines that came with the identity of this one and were refused, heard of within the last minutes. */

@@ -62,11 +62,16 @@ export async function raisedOfFabrics(
   );
 }
 
-const errorsOf = (raised: Raised, id: string, said: readonly HealthEvent[] = []): HealthErrorView[] => [
-  ...(raised.get(idKey(id)) ?? []).map(conditionError),
-  // What a component says of itself.
-  ...said.map((event) => healthError(event, id, 'FabricInfrastructure')),
-];
+const errorsOf = (raised: Raised, id: string, said: readonly HealthEvent[] = []): HealthErrorView[] => {
+  const holds = (raised.get(idKey(id)) ?? []).map(conditionError);
+  return [
+    ...holds,
+    // What a component says of itself, before the health reconciler has seen it.
+    ...said
+      .filter(({ code }) => !holds.some(({ errorCode }) => errorCode === code))
+      .map((event) => healthError(event, id, 'FabricInfrastructure')),
+  ];
+};
 
 const serverErrors = (fabric: Fabric, server: ReportedProcessServer, raised: Raised) =>
   errorsOf(raised, processServerObjectId(fabric, server), server.health);

@@ -59,6 +59,14 @@ export function itemHealth(item: ItemResource, around: ItemSurroundings): Health
   return found;
 }
 
+/** Conditions of the failover, which say nothing of replication. */
+const failoverCodes = ['FailoverFailed', 'TestFailoverFailed'];
+
+function failoverHealth({ facts }: ItemSurroundings, errors: readonly HealthErrorView[]): string {
+  const own = healthOf(errors.filter(({ errorCode }) => failoverCodes.includes(errorCode)));
+  return own === 'Normal' && facts?.latestPoint === undefined ? 'None' : own;
+}
+
 /** The reference's way to say that nothing is going on. */
 export const idleScenario = (vaultId: string) => ({
   scenarioName: 'None',
@@ -89,8 +97,11 @@ export function itemView(item: ItemResource, around: ItemSurroundings): unknown 
     switchProviderState: 'None',
     switchProviderStateDescription: 'None',
     allowedOperations: item.jobId === undefined ? allowedOperations(condition) : [],
-    replicationHealth: around.facts === undefined ? 'None' : healthOf(healthErrors),
-    failoverHealth: around.facts?.latestPoint === undefined ? 'None' : 'Normal',
+    replicationHealth:
+      around.facts === undefined
+        ? 'None'
+        : healthOf(healthErrors.filter(({ errorCode }) => !failoverCodes.includes(errorCode))),
+    failoverHealth: failoverHealth(around, healthErrors),
     healthErrors,
     policyId: item.policyId,
     policyFriendlyName: lastName(item.policyId),

@@ -7,6 +7,7 @@ import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { pageKey } from '../jobs/job-store.ts';
 import type { Job, JobError, JobTask } from '../jobs/jobs.ts';
 import { type TestFailoverRecord, testFailoverRecords } from '../store/test-failovers.ts';
+import type { OrderOutcome } from '../workflows/item-steps.ts';
 import type { VerifyOutput } from '../workflows/verify-item.ts';
 import { errors } from './errors.ts';
 import { jobFilter, jobQueryFields } from './job-query.ts';
@@ -80,7 +81,7 @@ export function jobs(parts: NounParts): Handlers {
     if (/Failover$/.test(job.scenarioName))
       return {
         instanceType: 'FailoverJobDetails',
-        affectedObjectDetails,
+        affectedObjectDetails: { ...affectedObjectDetails, ...toKnow(job, tasks) },
         protectedItemDetails: jobs.map(failedOver),
       };
     if (job.workflow === 'verify-item') return verified(tasks, affectedObjectDetails);
@@ -192,6 +193,26 @@ function failedOver({ target, output: given }: Job): unknown {
     ...(typeof output.networkName === 'string' ? { networkFriendlyName: output.networkName } : {}),
     ...(typeof output.pointId === 'string' ? { recoveryPointId: output.pointId } : {}),
     ...(typeof output.pointTakenAt === 'string' ? { recoveryPointTime: output.pointTakenAt } : {}),
+  };
+}
+
+/** Why a failover is `CompletedWithInformation`. */
+function toKnow(job: Job, tasks: readonly JobTask[]): Record<string, string> {
+  if (job.stateDescription !== 'CompletedWithInformation' || job.target.type !== 'ProtectionEntity')
+    return {};
+  const asked = tasks.find(({ name }) => name === 'ShutDownSource')?.output as
+    | OrderOutcome
+    | null
+    | undefined;
+  const { pointTakenAt } = (job.output ?? {}) as { readonly pointTakenAt?: string };
+  const source =
+    asked?.outcome === 'done'
+      ? 'the source is off'
+      : asked?.outcome === 'trusted'
+        ? 'the source is off by the word of whoever resumed this job'
+        : 'nobody knows whether the source is off: look at it, and switch it off';
+  return {
+    Information: `${source}; what it wrote after ${pointTakenAt ?? 'the recovery point'} is not in the machine that runs now`,
   };
 }
 

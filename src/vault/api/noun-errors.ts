@@ -32,6 +32,14 @@ export const nounErrors = catalogue({
     recommendedAction: 'Put right what is named, wait for the next report of the site, and try again.',
     context: { name },
   }),
+  TooManyDisks: (name: string, count: number, most: number, isChosen: boolean) => ({
+    summary: `${count} disks of ${name} were to be protected; a machine can have at most ${most} protected disks`,
+    possibleCauses: isChosen
+      ? 'More disks were named than can be protected together.'
+      : 'No disks were named, which means all that can be protected, and the machine has more.',
+    recommendedAction: `Name up to ${most} disks (disksToInclude, or --disk), with all of those that a volume group, RAID or file system needs.`,
+    context: { name, count, most },
+  }),
   MachineAlreadyProtectedConflict: (name: string, id: string) => ({
     summary: `${name} is already protected as ${id}`,
     possibleCauses: 'Protection was enabled before, here or under another name.',

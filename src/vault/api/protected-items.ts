@@ -14,6 +14,7 @@ import { parse } from '../../platform/settings.ts';
 import { parseFilter } from '../../protocol/arm/filter.ts';
 import { childId, idKey } from '../../protocol/arm/resource-id.ts';
 import { MachineId } from '../../protocol/control/site-link.ts';
+import { disksMax } from '../../protocol/replication/messages.ts';
 import { errors as vaultErrors } from '../errors.ts';
 import { retentionOf } from '../retention/from-policy.ts';
 import * as dataPlane from '../store/items.ts';
@@ -205,6 +206,9 @@ export function protectedItems(parts: NounParts): Handlers {
       disks.length > 0
         ? disks
         : machine.disks.filter(({ readinessErrors }) => readinessErrors.length === 0).map(({ path }) => path);
+
+    if (new Set(chosen).size > disksMax)
+      throw nounErrors.TooManyDisks(machine.name, new Set(chosen).size, disksMax, disks.length > 0);
 
     const servers = await sites.processServers(fabric);
     const wish = settings.processServerId as string | undefined;

@@ -31,7 +31,13 @@ import {
   screenshotBytesMax,
   virshMilliseconds,
 } from './limits.ts';
-import type { FailoverProvider, MachineDefinition, ReadinessCheck } from './provider.ts';
+import type {
+  FailoverProvider,
+  HostRoom,
+  MachineDefinition,
+  MachinePower,
+  ReadinessCheck,
+} from './provider.ts';
 import { toPng } from './screen.ts';
 
 export interface LibvirtSettings {
@@ -82,27 +88,79 @@ export class LibvirtProvider implements FailoverProvider {
     return this.#accelerator;
   }
 
+  async room(): Promise<HostRoom> {
+    const node = await this.#must(['nodeinfo']);
+    const field = (text: string, name: string): number | undefined => {
+      const found = new RegExp(`^${name}\\s*:\\s*(\\d+)`, 'm').exec(text)?.[1];
+      return found === undefined ? undefined : Number(found);
+    };
+    const cpuCount = field(node, 'CPU\\(s\\)');
+    // Not every driver counts its caches; then the whole memory is the only limit that is known.
+    const memory = (await this.#virsh(['nodememstats'])).stdout;
+    const parts = ['free', 'buffers', 'cached'].map((name) => field(memory, name));
+    const kibibytes = parts.every((part) => part !== undefined)
+      ? parts.reduce((sum, part) => sum + part, 0)
+      : field(node, 'Memory size');
+    if (cpuCount === undefined || kibibytes === undefined)
+      throw errors.HypervisorCannotRunMachines(
+        this.#settings.uri,
+        'it does not say how many processors and how much memory it has',
+      );
+    return { cpuCount, memoryMebibytes: Math.floor(kibibytes / 1024) };
+  }
+
   async start(machine: MachineDefinition): Promise<void> {
     assertDefinition(machine);
     const { accelerator } = await this.check();
     await this.#inTurn(async () => {
       if (await this.isRunning(machine.name)) return;
       await this.#undefine(machine.name);
-      await this.#files.makeFolder(this.#settings.folder);
-      const xml = domainXml(machine, {
-        accelerator,
-        consoleLog: this.#path(machine.name, 'console'),
-        displaySocket: this.#path(machine.name, 'vnc'),
-      });
-      const must = (result: RunResult) => {
-        if (result.exitCode !== 0) throw errors.MachineNotStarted(machine.name, result.stderr.trim());
-      };
-      must(await this.#virshWith(xml, machine.name, (path) => ['define', path]));
-      if (machine.network.mode === 'isolated') await this.#makeIsolated(machine.network.name, machine.name);
-      else if (!(await this.#networks()).includes(machine.network.name))
-        throw errors.NetworkUnknown(machine.network.name);
-      must(await this.#virsh(['start', machine.name]));
+      await this.#define(machine, accelerator);
+      await this.#powerOn(machine);
     });
+  }
+
+  async startAgain(machine: MachineDefinition): Promise<void> {
+    assertDefinition(machine);
+    const { accelerator } = await this.check();
+    await this.#inTurn(async () => {
+      const { state } = await this.power(machine.name);
+      if (state === 'running') return;
+      if (state === 'missing') await this.#define(machine, accelerator);
+      await this.#powerOn(machine);
+    });
+  }
+
+  async power(name: string): Promise<MachinePower> {
+    const result = await this.#virsh(['domstate', name, '--reason']);
+    if (result.exitCode !== 0) {
+      if (isMissing(result)) return { state: 'missing' };
+      throw errors.HypervisorUnreachable(this.#settings.uri, result.stderr.trim());
+    }
+    const [, state = '', reason = ''] = /^(.*?)(?: \((.*)\))?$/.exec(result.stdout.trim()) ?? [];
+    if (state === 'shut off' || state === 'crashed') return { state: 'off', reason: reason || state };
+    return state === 'paused' || state === 'pmsuspended' ? { state: 'paused', reason } : { state: 'running' };
+  }
+
+  async #define(machine: MachineDefinition, accelerator: AcceleratorChoice['accelerator']): Promise<void> {
+    await this.#files.makeFolder(this.#settings.folder);
+    const xml = domainXml(machine, {
+      accelerator,
+      consoleLog: this.#path(machine.name, 'console'),
+      displaySocket: this.#path(machine.name, 'vnc'),
+    });
+    this.#mustStart(machine, await this.#virshWith(xml, machine.name, (path) => ['define', path]));
+  }
+
+  #mustStart(machine: MachineDefinition, result: RunResult): void {
+    if (result.exitCode !== 0) throw errors.MachineNotStarted(machine.name, result.stderr.trim());
+  }
+
+  async #powerOn(machine: MachineDefinition): Promise<void> {
+    if (machine.network.mode === 'isolated') await this.#makeIsolated(machine.network.name, machine.name);
+    else if (!(await this.#networks()).includes(machine.network.name))
+      throw errors.NetworkUnknown(machine.network.name);
+    this.#mustStart(machine, await this.#virsh(['start', machine.name]));
   }
 
   async waitUntilReady(

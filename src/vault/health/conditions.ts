@@ -10,7 +10,11 @@
  * Thresholds of process servers are the reference's; see docs/operations/health.md.
  */
 import { z } from 'zod';
+import type { MissingDisk } from '../../model/bookmark.ts';
 import type { DiskState, ResyncCause } from '../../model/disk-state.ts';
+import type { HealthEvent } from '../../model/health.ts';
+import type { ReportedDisk } from '../../protocol/control/site-link.ts';
+import { disksLeftOut, disksSharedWithOthers } from './disks-left-out.ts';
 
 /** Names of the reference's `HealthErrorCategory`. */
 export const HealthCategory = z.enum([
@@ -42,10 +46,29 @@ export interface ItemFacts {
   readonly rpoThresholdSeconds: number;
   /** 0: none are taken. */
   readonly applicationConsistentSeconds: number;
+  /** How often its policy wants points; undefined: nobody knows. */
+  readonly crashConsistentSeconds?: number | undefined;
+  /** Of points that have every disk, like the next. */
   readonly newestPointAt: number | undefined;
   readonly newestApplicationConsistentAt: number | undefined;
+  /** What the newest point of all lacks. */
+  readonly missingDisks?: readonly { readonly path: string; readonly cause: MissingDisk['cause'] }[];
+  /** When something of it was applied last. */
+  readonly appliedAt?: number | undefined;
+  readonly protectedPaths?: readonly string[];
+  /** As its site reported them last. */
+  readonly reportedDisks?: readonly ReportedDisk[] | undefined;
+  /** Protection was enabled for all disks, not for some that somebody chose. */
+  readonly wantsAllDisks?: boolean;
+  /** The last failover, if it failed. */
+  readonly failedFailover?: FailedJobFacts | undefined;
+  /** The last failover or test, if that was a test that failed. */
+  readonly failedTestFailover?: FailedJobFacts | undefined;
+  /** Why the log processor cannot go on just now. */
+  readonly paused?: HealthEvent | undefined;
   readonly disks: readonly {
     readonly diskId: string;
+    readonly path?: string;
     readonly state: DiskState;
     readonly cause: ResyncCause | undefined;
   }[];
@@ -66,8 +89,22 @@ export interface ItemFacts {
   readonly lastTestFailoverAt: number | undefined;
   /** Since when a failover keeps its source out. */
   readonly fencedAt?: number | undefined;
+  /** Of the machine at the recovery location, once it was seen off. */
+  readonly machinePower?:
+    | { readonly isOn: boolean; readonly why: string; readonly since: string }
+    | undefined;
   /** When its source was heard of last, by the vault's clock, whatever the site's says. */
   readonly sourceHeardAt?: number | undefined;
+}
+
+export interface FailedJobFacts {
+  readonly jobId: string;
+  /** In the words of the reference: "Test failover". */
+  readonly name: string;
+  readonly endedAt: number;
+  readonly summary: string;
+  readonly possibleCauses: string;
+  readonly recommendedAction: string;
 }
 
 export interface ProcessServerFacts {
@@ -80,12 +117,16 @@ export interface ProcessServerFacts {
   readonly spoolFreePercent: number;
   readonly pendingBytes: number;
   readonly uploadBytesPerSecond: number;
+  /** What it says of itself. */
+  readonly health?: readonly HealthEvent[];
 }
 
 export interface SiteFacts {
   readonly name: string;
   readonly lastReportAt: number | undefined;
   readonly registeredAt: number;
+  /** What its configuration server says of itself. */
+  readonly health?: readonly HealthEvent[];
 }
 
 /** A job that stands still until somebody resumes or cancels it. */
@@ -107,6 +148,8 @@ const day = 86_400;
 
 /** The reference calls a component silent after 15 minutes. */
 export const silentSeconds = 15 * minute;
+/** From here on intake waits: the last tenth is kept for refine. */
+const spoolFullPercent = 10;
 /** A load counts when it holds for 15 minutes, as in the reference. */
 const loadSustainSeconds = 15 * minute;
 /** The reference recommends a test failover every six months. */
@@ -125,20 +168,64 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
       context: {},
       sustainSeconds: 0,
     });
-  found.push(...sourceConditions(facts, now));
+  found.push(...sourceConditions(facts, now), ...machineConditions(facts, now));
+  found.push(...failoverConditions(facts));
   if (!facts.isReplicating) return found;
-  const rpoSeconds = facts.newestPointAt === undefined ? undefined : since(facts.newestPointAt);
+  if (facts.paused !== undefined && facts.paused.code !== facts.blocked?.code)
+    found.push({
+      ...saidOf(facts.paused, 'Replication'),
+      // Most of these are over at the next try.
+      sustainSeconds: minute,
+    });
+  const missing = facts.missingDisks ?? [];
+  if (missing.length > 0)
+    found.push({
+      code: 'DisksNotInRecoveryPoints',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `recovery points of ${facts.name} lack ${missing.map(({ path, cause }) => `${path} (${cause})`).join(', ')}${facts.newestPointAt === undefined ? '; none has every disk' : `; the newest that has every disk is ${inWords(since(facts.newestPointAt))} old`}`,
+      possibleCauses:
+        'gone: the machine has no such disk now. unreadable: it answers with errors. comparing: it came back and is being compared with its copy.',
+      recommendedAction:
+        'Bring the disk back, or disable protection and enable it again without it. The other disks go on; a failover takes the newest point that has every disk unless another one is named.',
+      context: { disks: missing.map(({ path }) => path).join(' ') },
+      sustainSeconds: 0,
+    });
+  found.push(...diskConditions(facts, now));
+  // Points that lack disks are none: what they lack is lost since protection began.
+  const counted = facts.newestPointAt ?? (missing.length > 0 ? facts.createdAt : undefined);
+  const rpoSeconds = counted === undefined ? undefined : since(counted);
+  const waitsFor = [
+    ...new Set([
+      ...missing.map(({ path }) => path),
+      ...facts.disks.flatMap(({ state, path }) => (state === 'in-sync' ? [] : (path ?? []))),
+    ]),
+  ];
   if (rpoSeconds !== undefined && rpoSeconds > facts.rpoThresholdSeconds)
     found.push({
       code: 'RpoExceeded',
       category: 'Replication',
       severity: rpoSeconds > 4 * facts.rpoThresholdSeconds ? 'Critical' : 'Warning',
-      summary: `the newest recovery point of ${facts.name} is ${inWords(rpoSeconds)} old; the policy allows ${inWords(facts.rpoThresholdSeconds)}`,
+      summary: `${facts.newestPointAt === undefined ? `${facts.name} has had no recovery point with every disk for ${inWords(rpoSeconds)}` : `the newest recovery point of ${facts.name} is ${inWords(rpoSeconds)} old`}; the policy allows ${inWords(facts.rpoThresholdSeconds)}${waitsFor.length === 0 ? '' : `; what is missing: ${waitsFor.join(', ')}`}`,
       possibleCauses:
         'The machine changes more than the line carries, a resync is running, or a part of the way to the vault stands still.',
       recommendedAction:
         'Look at the other conditions of this machine, its process server and its site; the oldest one is usually the cause. Give the line more room, or raise the threshold of the policy.',
       context: { rpoSeconds: Math.round(rpoSeconds), thresholdSeconds: facts.rpoThresholdSeconds },
+      sustainSeconds: 0,
+    });
+  const quietSeconds = since(Math.max(facts.appliedAt ?? 0, facts.createdAt));
+  if (counted === undefined && quietSeconds > facts.rpoThresholdSeconds)
+    found.push({
+      code: 'NothingArrives',
+      category: 'Replication',
+      severity: quietSeconds > 4 * facts.rpoThresholdSeconds ? 'Critical' : 'Warning',
+      summary: `${facts.name} has no recovery point, and nothing of it has arrived for ${inWords(quietSeconds)}`,
+      possibleCauses:
+        'Its mobility service does not run or cannot reach its process server, or that one cannot reach the vault.',
+      recommendedAction:
+        'Look at the log of the mobility service, and at the conditions of its process server and its site.',
+      context: { quietSeconds: Math.round(quietSeconds) },
       sustainSeconds: 0,
     });
   // The reference gives initial replication as long as it takes, and speaks up when nothing came of it for a day.
@@ -214,6 +301,129 @@ export function itemConditions(facts: ItemFacts, now: number): HealthCondition[]
   return found;
 }
 
+/** Both ends of a rehearsal or of the real thing: nobody must find out on the day that it cannot be done. */
+function failoverConditions({ name, failedFailover, failedTestFailover }: ItemFacts): HealthCondition[] {
+  const failed = (
+    job: FailedJobFacts,
+    told: Pick<HealthCondition, 'code' | 'category' | 'severity'>,
+  ): HealthCondition => ({
+    ...told,
+    summary: `the last ${job.name.toLowerCase()} of ${name} failed: ${job.summary}`.slice(0, 2000),
+    possibleCauses: job.possibleCauses,
+    recommendedAction:
+      `${job.recommendedAction} Then try again: this stays until one succeeds (\`leeward job show ${job.jobId}\`).`.slice(
+        0,
+        2000,
+      ),
+    context: { jobId: job.jobId },
+    sustainSeconds: 0,
+  });
+  return [
+    ...(failedFailover === undefined
+      ? []
+      : [
+          failed(failedFailover, { code: 'FailoverFailed', category: 'Configuration', severity: 'Critical' }),
+        ]),
+    ...(failedTestFailover === undefined
+      ? []
+      : [
+          failed(failedTestFailover, {
+            code: 'TestFailoverFailed',
+            category: 'TestFailover',
+            severity: 'Warning',
+          }),
+        ]),
+  ];
+}
+
+/** Points that were due and did not come before a disk that is not reported counts as gone: one may just be under way. */
+const pointsDue = 2;
+
+/** From the disks that the site reports: those that are protected and not there, and those that are there and not protected. */
+function diskConditions(facts: ItemFacts, now: number): HealthCondition[] {
+  const { name, reportedDisks, protectedPaths = [], missingDisks = [] } = facts;
+  // A machine that is silent, or whose site is, says nothing of its disks.
+  if (reportedDisks === undefined || isSilent(facts.machineHeartbeatAt, facts.siteReportedAt, now)) return [];
+  const found: HealthCondition[] = [];
+  const absent = protectedPaths.filter((path) => !reportedDisks.some((disk) => disk.path === path));
+  const dueSeconds = pointsDue * (facts.crashConsistentSeconds ?? facts.rpoThresholdSeconds);
+  const hasFreshPoint = (now - (facts.newestPointAt ?? facts.createdAt)) / 1000 <= dueSeconds;
+  // A disk may be followed under another name: then points that have it go on.
+  const gone = hasFreshPoint ? [] : absent.filter((path) => !missingDisks.some((disk) => disk.path === path));
+  if (gone.length > 0)
+    found.push({
+      code: 'DiskNotReported',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `${name} does not report ${gone.join(', ')} any more, which ${gone.length === 1 ? 'is' : 'are'} protected, and has no new recovery point`,
+      possibleCauses: 'The disk was removed, its controller has failed, or it has another name now.',
+      recommendedAction:
+        'Bring the disk back. When it is gone for good, disable protection and enable it again without it.',
+      context: { disks: gone.join(' ') },
+      sustainSeconds: 0,
+    });
+  const shared = disksSharedWithOthers(reportedDisks, protectedPaths);
+  if (shared.length > 0 && absent.length === 0)
+    found.push({
+      code: 'DataOnUnprotectedDisk',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `data of ${name} lies on protected disks and on others together: ${shared.map(({ through, path }) => `${through} is also on ${path}`).join('; ')}`,
+      possibleCauses:
+        'A volume group, RAID or file system grew onto a disk that is not protected, or that was left out when protection was enabled.',
+      recommendedAction:
+        'Disable protection and enable it again with these disks. Until then what a failover starts cannot mount what is named.',
+      context: { disks: [...new Set(shared.map(({ path }) => path))].join(' ') },
+      sustainSeconds: 0,
+    });
+  const left = facts.wantsAllDisks
+    ? disksLeftOut(reportedDisks, protectedPaths).filter(
+        // One that is protected may be there under another name.
+        ({ reason }) => reason !== undefined || absent.length === 0,
+      )
+    : [];
+  if (left.length > 0)
+    found.push({
+      code: 'DiskNotProtected',
+      category: 'Configuration',
+      severity: 'Warning',
+      summary:
+        `${left.length === 1 ? 'a disk' : `${left.length} disks`} of ${name} ${left.length === 1 ? 'is' : 'are'} not protected: ${left.map(({ path, reason }) => `${path} (${reason ?? 'it was added after protection was enabled'})`).join(', ')}`.slice(
+          0,
+          2000,
+        ),
+      possibleCauses: 'It could not be protected when that was enabled for all disks, or it came later.',
+      recommendedAction:
+        'Put right what is named, then disable protection and enable it again. If it is right so, enable it with the disks that you choose (`--disk`).',
+      context: { disks: left.map(({ path }) => path).join(' ') },
+      sustainSeconds: 0,
+    });
+  return found;
+}
+
+/** What a part says of itself. */
+function saidOf(event: HealthEvent, category: HealthCondition['category']): HealthCondition {
+  const { code, summary, possibleCauses, recommendedAction, context } = event;
+  const severity =
+    event.severity === 'critical' || event.severity === 'error'
+      ? ('Critical' as const)
+      : event.severity === 'warning'
+        ? ('Warning' as const)
+        : ('Information' as const);
+  return {
+    ...{ code, category, severity, summary, possibleCauses, recommendedAction, context },
+    sustainSeconds: 0,
+  };
+}
+
+/** Of several events of one code one condition, which says all of them. */
+function saidByItself(events: readonly HealthEvent[] = []): HealthCondition[] {
+  return [...Map.groupBy(events, ({ code }) => code).values()].map((same) => ({
+    ...saidOf(same[0]!, 'FabricInfrastructure'),
+    summary: [...new Set(same.map(({ summary }) => summary))].join('; ').slice(0, 2000),
+  }));
+}
+
 /**
  * The source of an item that is failed over is to be off. It is told of as long as it was heard of when its site spoke last:
  * a site that is silent says nothing of a machine that ran.
@@ -239,6 +449,29 @@ function sourceConditions(
         'The source was started again after the failover, came back with its site, or was never switched off.',
       recommendedAction: `Switch the source off. Or, when it is to go on there: \`leeward protected-item cancel-failover ${name} --wait\`. Nothing that it writes enters the item meanwhile.`,
       context: {},
+      sustainSeconds: 0,
+    },
+  ];
+}
+
+/** A failed-over machine is the machine now: that it is off is critical, whoever wanted it. */
+function machineConditions(
+  { name, isReplicating, machinePower: power }: ItemFacts,
+  now: number,
+): HealthCondition[] {
+  if (isReplicating || power === undefined || power.isOn) return [];
+  return [
+    {
+      code: 'FailedOverMachineOff',
+      category: 'Replication',
+      severity: 'Critical',
+      summary: `the failed-over machine of ${name} has not been running for ${inWords((now - Date.parse(power.since)) / 1000)}: ${power.why}`,
+      possibleCauses:
+        'Its host was restarted and it could not be started again, it crashed, its disks are full, or somebody switched it off.',
+      recommendedAction:
+        'Start it at the hypervisor (virsh start), after what is named was mended. If it is to stay off: cancel the failover, or disable protection.',
+      context: {},
+      // Started again within a moment, it is an event in the log and no alarm.
       sustainSeconds: 0,
     },
   ];
@@ -275,6 +508,20 @@ export function processServerConditions(facts: ProcessServerFacts, now: number):
     // What it said last says nothing about now.
     return found;
   }
+  found.push(...saidByItself(facts.health));
+  if (facts.spoolFreePercent < spoolFullPercent)
+    found.push({
+      code: 'ProcessServerSpoolFull',
+      category: 'FabricInfrastructure',
+      severity: 'Critical',
+      summary: `the spool of the process server ${facts.name} is full: ${Math.round(facts.spoolFreePercent)} % is free, and its machines wait`,
+      possibleCauses:
+        'The line to the vault is cut or slower than the changes come, cache storage is full, or the spool is too small.',
+      recommendedAction:
+        'Look at the line and at the conditions of the vault; enlarge the spool. Nothing is lost: machines wait, but have no new points meanwhile.',
+      context: { percent: Math.round(facts.spoolFreePercent) },
+      sustainSeconds: 0,
+    });
   const level = (
     what: string,
     code: string,
@@ -339,7 +586,7 @@ export function processServerConditions(facts: ProcessServerFacts, now: number):
 
 export function siteConditions(facts: SiteFacts, now: number): HealthCondition[] {
   const silence = (now - (facts.lastReportAt ?? facts.registeredAt)) / 1000;
-  if (silence <= silentSeconds) return [];
+  if (silence <= silentSeconds) return saidByItself(facts.health);
   return [
     {
       code: 'ConfigurationServerSilent',

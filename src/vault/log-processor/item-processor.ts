@@ -75,7 +75,8 @@ export class ItemProcessor implements AsyncDisposable {
   readonly #macKey: Buffer;
   readonly #heads = new Map<ProtectedDiskId, ReplicaDisk>();
   #swept = false;
-  #reported: string | undefined;
+  /** Code of the trouble that is told of. `unknown`: one that this process's predecessor told of may still stand. */
+  #reported: string | undefined = 'unknown';
   /** Memory of `segmentHeldBytesMax` while a manifest is applied. */
   #held: Buffer | undefined;
   /** The chain that is being read: the one to give up when that fails. */
@@ -143,6 +144,10 @@ export class ItemProcessor implements AsyncDisposable {
   /** There is nothing to apply. A blocked item orders its new chain; whoever stands still at the other side says so. */
   async #rest(state: ItemState, signal: AbortSignal): Promise<'idle' | 'blocked'> {
     const { clock, item, store, log, cache } = this.#parts;
+    if (this.#reported !== undefined) {
+      await store.pause(item.itemId, undefined);
+      this.#reported = undefined;
+    }
     const parts = { itemId: item.itemId, itemKey: this.#parts.itemKey, cache };
     let { blocked } = state;
     if (clock.monotonic() >= this.#noticesAt) {
@@ -513,7 +518,7 @@ export class ItemProcessor implements AsyncDisposable {
     if (this.#reported === event.code) return;
     this.#reported = event.code;
     // The store itself may be what fails; the log line above then has to do.
-    await this.#parts.store.addEvents(this.#parts.item.itemId, [event]).catch((storeError: unknown) => {
+    await this.#parts.store.pause(this.#parts.item.itemId, event).catch((storeError: unknown) => {
       this.#parts.log.warn('event-not-stored', { itemId: this.#parts.item.itemId, error: storeError });
     });
   }

@@ -10,7 +10,7 @@ import type { Log } from '../../platform/log.ts';
 import { repeat } from '../../platform/repeat.ts';
 import { itemsAtOnceMax, pageMax, pauseMilliseconds, pollMilliseconds } from '../limits.ts';
 import type { ProtectedItem, VaultStore } from '../store/vault-store.ts';
-import type { ItemProcessor } from './item-processor.ts';
+import { type ItemProcessor, toHealthEvent } from './item-processor.ts';
 
 export interface LogProcessorParts {
   readonly store: VaultStore;
@@ -28,6 +28,8 @@ export class LogProcessor {
   readonly #missed = new Set<ProtectedItemId>();
   readonly #notBefore = new Map<ProtectedItemId, number>();
   readonly #bell = new Bell();
+  /** Why an item could not be opened, by the error's code: told once. */
+  readonly #told = new Map<ProtectedItemId, string>();
 
   constructor(parts: LogProcessorParts) {
     this.#parts = parts;
@@ -83,13 +85,25 @@ export class LogProcessor {
     }
   }
 
+  /** What keeps an item's processor from being made, e.g. a key that cannot be opened, is told: nothing of it is applied. */
+  async #open(item: ProtectedItem, store: VaultStore): Promise<ItemProcessor> {
+    try {
+      return await this.#parts.open(item);
+    } catch (error) {
+      const event = toHealthEvent(error, this.#parts.clock);
+      if (this.#told.get(item.itemId) !== event.code) await store.pause(item.itemId, event);
+      this.#told.set(item.itemId, event.code);
+      throw error;
+    }
+  }
+
   /** As many manifests as are there, but no more than a poll's worth of time at once, so that others get their turn. */
   async #work(item: ProtectedItem, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock, log, store } = this.#parts;
     try {
       let processor = this.#processors.get(item.itemId);
       if (processor === undefined) {
-        processor = await this.#parts.open(item);
+        processor = await this.#open(item, store);
         this.#processors.set(item.itemId, processor);
       }
       const until = clock.monotonic() + pollMilliseconds;

@@ -34,6 +34,7 @@ import * as sites from '../store/sites.ts';
 
 export interface PolicyTimes {
   readonly rpoThresholdSeconds: number;
+  readonly crashConsistentSeconds?: number;
   /** 0: none. */
   readonly applicationConsistentSeconds: number;
 }
@@ -152,6 +153,7 @@ export class HealthReconciler {
         name: site.fabricName,
         registeredAt: Date.parse(site.registeredAt),
         lastReportAt: site.lastReportAt === undefined ? undefined : Date.parse(site.lastReportAt),
+        health: site.configurationServer?.health ?? [],
       };
       looked.push([{ id: fabricId, name: site.fabricName, vaultId }, siteConditions(facts, now)]);
       for (const server of await sites.listProcessServers(database, site.siteId))
@@ -233,6 +235,7 @@ function processServerFacts(server: ReportedProcessServer): ProcessServerFacts {
     spoolFreePercent: percent(server.spoolFreeBytes, server.spoolTotalBytes, 100),
     pendingBytes: server.pendingBytes,
     uploadBytesPerSecond: server.uploadBytesPerSecond,
+    health: server.health,
   };
 }
 

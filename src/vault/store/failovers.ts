@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { ProtectedItemId, RecoveryPointId } from '../../model/ids.ts';
-import type { Session } from '../../platform/mysql.ts';
+import type { Database, Session } from '../../platform/mysql.ts';
 import { parse } from '../../platform/settings.ts';
 import { json } from './rows.ts';
 
@@ -20,6 +20,18 @@ export const KeptMachine = z.strictObject({
 });
 export type KeptMachine = z.infer<typeof KeptMachine>;
 
+/** What was seen of a failed-over machine's power last, once there was anything to see. */
+export const NotedPower = z.strictObject({
+  isOn: z.boolean(),
+  why: z.string().max(1000),
+  since: z.iso.datetime(),
+  /** Somebody switched it off: it is not started, also not after its host was restarted. */
+  isLeftOff: z.boolean(),
+  /** When it was started again, those of the last hour. */
+  starts: z.array(z.iso.datetime()).max(16),
+});
+export type NotedPower = z.infer<typeof NotedPower>;
+
 export const FailoverRecord = z.strictObject({
   itemId: ProtectedItemId,
   /** Also the loan's name. */
@@ -31,6 +43,7 @@ export const FailoverRecord = z.strictObject({
   startedAt: z.iso.datetime(),
   address: z.string().optional(),
   committedAt: z.iso.datetime().optional(),
+  power: NotedPower.optional(),
 });
 export type FailoverRecord = z.infer<typeof FailoverRecord>;
 
@@ -63,4 +76,37 @@ export function failoverRecords(session: Session): FailoverRecords {
       ]);
     },
   };
+}
+
+export async function listFailovers(
+  session: Session,
+  page: { readonly after: string; readonly limit: number },
+): Promise<FailoverRecord[]> {
+  const rows = await session.rows('SELECT record FROM failovers WHERE item_id > ? ORDER BY item_id LIMIT ?', [
+    page.after,
+    page.limit,
+  ]);
+  return rows.map((row) => parse(FailoverRecord, json(row.record), 'failovers'));
+}
+
+/** Of this failover, if the item is still in it; whatever else its record says by now stays. */
+export async function notePower(
+  database: Database,
+  { itemId, failoverId }: Pick<FailoverRecord, 'itemId' | 'failoverId'>,
+  power: NotedPower,
+): Promise<void> {
+  await database.transaction(async (session) => {
+    const rows = await session.rows(
+      'SELECT record FROM failovers WHERE item_id = ? AND failover_id = ? FOR UPDATE',
+      [itemId, failoverId],
+    );
+    for (const row of rows) {
+      const record = FailoverRecord.parse({ ...parse(FailoverRecord, json(row.record), 'failovers'), power });
+      await session.change('UPDATE failovers SET record = ? WHERE item_id = ? AND failover_id = ?', [
+        JSON.stringify(record),
+        itemId,
+        failoverId,
+      ]);
+    }
+  });
 }

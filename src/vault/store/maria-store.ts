@@ -6,6 +6,7 @@ import { errors } from '../errors.ts';
 import * as events from './events.ts';
 import * as fences from './fences.ts';
 import * as items from './items.ts';
+import * as pauses from './pauses.ts';
 import * as points from './points.ts';
 import * as states from './states.ts';
 import type { Advance, Blocked, Fence, PointPlace, ProtectedItem, VaultStore } from './vault-store.ts';
@@ -38,6 +39,7 @@ export class MariaStore implements VaultStore {
         'events',
         'blocked',
         'failover_fences',
+        'paused',
         'protected_items',
       ])
         await session.change(`DELETE FROM ${table} WHERE item_id = ?`, [itemId]);
@@ -54,6 +56,7 @@ export class MariaStore implements VaultStore {
       await mustExist(session, itemId);
       if (await fences.read(session, itemId)) throw errors.ItemFenced(itemId);
       await states.write(session, itemId, advance);
+      await pauses.clear(session, itemId);
       if (advance.point !== undefined) await points.add(session, advance.point);
       await events.add(session, itemId, advance.events);
     });
@@ -75,6 +78,16 @@ export class MariaStore implements VaultStore {
   }
   liftFence(itemId: ProtectedItemId, at: string) {
     return fences.lift(this.#database, itemId, at);
+  }
+  async pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void> {
+    await this.#database.transaction(async (session) => {
+      await mustExist(session, itemId);
+      if (event === undefined) await pauses.clear(session, itemId);
+      else {
+        await pauses.put(session, itemId, event);
+        await events.add(session, itemId, [event]);
+      }
+    });
   }
   listPoints(itemId: ProtectedItemId, page: { before?: PointPlace; limit: number; isComplete?: true }) {
     return points.list(this.#database, itemId, page);

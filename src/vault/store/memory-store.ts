@@ -85,6 +85,10 @@ export class MemoryStore implements VaultStore {
     const { fence: _, ...rest } = entry.state;
     entry.state = rest;
   }
+  async pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void> {
+    this.#entry(itemId);
+    if (event !== undefined) await this.addEvents(itemId, [event]);
+  }
   async listPoints(
     itemId: ProtectedItemId,
     page: { before?: PointPlace; limit: number; isComplete?: true },

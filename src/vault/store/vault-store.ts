@@ -143,6 +143,8 @@ export interface VaultStore {
   fence(itemId: ProtectedItemId, fence: Fence): Promise<void>;
   /** Silent when there is none. */
   liftFence(itemId: ProtectedItemId, at: string): Promise<void>;
+  /** It cannot go on just now, and tries again by itself. With the event; `undefined`: that is over. `advance` ends it, too. */
+  pause(itemId: ProtectedItemId, event: HealthEvent | undefined): Promise<void>;
 
   /** The latest first, those before `before`; with `isComplete` only those that have every disk. */
   listPoints(

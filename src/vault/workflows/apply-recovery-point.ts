@@ -62,7 +62,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     do: async (context) => {
       const old = oldOf(context);
       const { pointId, takenAt } = outputOf<ChosenPoint>(context, 'Choose');
-      const { address: _, ...rest } = old;
+      const { address: _, power: __, ...rest } = old;
       await parts.failovers.save({
         ...rest,
         failoverId: context.jobId,

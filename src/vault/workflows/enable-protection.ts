@@ -7,6 +7,7 @@
  */
 import { ProtectedDiskId, ProtectedItemId } from '../../model/ids.ts';
 import { errors as vaultErrors } from '../errors.ts';
+import { disksLeftOut, disksSharedWithOthers } from '../health/disks-left-out.ts';
 import { derivedId } from '../jobs/derived-id.ts';
 import type { Step, StepContext, Workflow } from '../jobs/workflow.ts';
 import type { ProtectedItem } from '../store/vault-store.ts';
@@ -137,6 +138,13 @@ export function enableProtection(parts: Parts): Workflow<Input> {
     friendlyName: 'Enable replication',
     input: EnableProtectionInput,
     steps: () => steps,
+    conclude: (outputs) => {
+      const { leftOut = [] } = (outputs.Check ?? {}) as { leftOut?: LeftOut[] };
+      return {
+        stateDescription: leftOut.length === 0 ? 'Completed' : 'CompletedWithInformation',
+        information: leftOut.map((each) => ({ ...each, severity: 'warning', context: {} })),
+      };
+    },
     cancelable: true,
   };
 }
@@ -193,8 +201,42 @@ async function check(parts: Parts, { input }: Context) {
     const [why] = disk.readinessErrors;
     if (why) throw errors.DiskNotReady(input.friendlyName, path, why.summary, why.recommendedAction);
   }
-  return undefined;
+  return { leftOut: leftOut(input, machine.disks) };
 }
+
+/** What is told of disks that are not protected. */
+type LeftOut = {
+  readonly code: string;
+  readonly summary: string;
+  readonly possibleCauses: string;
+  readonly recommendedAction: string;
+};
+
+/** Said when protection is enabled; the health reconciler says it for as long as it is so (`health/conditions.ts`). */
+function leftOut(
+  { friendlyName, disks, settings }: Input,
+  reported: Parameters<typeof disksLeftOut>[0],
+): LeftOut[] {
+  const paths = disks.map(({ path }) => path);
+  const wantsAll = ((settings.disksToInclude ?? []) as readonly unknown[]).length === 0;
+  const told = [
+    ...disksSharedWithOthers(reported, paths).map(({ through, path }) =>
+      errors.DataOnUnprotectedDisk(friendlyName, through, path),
+    ),
+    ...(wantsAll ? disksLeftOut(reported, paths) : []).map(({ path, reason }) =>
+      errors.DiskNotProtected(friendlyName, path, reason ?? 'it was not chosen'),
+    ),
+  ];
+  return told.slice(0, leftOutMax).map(({ code, summary, possibleCauses, recommendedAction }) => ({
+    code,
+    summary: summary.slice(0, 2000),
+    possibleCauses,
+    recommendedAction,
+  }));
+}
+
+/** Told one by one by the job; the condition names them all. */
+const leftOutMax = 20;
 
 async function addItem(parts: Parts, context: Context) {
   const { input, job } = context;

@@ -81,6 +81,30 @@ export const errors = catalogue({
     recommendedAction: action,
     context: { item, path },
   }),
+  RecoveryHostTooSmall: (item: string, short: readonly string[]) => ({
+    summary: `the recovery host has no room for the machine of ${item}: ${short.join('; ')}`,
+    possibleCauses:
+      'Without a size of its own the machine gets as much as its source has; other machines run on the host, or its replica store is full.',
+    recommendedAction:
+      'Ask for a smaller machine (--memory and --cpus, or the target size of the item), clean test failovers up, or enlarge the host. Nothing was started, and the source was not touched.',
+    context: { item },
+  }),
+  DataOnUnprotectedDisk: (item: string, through: string, path: string) => ({
+    summary: `${through} of ${item} is also on ${path}, which is not protected: what a failover starts cannot mount it`,
+    possibleCauses:
+      'Not all disks of a volume group, RAID or file system were chosen, or one cannot be protected.',
+    recommendedAction: `Disable protection and enable it again with ${path}; or move the data off that disk.`,
+    severity: 'warning' as const,
+    context: { item, path },
+  }),
+  DiskNotProtected: (item: string, path: string, why: string) => ({
+    summary: `the disk ${path} of ${item} was left out: ${why}`,
+    possibleCauses: 'Protection was enabled for all disks that can be protected, and this one cannot.',
+    recommendedAction:
+      'Put right what is named, then disable protection and enable it again. If it is right so, enable it with the disks that you choose (--disk).',
+    severity: 'warning' as const,
+    context: { item, path },
+  }),
   FailoverUnknown: (item: string) => ({
     summary: `${item} has no failover that this could be done with`,
     possibleCauses: 'It was cancelled or never happened.',

@@ -15,6 +15,7 @@ import { errors } from '../errors.ts';
 import type { FailoverProvider, MachineDefinition } from '../failover/provider.ts';
 import { derivedId } from '../jobs/derived-id.ts';
 import type { Json, Step, StepContext, Wait } from '../jobs/workflow.ts';
+import { failoverFreeBytesMin, replicaReserveBytes } from '../limits.ts';
 import type { ItemChanges, ItemResource } from '../store/protected-items.ts';
 import type { OrderContent } from '../store/site-orders.ts';
 import { isComplete, type ProtectedItem, type RecoveryPoint } from '../store/vault-store.ts';
@@ -368,6 +369,49 @@ export async function machineOf(
       (reported ? Math.max(64, Math.ceil(reported.memoryBytes / mebibyte)) : plainShape.memoryMebibytes),
     firmware: wish.firmware ?? reported?.firmware ?? plainShape.firmware,
     ...(wish.directBoot === undefined ? {} : { directBoot: wish.directBoot }),
+  };
+}
+
+/**
+ * Whether the recovery host has room for a machine, before anything is started, and before the source is stopped for it: a
+ * hypervisor that finds out at power-on says `cannot set up guest memory`, when the source may be off already.
+ */
+export async function mustFit(
+  parts: Pick<WorkflowParts, 'items' | 'sites' | 'provider' | 'replica'>,
+  { id, itemId, name }: ClaimedItem,
+  wish: MachineShape,
+): Promise<void> {
+  const machine = await machineOf(parts, id, wish);
+  const room = await providerOf(parts).room();
+  const { freeBytes } = await parts.replica.usage(itemId);
+  const short: string[] = [];
+  const need = (what: string, needed: number, available: number, unit: string) => {
+    if (needed > available) short.push(`${what}: ${needed}${unit} needed, ${available}${unit} available`);
+  };
+  need('memory', machine.memoryMebibytes, room.memoryMebibytes, ' MiB');
+  need('processors', machine.cpuCount, room.cpuCount, '');
+  need(
+    'disk space for what it writes',
+    Math.ceil(failoverFreeBytesMin / mebibyte),
+    Math.floor(Math.max(0, freeBytes - replicaReserveBytes) / mebibyte),
+    ' MiB',
+  );
+  if (short.length > 0) throw workflowErrors.RecoveryHostTooSmall(name, short);
+}
+
+/** A step of its own, where the source may be stopped next. */
+export function roomStep<I extends { readonly machine: MachineShape }>(
+  parts: Pick<WorkflowParts, 'items' | 'sites' | 'provider' | 'replica'>,
+): Step<I> {
+  return {
+    name: 'Room',
+    title: 'Looking whether the recovery host has room',
+    where: 'hypervisor',
+    do: async (context) => {
+      await providerOf(parts).check();
+      await mustFit(parts, claimed(context), context.input.machine);
+      return undefined;
+    },
   };
 }
 

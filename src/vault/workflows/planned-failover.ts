@@ -26,6 +26,7 @@ import {
   choosePoint,
   claim,
   claimed,
+  mustFit,
   type OrderOutcome,
   outputOf,
   providerOf,
@@ -47,6 +48,7 @@ const stepsOf = (parts: FailoverParts): readonly Step<Input>[] => [
     where: 'database',
     do: async (context) => {
       await providerOf(parts).check();
+      await mustFit(parts, claimed(context), context.input.machine);
       const { itemId, name } = claimed(context);
       const [newest] = await parts.store.listPoints(itemId, { limit: 1 });
       // Before the source is stopped: what its points lack now, the last one would lack, too.

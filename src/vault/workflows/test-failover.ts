@@ -23,6 +23,7 @@ import {
   finish,
   lendStep,
   machineOf,
+  mustFit,
   networkOf,
   outputOf,
   plainName,
@@ -108,6 +109,7 @@ async function choose(parts: Parts, context: Context) {
   context.report('asking the hypervisor whether it can run machines', 0);
   const { accelerator, reason } = await providerOf(parts).check();
   context.report(`${accelerator.toUpperCase()}: ${reason}`, 0);
+  await mustFit(parts, claimed(context), context.input.machine);
   const machineNetwork = networkOf(context.input.network, names(context).networkName);
   await parts.testFailovers.save({
     failoverId: context.jobId,

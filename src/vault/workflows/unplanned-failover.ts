@@ -2,7 +2,7 @@
  * Unplanned failover: the source is lost, or about to be. A recovery point becomes a machine that stays; until it is
  * committed another point may be chosen, or all of it be taken back.
  *
- *     Claim ─▶ ShutDownSource (if asked for; goes on without) ─▶ Fence ─▶ Choose ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
+ *     Claim ─▶ Room ─▶ ShutDownSource (if asked for; goes on without) ─▶ Fence ─▶ Choose ─▶ Lend ─▶ Record ─▶ PowerOn ─▶ Answer ─▶ Finish
  *
  * The point is chosen after the source has been asked to stop, so that the newest one is as new as it can be, and after the
  * item is closed to it. When the source may still run, the job says so: `CompletedWithInformation`.
@@ -24,6 +24,7 @@ import {
   type OrderOutcome,
   outputOf,
   providerOf,
+  roomStep,
 } from './item-steps.ts';
 
 // ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -34,6 +35,7 @@ type Input = UnplannedFailoverInput;
 
 const stepsOf = (parts: FailoverParts, input: Input): readonly Step<Input>[] => [
   claim(parts, 'UnplannedFailover', 'UnplannedFailover', ({ input }) => input),
+  roomStep<Input>(parts),
   ...(input.shutDownSource ? [shutDownSource<Input>(parts, 'goOn')] : []),
   fenceStep(parts),
   {

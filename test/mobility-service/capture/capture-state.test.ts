@@ -9,11 +9,12 @@ import {
   decodeCaptureState,
   encodeCaptureState,
   joined,
+  stateBytesMax,
 } from '../../../src/mobility-service/capture/capture-state.ts';
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
 
 const path = 'capture.state';
-const folder = join(import.meta.dirname, '../../golden/capture-state/v1');
+const goldenFolder = join(import.meta.dirname, '../../golden/capture-state/v1');
 
 function stateOf(
   disks: readonly { path: string; sizeBytes: number; blocks: readonly number[] }[],
@@ -37,10 +38,25 @@ function plain(state: CaptureState): unknown {
   };
 }
 
+function extentsOf(pairs: Float64Array): { offsetBytes: number; lengthBytes: number }[] {
+  return [...pairs].flatMap((begin, index) =>
+    index % 2 === 0 ? [{ offsetBytes: begin, lengthBytes: pairs[index + 1]! - begin }] : [],
+  );
+}
+
 const golden = stateOf([
   { path: '/dev/disk/by-id/ata-golden', sizeBytes: (64 << 20) + 512, blocks: [0, 1, 2, 77, 16_384] },
   { path: '/dev/vdb', sizeBytes: 1 << 30, blocks: [] },
 ]);
+
+/** What came within version 1: which disk a map is of. */
+const withIdentity: CaptureState = {
+  ...golden,
+  disks: golden.disks.map((disk, index) => ({
+    ...disk,
+    identity: `disk/1 boot=${golden.bootId} at=seq:${4 + index} wwid=naa.500056b3 table=gpt:9d1e size=${disk.sizeBytes}`,
+  })),
+};
 
 test('a state that was written is read again', (t) => {
   const disk = fc.record({
@@ -85,7 +101,7 @@ test('more extents than a state holds are joined over the narrowest gaps, and no
         const extents = blocks
           .sort((one, other) => one - other)
           .map((block) => ({ offsetBytes: block * blockBytes, lengthBytes: blockBytes }));
-        const fewer = joined(extents, countMax);
+        const fewer = extentsOf(joined(extents, countMax));
         t.true(fewer.length <= Math.max(1, countMax));
         t.true(
           extents.every(({ offsetBytes }) =>
@@ -99,7 +115,9 @@ test('more extents than a state holds are joined over the narrowest gaps, and no
       },
     ),
   );
-  t.deepEqual(joined([{ offsetBytes: 0, lengthBytes: 4096 }], 1), [{ offsetBytes: 0, lengthBytes: 4096 }]);
+  t.deepEqual(extentsOf(joined([{ offsetBytes: 0, lengthBytes: 4096 }], 1)), [
+    { offsetBytes: 0, lengthBytes: 4096 },
+  ]);
 });
 
 test('a block beyond 16 TiB keeps its place', (t) => {
@@ -110,14 +128,33 @@ test('a block beyond 16 TiB keeps its place', (t) => {
   t.deepEqual([...disk!.map.extents(1 << 20)], [{ offsetBytes: far * blockBytes, lengthBytes: blockBytes }]);
 });
 
-test('version 1 is read as it was written, and written alike', (t) => {
-  const file = join(folder, path);
-  if (!existsSync(file)) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(file, encodeCaptureState(golden));
-    writeFileSync(`${file}.json`, `${JSON.stringify(plain(golden), undefined, 2)}\n`);
-  }
-  const bytes = readFileSync(file);
-  t.deepEqual(plain(decodeCaptureState(bytes, path)), JSON.parse(readFileSync(`${file}.json`, 'utf8')));
-  t.true(encodeCaptureState(golden).equals(bytes));
+for (const [name, state, folder] of [
+  ['version 1', golden, goldenFolder],
+  ['version 1 with identities', withIdentity, join(goldenFolder, 'later')],
+] as const)
+  test(`${name} is read as it was written, and written alike`, (t) => {
+    const file = join(folder, path);
+    if (!existsSync(file)) {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(file, encodeCaptureState(state));
+      writeFileSync(`${file}.json`, `${JSON.stringify(plain(state), undefined, 2)}\n`);
+    }
+    const bytes = readFileSync(file);
+    t.deepEqual(plain(decodeCaptureState(bytes, path)), JSON.parse(readFileSync(`${file}.json`, 'utf8')));
+    t.true(encodeCaptureState(state).equals(bytes));
+  });
+
+test('maps of 64 disks that are written all over are saved within the file, and nothing is left out', (t) => {
+  const disks = Array.from({ length: 64 }, (_, index) => ({
+    path: `/dev/disk${index}`,
+    sizeBytes: 2 ** 36,
+    blocks: Array.from({ length: 6_000 }, (_block, at) => at * 2 + index),
+  }));
+  const state = stateOf(disks);
+  const content = encodeCaptureState(state);
+  t.true(content.byteLength <= stateBytesMax);
+  const read = decodeCaptureState(content, path);
+  for (const [index, { map }] of read.disks.entries())
+    t.true(disks[index]!.blocks.every((block) => map.has(block * blockBytes)));
+  for (const { map } of [...state.disks, ...read.disks]) map.clear();
 });

@@ -8,9 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import {
+  hasOtherPaths,
   inspectDisk,
   isFolderOn,
   mountsOf,
+  ownBackingOf,
+  refuseOwnBacking,
+  refuseStacked,
   sizeNow,
   swapRangesOf,
 } from '../../../src/mobility-service/capture/inspect.ts';
@@ -182,6 +186,142 @@ test('a multipath device, its partitions and its paths are refused', async (t) =
       action: /over one path, or protect the machine from its hypervisor/,
     });
   await t.notThrowsAsync(inspectDisk('/dev/nvme1n1', machine), 'one path only');
+});
+
+test('a multipath disk with one path is protected through that path, and its file systems are found', async (t) => {
+  const one: FakeMachine = {
+    devices: {
+      sda: { device: '8:0' },
+      'dm-0': { device: '253:0', on: ['sda'], files: { 'dm/uuid': 'mpath-3600508b4000156d70001' } },
+      'dm-1': { device: '253:1', on: ['dm-0'], files: { 'dm/uuid': 'part1-mpath-3600508b4000156d70001' } },
+    },
+    mounts: ['21 1 253:1 / /data rw - xfs /dev/mapper/mpatha-part1 rw'],
+  };
+  const machine = makeMachine(t, one);
+  const disk = await inspectDisk('/dev/sda', machine);
+  t.is(disk.name, 'sda');
+  t.deepEqual(await mountsOf([disk], machine), [{ mountPoint: '/data', device: '253:1' }]);
+  t.false(hasOtherPaths(disk, machine));
+  for (const path of ['/dev/dm-0', '/dev/dm-1'])
+    await throwsExplained(
+      t,
+      inspectDisk(path, machine),
+      notWhole(/a multipath device with one path/, '/dev/sda'),
+    );
+  // A second path comes up while it is protected.
+  const two = makeMachine(t, {
+    devices: {
+      ...one.devices,
+      sdb: { device: '8:16' },
+      'dm-0': { ...one.devices['dm-0']!, on: ['sda', 'sdb'] },
+    },
+  });
+  t.true(hasOtherPaths(disk, two));
+});
+
+test("the NVMe driver's own multipath device with one path is refused, with what makes it an ordinary disk", async (t) => {
+  const machine = makeMachine(t, {
+    devices: {
+      nvme0n1: { device: '259:0', hasQueues: false },
+      nvme0c0n1: { device: '259:1', files: { hidden: '1' } },
+    },
+  });
+  await throwsExplained(t, inspectDisk('/dev/nvme0n1', machine), {
+    code: 'NvmeMultipathHead',
+    says: /nvme0n1 is the NVMe driver's own multipath device.*nvme0c0n1/,
+    cause: /could have several paths/,
+    action: /nvme_core.multipath=N/,
+  });
+});
+
+/** A disk, a loop device from a file on it, one from a file on that, and what servers put in between. */
+const layered: FakeMachine = {
+  devices: {
+    sda: { device: '8:0' },
+    sda1: { device: '8:1', partitionOf: 'sda' },
+    sdb: { device: '8:16' },
+    loop0: { device: '7:0', files: { 'loop/backing_file': '/vm/disk.img', ro: '0' } },
+    loop0p1: { device: '259:0', partitionOf: 'loop0' },
+    loop1: { device: '7:1', files: { 'loop/backing_file': '/inner/deep/disk.img (deleted)', ro: '0' } },
+    loop2: { device: '7:2', files: { 'loop/backing_file': '/merged/disk.img', ro: '0' } },
+    loop3: { device: '7:3', files: { 'loop/backing_file': '/dev/sdb', ro: '0' } },
+    loop4: { device: '7:4', files: { 'loop/backing_file': '/vm/snap.squashfs', ro: '1' } },
+    loop5: { device: '7:5', files: { 'loop/backing_file': '/run/disk.img', ro: '0' } },
+    loop6: { device: '7:6', files: { 'loop/backing_file': '/share/disk.img', ro: '0' } },
+    'dm-0': { device: '253:0', on: ['loop1'], files: { 'dm/uuid': 'LVM-a' } },
+    md0: { device: '9:0', on: ['sda1', 'nbd0'], files: { 'md/level': 'raid1' } },
+    nbd0: { device: '43:0' },
+  },
+  links: { sdb: 'sdb' },
+  mounts: [
+    '20 1 8:16 / / rw - ext4 /dev/sdb rw',
+    '21 20 8:1 / /vm rw - ext4 /dev/sda1 rw',
+    '22 20 259:0 / /inner rw - ext4 /dev/loop0p1 rw',
+    '23 20 253:0 / /top rw - xfs /dev/mapper/a rw',
+    '24 20 0:50 / /merged rw - overlay overlay rw,lowerdir=/lower,upperdir=/vm/upper,workdir=/vm/work',
+    '25 20 7:2 / /in-overlay rw - ext4 /dev/loop2 rw',
+    '26 20 7:4 / /snap ro - squashfs /dev/loop4 ro',
+    '27 20 0:60 / /run rw - tmpfs tmpfs rw',
+    '28 20 7:5 / /in-memory rw - ext4 /dev/loop5 rw',
+    '29 20 0:61 / /share rw - nfs4 server:/share rw',
+    '30 20 7:6 / /over-there rw - ext4 /dev/loop6 rw',
+    '31 20 43:0 / /n rw - ext4 /dev/nbd0 rw',
+  ],
+};
+
+test('file systems are frozen upper layers first through loop devices, overlays, volumes and network block devices', async (t) => {
+  const machine = makeMachine(t, layered);
+  const mounts = async (...paths: string[]) =>
+    (await mountsOf(await Promise.all(paths.map((path) => inspectDisk(path, machine))), machine)).map(
+      ({ mountPoint }) => mountPoint,
+    );
+  // What lies in files on a protected disk stands still before it; a read-only one cannot be written anyway.
+  t.deepEqual(await mounts('/dev/sda'), ['/top', '/inner', '/in-overlay', '/vm']);
+  t.deepEqual(await mounts('/dev/loop0'), ['/top', '/inner']);
+  // Served over a network, perhaps from here: before everything on this machine's own disks.
+  t.deepEqual(await mounts('/dev/sda', '/dev/nbd0', '/dev/loop6'), [
+    '/over-there',
+    '/n',
+    '/top',
+    '/inner',
+    '/in-overlay',
+    '/vm',
+  ]);
+});
+
+test('a loop device from a file on a disk of this machine is not offered, and never protected with it', async (t) => {
+  const machine = makeMachine(t, layered);
+  const disk = (path: string) => inspectDisk(path, machine);
+  const offer = async (path: string, areLoopsOffered = false) =>
+    refuseOwnBacking(await disk(path), { areLoopsOffered }, machine);
+  for (const [path, file, under] of [
+    ['/dev/loop0', '/vm/disk.img', '/dev/sda'],
+    ['/dev/loop1', '/inner/deep/disk.img', '/dev/loop0'],
+    ['/dev/loop2', '/merged/disk.img', '/dev/sda'],
+    ['/dev/loop3', '/dev/sdb', '/dev/sdb'],
+  ] as const)
+    await throwsExplained(t, offer(path), {
+      code: 'BackedByOwnDisk',
+      says: new RegExp(`^${path} is made from ${file}.* lies on a disk of this machine: ${under}$`),
+      cause: /loop device/,
+      action: new RegExp(`^Protect ${under}: the file comes along`),
+    });
+  // In memory, and on another machine.
+  for (const path of ['/dev/loop5', '/dev/loop6', '/dev/sda']) await t.notThrowsAsync(offer(path), path);
+  t.deepEqual((await ownBackingOf(await disk('/dev/loop1'), machine))?.disksBelow, ['loop0', 'sda']);
+  // Where tests have no other disks: still not one on another.
+  await t.notThrowsAsync(offer('/dev/loop0', true));
+  await t.throwsAsync(offer('/dev/loop1', true), { code: 'BackedByOwnDisk' });
+
+  const together = async (...paths: string[]) =>
+    refuseStacked(await Promise.all(paths.map((path) => disk(path))), machine);
+  await throwsExplained(t, together('/dev/sda', '/dev/loop1'), {
+    code: 'BackedByProtectedDisk',
+    says: /^\/dev\/loop1 is made from \/inner\/deep\/disk.img.* lies on \/dev\/sda, and both/,
+    cause: /loop device/,
+    action: /^Protect \/dev\/sda without \/dev\/loop1/,
+  });
+  await t.notThrowsAsync(together('/dev/sdb', '/dev/loop1'));
 });
 
 test('persistent memory, and a disk with a file system mounted for direct access, are refused', async (t) => {

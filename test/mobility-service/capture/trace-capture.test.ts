@@ -13,6 +13,8 @@ import { promisify } from 'node:util';
 import anyTest, { type ExecutionContext } from 'ava';
 import { openDevice, splitDeviceNumber } from '../../../src/disk/device.ts';
 import { blockBytes, extentBytesMax } from '../../../src/disk/disk.ts';
+import { diskFacts } from '../../../src/mobility-service/capture/disk-identity.ts';
+import { lookAt } from '../../../src/mobility-service/capture/find-disks.ts';
 import {
   type Canary,
   fileCanary,
@@ -27,6 +29,7 @@ import {
   makeInstance,
   removeInstance,
 } from '../../../src/mobility-service/capture/tracefs.ts';
+import { identityText } from '../../../src/model/disk-identity.ts';
 import { systemClock, until } from '../../../src/platform/clock.ts';
 import type { LeewardError } from '../../../src/platform/errors.ts';
 import { systemFiles } from '../../../src/platform/files.ts';
@@ -70,7 +73,16 @@ async function setUp(
   };
   t.teardown(() => removeInstance(instance));
   const options: TraceCaptureOptions = {
-    disks: [{ path: device.path, deviceNumber, sizeBytes }],
+    disks: [
+      {
+        path: device.path,
+        deviceNumber,
+        sizeBytes,
+        identity: identityText(
+          await diskFacts(`/sys/dev/block/${major}:${minor}`, 'boot-1', sizeBytes, undefined),
+        ),
+      },
+    ],
     makeRings: () => makeInstance(instance),
     adoptRings: (deviceNumbers) => adoptInstance({ ...instance, deviceNumbers }),
     clock: systemClock,
@@ -394,8 +406,11 @@ test(`a disk whose size changed is a loss of that disk alone${because}`, async (
   const device = await makeLoop(t, 16 * mib);
   const { options } = await setUp(t, device);
   let sizeBytes = 16 * mib;
-  const disks = options.disks.map((disk) => ({ ...disk, currentSizeBytes: () => sizeBytes }));
-  const capture = await open(t, { ...options, disks });
+  const [disk] = options.disks;
+  const { major, minor } = splitDeviceNumber(statSync(device.path).rdev);
+  const facts = await diskFacts(`/sys/dev/block/${major}:${minor}`, 'boot-1', sizeBytes, undefined);
+  const look = () => lookAt({ deviceNumber: disk!.deviceNumber!, facts: { ...facts, sizeBytes } }, false);
+  const capture = await open(t, { ...options, disks: [{ ...disk!, look }] });
   t.deepEqual((await capture.barrier()).losses, []);
   sizeBytes += 4096;
   const { losses } = await capture.barrier();
@@ -403,4 +418,32 @@ test(`a disk whose size changed is a loss of that disk alone${because}`, async (
     losses.map(({ cause, diskIndex }) => ({ cause, diskIndex })),
     [{ cause: 'DiskResized', diskIndex: 0 }],
   );
+});
+
+test(`a saved map is never used for another disk at the same place${because}`, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-capture-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const device = await makeLoop(t, 16 * mib);
+  const { options } = await setUp(t, device, { folder });
+  const [disk] = options.disks;
+  const first = await open(t, options);
+  await first.close();
+  const attached = (number: number, more = '') =>
+    `disk/1 boot=boot-1 at=seq:${number}${more} size=${disk!.sizeBytes}`;
+  const causes = async (identity: string | undefined): Promise<string[]> => {
+    const { identity: _, ...rest } = disk!;
+    const capture = await open(t, {
+      ...options,
+      disks: [identity === undefined ? rest : { ...rest, identity }],
+    });
+    await capture.close();
+    return capture.startLosses.map(({ cause }) => cause);
+  };
+  t.deepEqual(await causes(attached(1)), ['DiskReplaced'], 'its number is another');
+  t.deepEqual(await causes(attached(1)), [], 'the same attachment');
+  t.deepEqual(await causes(attached(2)), ['DiskReplaced']);
+  t.deepEqual(await causes(attached(3, ' wwid=a')), ['DiskReplaced']);
+  t.deepEqual(await causes(attached(4, ' wwid=a')), ['DiskReturned'], 'the same disk, which was away');
+  t.deepEqual(await causes(undefined), ['UncleanShutdown'], 'nobody noted which disk it was');
+  t.deepEqual(await causes(attached(4)), ['UncleanShutdown']);
 });

@@ -5,10 +5,12 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import anyTest from 'ava';
+import { renderMachineIdentity } from '../../../src/model/machine-identity.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import type { ProcessServer } from '../../../src/process-server/server.ts';
 import { heartbeatMilliseconds, silenceMillisecondsMax } from '../../../src/protocol/replication/messages.ts';
 import { canLoop, canTrace, makeLoop } from '../../support/loop-device.ts';
+import { writeMachineFacts } from '../../support/machine-facts.ts';
 import { world } from '../../support/process-server-world.ts';
 import { awaiting, makeRealService, type StartedService } from '../../support/real-service.ts';
 import { ScriptedSender } from '../../support/scripted-sender.ts';
@@ -68,6 +70,40 @@ test('a clone of a connected machine waits for its silence, is told that it is o
 
   // The original has not noticed.
   t.is(server.item(original.itemId)?.status.session?.generation, generation + 1);
+  await original.bookmark();
+  await original.acknowledged();
+  t.is(original.ended, undefined);
+});
+
+test('a clone in other hardware is refused at its first hello, whatever its state remembers, and ends with 77', async (t) => {
+  const { start, assign, connect, folder } = await world(t);
+  let server: ProcessServer | undefined;
+  const device = await makeLoop(t, sizeBytes);
+  const machineRoot = join(folder, 'clone-root');
+  const real = await makeRealService(t, {
+    paths: [device.path],
+    serve: async (link) => server!.serve(link),
+    machineRoot,
+  });
+  await writeMachineFacts(machineRoot, { product: 'the-clone', nics: ['00:50:56:9a:00:02'] });
+  const original = Object.assign(new ScriptedSender([sizeBytes]), {
+    itemId: real.itemId,
+    diskIds: real.diskIds,
+    machineIdentity: renderMachineIdentity({ instance: 'i1', product: 'p1', nics: ['n1'], disks: [] }),
+  }) as ScriptedSender;
+  server = start();
+  await assign(server, original);
+  await connect(server, original, 5);
+  await original.synchronize();
+  await original.bookmark();
+  await original.acknowledged();
+  // It has no state: its generation is far above the original's, and it remembers no session.
+  const clone = real.start();
+  await once(clone.child, 'close');
+  t.is(clone.child.exitCode, 77, clone.said());
+  t.regex(clone.said(), /MachineCopied/);
+  t.regex(clone.said(), /leeward-mobility-service enrol/);
+  t.is(server.item(original.itemId)?.status.session?.generation, 5);
   await original.bookmark();
   await original.acknowledged();
   t.is(original.ended, undefined);

@@ -41,3 +41,21 @@ test('the last version of every byte comes out, sorted and apart', (t) => {
   );
   t.pass();
 });
+
+test('zero ranges that touch are one, in whatever order they come', (t) => {
+  fc.assert(
+    fc.property(
+      fc.shuffledSubarray(
+        Array.from({ length: 60 }, (_, index) => index),
+        { minLength: 60 },
+      ),
+      (order) => {
+        const map = new IntervalMap();
+        for (const index of order)
+          map.put({ kind: 'zero', offsetBytes: 7 + index * 10, lengthBytes: 10, sourceBytes: 0 });
+        return map.intervals.length === 1 && map.intervals[0]!.lengthBytes === 600;
+      },
+    ),
+  );
+  t.pass();
+});

@@ -77,3 +77,20 @@ test('a spool of version 1 is recovered', async (t) => {
   t.is(spool.closedParts.length, 2);
   t.deepEqual(spool.disks, [{ diskId, sizeBytes: 8192, state: 'in-sync' }]);
 });
+
+test('fields that came within version 1 are read, and outlive a session', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-golden-spool-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  cpSync(`${golden}-later`, folder, { recursive: true });
+  const spool = spoolIn(folder);
+  await spool.recover();
+  const { machineIdentity } = spool.state;
+  t.regex(machineIdentity!, /^leeward-machine\/1 product=80d3d851304f/);
+  t.deepEqual(spool.received, { generation: 7, sequence: 3 });
+  // A session of an earlier version says nothing of it; a lost journal does not change the machine either.
+  await spool.acceptGeneration(8);
+  await spool.beginAnew(8, []);
+  const again = spoolIn(folder);
+  await again.recover();
+  t.is(again.state.machineIdentity, machineIdentity);
+});

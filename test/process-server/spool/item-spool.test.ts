@@ -141,3 +141,42 @@ test('a write whose sync fails does not count, and the next one goes where it wa
   await again.recover();
   t.is(again.closedParts[0]?.sizeBytes, spool.closedParts[0]?.sizeBytes);
 });
+
+test('a part of nothing but zero ranges is closed by their number, long before it is long', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'leeward-spool-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const space = new SpoolSpace({ serverBytes: 1 << 30, itemBytes: 1 << 30, refineReserveBytes: 0 });
+  const partFramesMax = 100;
+  const spool = new ItemSpool({
+    ...{ files: unsyncedFiles, folder, itemId: sender.itemId, space },
+    ...{ partBytesMax: 32 << 20, partFramesMax },
+  });
+  await spool.recover();
+  await spool.beginAnew(0, []);
+  await spool.acceptGeneration(1);
+  const hello = sender.hello();
+  const receiver = new Receiver(hello, []);
+  for (let sequence = 1; sequence <= 300; ) {
+    const frames: Buffer[] = [];
+    for (let count = 0; count < 30; count++, sequence++) {
+      const zero = frame(FrameType.zero, {
+        ...{ generation: 1, sequence },
+        ...{ offsetBytes: sequence * 1024, lengthBytes: 512 },
+      });
+      receiver.accept(zero);
+      frames.push(encodeFrame(zero));
+    }
+    await spool.append(Buffer.concat(frames), hello, receiver.disks, {
+      ...{ closeAfter: false, nowMilliseconds: 0, check: () => {} },
+      frames: frames.length,
+    });
+  }
+  await spool.close();
+  t.deepEqual(
+    spool.closedParts.map(({ sizeBytes }) => Math.floor(sizeBytes / 64) < partFramesMax + 20),
+    [true, true, true, true],
+  );
+  const again = spoolIn(folder);
+  await again.recover();
+  t.is(again.received?.sequence, 300, 'all of them are there');
+});

@@ -17,13 +17,13 @@ import { Hello, Refused } from '../../../src/protocol/replication/messages.ts';
 const golden = join(import.meta.dirname, '../../golden/replication');
 
 for (const version of ['v1', 'v2'])
-  for (const [name, schema, field] of [
-    ['hello', Hello, 'previous'],
-    ['refused', Refused, 'position'],
-    ['bookmark', Bookmark, 'heldMilliseconds'],
+  for (const [name, schema, field, since] of [
+    ['hello', Hello, 'previous', 'v1'],
+    ['refused', Refused, 'position', 'v1'],
+    ['hello-machine', Hello, 'machineIdentity', 'v2'],
+    ['bookmark', Bookmark, 'heldMilliseconds', 'v2'],
   ] as const) {
-    // Nobody wrote these in version 1.
-    if (version === 'v1' && name === 'bookmark') continue;
+    if (since > version) continue;
     test(`a ${name} frame of ${version} with its ${field} is read, and encoded to the same bytes`, (t) => {
       const folder = join(golden, version, 'later');
       const bytes = readFileSync(join(folder, `${name}.frame`));
@@ -36,3 +36,17 @@ for (const version of ['v1', 'v2'])
       if (version === 'v2') t.true(again.equals(bytes));
     });
   }
+
+for (const [name, schema, said] of [
+  ['hello-disks', Hello, /"identity":"disk\/1 .*"isMissing":true/],
+  ['bookmark-missing', Bookmark, /"missingDisks":\[/],
+] as const)
+  test(`a frame of v2 with what came within it is read, and encoded to the same bytes: ${name}`, (t) => {
+    const folder = join(golden, 'v2/later');
+    const bytes = readFileSync(join(folder, `${name}.frame`));
+    const read = completeFrame(decodeHeader(bytes), bytes.subarray(headerBytes));
+    const value = schema.parse(JSON.parse(Buffer.from(read.payload).toString()));
+    t.deepEqual(value, JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
+    t.regex(JSON.stringify(value), said);
+    t.true(encodeFrame({ ...read, payload: Buffer.from(JSON.stringify(value)) }).equals(bytes));
+  });

@@ -117,3 +117,85 @@ test('a connection begins with a hello, and a hello has only known fields', (t) 
   t.throws(() => parseHello(jsonFrame(FrameType.hello, { ...hello, more: 1 })));
   t.deepEqual(parseHello(jsonFrame(FrameType.hello, hello)), hello);
 });
+
+const other = ProtectedDiskId.parse(crypto.randomUUID());
+const third = ProtectedDiskId.parse(crypto.randomUUID());
+const identified = (number: number, more = '') =>
+  `disk/1 boot=boot at=seq:${number}${more} size=${sizeBytes}`;
+const without = (...missingDisks: { diskId: string; cause: string }[]) =>
+  jsonFrame(FrameType.bookmark, { ...JSON.parse(Buffer.from(bookmark.payload).toString()), missingDisks });
+
+test('a bookmark is taken without the disks that it names, and only without those', (t) => {
+  const missing: Hello = {
+    ...hello,
+    disks: [
+      { diskId, sizeBytes, name: '/dev/x' },
+      { diskId: other, sizeBytes: 4096, name: '/dev/y', isMissing: true },
+      { diskId: third, sizeBytes, name: '/dev/z' },
+    ],
+  };
+  const known: ReceivedDisk[] = [
+    inSync,
+    { diskId: other, sizeBytes: 8192, state: 'in-sync', identity: identified(9) },
+    { diskId: third, sizeBytes, state: 'resync', cause: 'DiskReturned' },
+  ];
+  const receiver = new Receiver(missing, known);
+  t.deepEqual(receiver.disks[1], known[1], 'nothing is known of a missing disk but what was known');
+  const numbered = (made: Frame): Frame => ({ ...made, generation: 5, sequence: receiver.sequence + 1 });
+  const gone = { diskId: other, cause: 'gone' };
+  const comparing = { diskId: third, cause: 'comparing' };
+  const wrong: [string, Frame, RegExp][] = [
+    ['one disk is missing and not named', without(comparing), /which is missing/],
+    ['one is compared and not named', without(gone), /is resync/],
+    ['no disk is left', without(gone, comparing, { diskId, cause: 'gone' }), /no disk at all/],
+    ['one is named twice', without(gone, gone, comparing), /twice/],
+    [
+      'one is not protected',
+      without(gone, comparing, { diskId: crypto.randomUUID(), cause: 'gone' }),
+      /hello/,
+    ],
+    ['content of a missing disk', frame(FrameType.zero, { diskIndex: 1, lengthBytes: 512 }), /is missing/],
+    ['a walk of a missing disk', begin({ diskId: other, kind: 'resync', sizeBytes: 8192 }), /is missing/],
+  ];
+  for (const [why, made, message] of wrong) t.throws(() => receiver.accept(numbered(made)), { message }, why);
+  t.is(receiver.accept(numbered(without(gone, comparing))).kind, 'bookmark');
+});
+
+test('a disk that is another one, or was away, has to be compared though its sender does not say so', (t) => {
+  const states: [string, string | undefined, string | undefined, string, string | undefined][] = [
+    ['attached all the time', identified(1), identified(1), 'in-sync', undefined],
+    [
+      'repartitioned meanwhile',
+      identified(1, ' table=gpt:1'),
+      identified(1, ' table=gpt:2'),
+      'in-sync',
+      undefined,
+    ],
+    ['attached anew', identified(1, ' wwid=a'), identified(2, ' wwid=a'), 'resync', 'DiskReturned'],
+    ['attached anew, and nothing tells', identified(1), identified(2), 'resync', 'DiskReturned'],
+    ['another one', identified(1, ' wwid=a'), identified(2, ' wwid=b'), 'resync', 'DiskReplaced'],
+    [
+      'another boot',
+      identified(1).replace('boot=boot', 'boot=old'),
+      identified(1),
+      'resync',
+      'MachineRebooted',
+    ],
+    ['not said before', undefined, identified(1), 'in-sync', undefined],
+    ['not said any more', identified(1), undefined, 'in-sync', undefined],
+    ['of a version to come', identified(1), 'disk/2 something', 'in-sync', undefined],
+  ];
+  for (const [what, before, now, state, cause] of states) {
+    const said = {
+      ...hello,
+      disks: [{ ...hello.disks[0]!, ...(now === undefined ? {} : { identity: now }) }],
+    };
+    const receiver = new Receiver(said, [
+      { ...inSync, ...(before === undefined ? {} : { identity: before }) },
+    ]);
+    const [disk] = receiver.disks;
+    t.is(disk!.state, state as never, what);
+    t.is(disk!.cause, cause as never, what);
+    t.is(disk!.identity, now ?? before, what);
+  }
+});

@@ -13,6 +13,7 @@
  * There is no fault that loses events silently: the real capture's own tests stand for that.
  */
 import type { Disk } from '../../../src/disk/disk.ts';
+import { adoptMaps } from '../../../src/mobility-service/capture/adopt-maps.ts';
 import type { Capture, CaptureLoss } from '../../../src/mobility-service/capture/capture.ts';
 import {
   decodeCaptureState,
@@ -20,6 +21,7 @@ import {
   stateBytesMax,
 } from '../../../src/mobility-service/capture/capture-state.ts';
 import { ChangeMap } from '../../../src/mobility-service/capture/change-map.ts';
+import type { CapturedDisk } from '../../../src/mobility-service/capture/trace-capture.ts';
 import type { ResyncCause } from '../../../src/model/disk-state.ts';
 import { type Files, readWhole, writeDurably } from '../../../src/platform/files.ts';
 import { type Life, never, type Timeline } from './clock.ts';
@@ -27,23 +29,26 @@ import type { SimulatedDisk } from './disk.ts';
 import type { SeededRandom } from './random.ts';
 
 interface TraceEvent {
-  readonly diskIndex: number;
+  /** What the kernel names it by: the place, whichever disk is there. */
+  readonly deviceNumber: number;
   readonly offsetBytes: number;
   readonly lengthBytes: number;
 }
 
 export class SimulatedRing {
-  readonly disks: readonly SimulatedDisk[];
   writtenBytes = 0;
   dropNext = 0;
   isSilent = false;
   #events: TraceEvent[] = [];
-  #losses: CaptureLoss[] = [];
+  #losses: (Omit<CaptureLoss, 'diskIndex'> & { readonly deviceNumber?: number })[] = [];
 
-  constructor(disks: readonly SimulatedDisk[]) {
-    this.disks = disks;
-    for (const [diskIndex, disk] of disks.entries())
-      disk.onCompleted = (offsetBytes, lengthBytes) => this.#record({ diskIndex, offsetBytes, lengthBytes });
+  /** From now on what completes on this disk is recorded under this number. */
+  attached(disk: SimulatedDisk, deviceNumber: number): void {
+    disk.onCompleted = (offsetBytes, lengthBytes) => this.#record({ deviceNumber, offsetBytes, lengthBytes });
+  }
+
+  detached(disk: SimulatedDisk): void {
+    disk.onCompleted = () => {};
   }
 
   /** The next `count` events find no room. */
@@ -83,7 +88,7 @@ export class SimulatedRing {
     return events;
   }
 
-  takeLosses(): CaptureLoss[] {
+  takeLosses(): (Omit<CaptureLoss, 'diskIndex'> & { readonly deviceNumber?: number })[] {
     const losses = this.#losses;
     this.#losses = [];
     if (this.isSilent) {
@@ -98,11 +103,11 @@ export class SimulatedRing {
     if (this.isSilent) return;
     if (this.dropNext > 0) {
       this.dropNext--;
-      if (!this.#losses.some((loss) => loss.diskIndex === event.diskIndex))
+      if (!this.#losses.some((loss) => loss.deviceNumber === event.deviceNumber))
         this.#losses.push({
           cause: 'TraceEventsLost',
           detail: 'simulated: the ring was full',
-          diskIndex: event.diskIndex,
+          deviceNumber: event.deviceNumber,
         });
       return;
     }
@@ -112,6 +117,7 @@ export class SimulatedRing {
 
 export class SimulatedCapture implements Capture {
   readonly #ring: SimulatedRing;
+  readonly #disks: readonly CapturedDisk[];
   readonly #timeline: Timeline;
   readonly #random: SeededRandom;
   readonly #life: Life;
@@ -122,9 +128,11 @@ export class SimulatedCapture implements Capture {
     timeline: Timeline,
     random: SeededRandom,
     life: Life,
-    maps = ring.disks.map((disk) => new ChangeMap(disk.sizeBytes)),
+    disks: readonly CapturedDisk[],
+    maps = disks.map((disk) => new ChangeMap(disk.sizeBytes)),
   ) {
     this.#ring = ring;
+    this.#disks = disks;
     this.#timeline = timeline;
     this.#random = random;
     this.#life = life;
@@ -138,8 +146,17 @@ export class SimulatedCapture implements Capture {
 
   async barrier(): Promise<{ readonly losses: readonly CaptureLoss[] }> {
     await this.#wait(0.05, 1);
-    const losses = this.#ring.takeLosses();
+    const losses: CaptureLoss[] = this.#ring.takeLosses().flatMap(({ deviceNumber, ...loss }) => {
+      if (deviceNumber === undefined) return [loss];
+      const diskIndex = this.#indexOf(deviceNumber);
+      return diskIndex < 0 ? [] : [{ ...loss, diskIndex }];
+    });
     this.#readRing();
+    losses.push(...this.#beyond.splice(0));
+    for (const [diskIndex, disk] of this.#disks.entries()) {
+      const changed = disk.look?.();
+      if (changed) losses.push({ ...changed, diskIndex });
+    }
     await this.#wait(0.01, 0.5);
     return { losses };
   }
@@ -161,13 +178,23 @@ export class SimulatedCapture implements Capture {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
+  #isOver = false;
+
   /** The last act of a service that stops in good order. */
   async save(files: Files, bootId: string): Promise<void> {
     await this.#wait(0.05, 1);
     // What was lost and not yet told is lost for the next service, too: the ring keeps it.
     this.#readRing();
-    await writeState(files, bootId, this.#maps, true);
+    this.#isOver = true;
+    await writeState(files, bootId, this.#disks, this.#maps, true);
   }
+
+  #indexOf(deviceNumber: number): number {
+    return this.#disks.findIndex((disk) => disk.deviceNumber === deviceNumber);
+  }
+
+  /** A larger disk at that place has been written. */
+  readonly #beyond: CaptureLoss[] = [];
 
   /** The reader thread: it comes by every few milliseconds. */
   #readAlways(): void {
@@ -182,8 +209,15 @@ export class SimulatedCapture implements Capture {
   }
 
   #readRing(): void {
-    for (const { diskIndex, offsetBytes, lengthBytes } of this.#ring.takeEvents())
-      this.#maps[diskIndex]!.mark(offsetBytes, lengthBytes);
+    if (this.#isOver) return;
+    for (const { deviceNumber, offsetBytes, lengthBytes } of this.#ring.takeEvents()) {
+      const diskIndex = this.#indexOf(deviceNumber);
+      if (diskIndex < 0) continue;
+      if (offsetBytes + lengthBytes <= this.#maps[diskIndex]!.sizeBytes)
+        this.#maps[diskIndex]!.mark(offsetBytes, lengthBytes);
+      else
+        this.#beyond.push({ cause: 'PassthroughCommands', detail: 'simulated: beyond the end', diskIndex });
+    }
   }
 
   #wait(low: number, high: number): Promise<void> {
@@ -196,13 +230,16 @@ export class SimulatedCapture implements Capture {
 
 const statePath = '/leeward/capture.state';
 
-function writeState(files: Files, bootId: string, maps: readonly ChangeMap[], clean: boolean): Promise<void> {
-  const disks = maps.map((map, index) => ({
-    path: `/dev/disk${index}`,
-    deviceNumber: index,
-    sizeBytes: map.sizeBytes,
-    map,
-  }));
+function writeState(
+  files: Files,
+  bootId: string,
+  captured: readonly CapturedDisk[],
+  maps: readonly ChangeMap[],
+  clean: boolean,
+): Promise<void> {
+  const disks = captured.flatMap(({ path, deviceNumber, sizeBytes, identity }, index) =>
+    deviceNumber === undefined ? [] : [{ path, deviceNumber, sizeBytes, identity, map: maps[index]! }],
+  );
   return writeDurably(files, statePath, encodeCaptureState({ clean, bootId, lostEvents: 0, disks }));
 }
 
@@ -216,6 +253,7 @@ export async function openCapture(
   },
   files: Files,
   bootId: string,
+  disks: readonly CapturedDisk[],
 ): Promise<{ readonly capture: SimulatedCapture; readonly startLosses: CaptureLoss[] }> {
   const { ring, timeline, random, life } = parts;
   await files.makeFolder('/leeward');
@@ -228,19 +266,30 @@ export async function openCapture(
       : saved.clean
         ? undefined
         : 'UncleanShutdown';
-  const maps = cause ? undefined : saved!.disks.map(({ map }) => map);
-  const capture = new SimulatedCapture(ring, timeline, random, life, maps);
+  const adopted = cause ? undefined : adoptMaps(saved!.disks, disks);
+  const capture = new SimulatedCapture(ring, timeline, random, life, disks, adopted?.maps);
   // From here on a death is an unclean one.
   await writeState(
     files,
     bootId,
-    ring.disks.map((disk) => new ChangeMap(disk.sizeBytes)),
+    disks,
+    disks.map((disk) => new ChangeMap(disk.sizeBytes)),
     false,
   );
-  return { capture, startLosses: cause ? [{ cause, detail: 'simulated' }] : [] };
+  return { capture, startLosses: cause ? [{ cause, detail: 'simulated' }] : adopted!.losses };
 }
 
-/** For the mobility service's constructor: the machine's disks, opened for one process. */
-export function openAll(disks: readonly SimulatedDisk[], life: Life): Disk[] {
-  return disks.map((disk) => disk.open(life));
+/** For the plain sender, whose disks never come or go: the machine's disks, opened for one process. */
+export function openAll(
+  disks: readonly SimulatedDisk[],
+  life: Life,
+): { readonly disks: Disk[]; readonly captured: CapturedDisk[] } {
+  return {
+    disks: disks.map((disk) => disk.open(life)),
+    captured: disks.map(({ sizeBytes }, index) => ({
+      path: `/dev/disk${index}`,
+      deviceNumber: index,
+      sizeBytes,
+    })),
+  };
 }

@@ -44,28 +44,53 @@ export interface Moments {
 }
 
 export class SimulatedDisk {
-  readonly sizeBytes: number;
   readonly name: string;
+  /** What its maker gave it; undefined: nothing, as many virtual disks. */
+  wwid: string | undefined;
   /** Told at the completion of each write, in the moment itself. */
   onCompleted: (offsetBytes: number, lengthBytes: number) => void = () => {};
   /** For machines that hang or are frozen, and for the read errors of a dying disk. */
   readErrorChance = 0;
   readonly #timeline: Timeline;
   readonly #random: SeededRandom;
-  readonly #content: Buffer;
+  #content: Buffer;
   readonly #history: Version[][];
+  /** Sizes that it had, and when: it may grow. */
+  readonly #sizes: { readonly sizeBytes: number; readonly fromMoment: number; toMoment: number }[];
   readonly #underWay = new Set<Write>();
 
   constructor(name: string, sizeBytes: number, timeline: Timeline, random: SeededRandom) {
     assert(sizeBytes % sectorBytes === 0);
     this.name = name;
-    this.sizeBytes = sizeBytes;
     this.#timeline = timeline;
+    this.#sizes = [{ sizeBytes, fromMoment: 0, toMoment: Number.POSITIVE_INFINITY }];
     this.#random = random;
     this.#content = Buffer.alloc(sizeBytes);
     this.#history = Array.from({ length: sizeBytes / sectorBytes }, () => [
       { content: zeroSector, fromMoment: 0, toMoment: Number.POSITIVE_INFINITY },
     ]);
+  }
+
+  get sizeBytes(): number {
+    return this.#content.byteLength;
+  }
+
+  /** What is new of it holds zeroes. */
+  grow(sizeBytes: number): void {
+    assert(sizeBytes % sectorBytes === 0 && sizeBytes > this.sizeBytes);
+    const fromMoment = this.#timeline.moment;
+    this.#content = Buffer.concat([this.#content, Buffer.alloc(sizeBytes - this.sizeBytes)]);
+    this.#sizes.at(-1)!.toMoment = fromMoment;
+    this.#sizes.push({ sizeBytes, fromMoment, toMoment: Number.POSITIVE_INFINITY });
+    while (this.#history.length < sizeBytes / sectorBytes)
+      this.#history.push([{ content: zeroSector, fromMoment: 0, toMoment: Number.POSITIVE_INFINITY }]);
+  }
+
+  /** Some other machine writes to it at this moment, and no kernel of ours sees it. */
+  changeElsewhere(offsetBytes: number, content: Buffer): void {
+    const whole = Buffer.from(this.#content);
+    content.copy(whole, offsetBytes);
+    this.revert(whole);
   }
 
   /** A copy as somebody makes one of a machine that is off: its history begins now. */
@@ -163,8 +188,8 @@ export class SimulatedDisk {
   }
 
   /** The disk as one process reads and writes it. */
-  open(life: Life): Disk {
-    return new OpenedDisk(this, this.#timeline, this.#random, life);
+  open(life: Life, isGone: () => boolean = () => false): Disk {
+    return new OpenedDisk(this, this.#timeline, this.#random, life, isGone);
   }
 
   readNow(target: Uint8Array, offsetBytes: number): void {
@@ -183,8 +208,13 @@ export class SimulatedDisk {
   ): Moments[] {
     let possible: Moments[] = [window];
     for (const { disk, content } of images) {
-      assert.equal(content.byteLength, disk.sizeBytes);
-      for (let sector = 0; sector < disk.#history.length; sector++) {
+      const sizes = disk.#sizes.filter(({ sizeBytes }) => sizeBytes === content.byteLength);
+      possible = intersect(possible, sizes);
+      if (possible.length === 0) {
+        blame(`${disk.name} had ${content.byteLength} bytes at ${text(sizes)}`);
+        return [];
+      }
+      for (let sector = 0; sector < content.byteLength / sectorBytes; sector++) {
         const versions = disk.#history[sector]!;
         const found = content.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
         const matching = versions.filter((version) => version.content.equals(found));
@@ -230,7 +260,10 @@ export class SimulatedDisk {
   }
 }
 
-function intersect(left: readonly Moments[], versions: readonly Version[]): Moments[] {
+function intersect(
+  left: readonly Moments[],
+  versions: readonly Pick<Version, 'fromMoment' | 'toMoment'>[],
+): Moments[] {
   const result: Moments[] = [];
   for (const one of left)
     for (const version of versions) {
@@ -250,7 +283,7 @@ function intersect(left: readonly Moments[], versions: readonly Version[]): Mome
   return joined;
 }
 
-function text(moments: readonly (Moments | Version)[]): string {
+function text(moments: readonly (Moments | Pick<Version, 'fromMoment' | 'toMoment'>)[]): string {
   if (moments.length === 0) return 'no moment at all';
   return moments
     .map((one) => ('from' in one ? `${one.from}-${one.to}` : `${one.fromMoment}-${one.toMoment}`))
@@ -270,16 +303,23 @@ class OpenedDisk implements Disk {
   readonly #timeline: Timeline;
   readonly #random: SeededRandom;
   readonly #life: Life;
+  readonly #isGone: () => boolean;
+  /** As it was when it was opened. */
+  readonly sizeBytes: number;
 
-  constructor(disk: SimulatedDisk, timeline: Timeline, random: SeededRandom, life: Life) {
+  constructor(
+    disk: SimulatedDisk,
+    timeline: Timeline,
+    random: SeededRandom,
+    life: Life,
+    isGone: () => boolean,
+  ) {
+    this.#isGone = isGone;
+    this.sizeBytes = disk.sizeBytes;
     this.#disk = disk;
     this.#timeline = timeline;
     this.#random = random;
     this.#life = life;
-  }
-
-  get sizeBytes(): number {
-    return this.#disk.sizeBytes;
   }
 
   #wait(): Promise<void> {
@@ -293,6 +333,8 @@ class OpenedDisk implements Disk {
     assert(offsetBytes % sectorBytes === 0, 'reads are aligned');
     for (let done = 0; done < target.byteLength; done += readPieceBytes) {
       await this.#wait();
+      if (this.#isGone())
+        throw Object.assign(new Error(`ENXIO: simulated, ${this.#disk.name} is gone`), { code: 'ENXIO' });
       if (this.#random.chance(this.#disk.readErrorChance))
         throw Object.assign(new Error(`EIO: simulated, ${this.#disk.name}`), { code: 'EIO' });
       this.#disk.readNow(target.subarray(done, done + readPieceBytes), offsetBytes + done);

@@ -692,6 +692,154 @@ test('a condition that holds shows at the item, in the vault’s health and as a
   );
 });
 
+test('a disk that gets no points, a disk without protection and a failover that failed are conditions until they are over', async (t) => {
+  const { sdk, database } = world;
+  const machine = aMachine('lima');
+  const place = await world.site('lima', [machine]);
+  const container = 'lima-container';
+  const path = [...at, 'lima', container, 'db'] as const;
+  await sdk.replicationPolicies.beginCreateAndWait(...at, 'lima', policyOf(rcmPolicy), quick);
+  const made = await sdk.replicationProtectedItems.beginCreateAndWait(
+    ...path,
+    {
+      properties: {
+        policyId: `${vaultId}/replicationPolicies/lima`,
+        protectableItemId: machine.machineId,
+        providerSpecificDetails: {
+          instanceType: 'InMageRcm',
+          fabricDiscoveryMachineId: machine.machineId,
+          targetResourceGroupId: '/subscriptions/s/resourceGroups/g',
+          processServerId: place.processServerId,
+        },
+      },
+    } as never,
+    quick,
+  );
+  const { id } = made;
+  const itemId = made.properties!.eventCorrelationId!;
+  await database.change('UPDATE site_machines SET item_id = ? WHERE machine_id = ?', [
+    itemId,
+    machine.machineId.toLowerCase(),
+  ]);
+  const codes = async () => {
+    await world.lookAtHealth();
+    const { properties } = await sdk.replicationProtectedItems.get(...path);
+    return {
+      codes: properties!.healthErrors!.map(({ errorCode }) => errorCode),
+      replication: properties!.replicationHealth,
+      failover: properties!.failoverHealth,
+      texts: properties!.healthErrors!.map(({ summaryMessage }) => summaryMessage).join('\n'),
+    };
+  };
+  const [kept] = await database.rows('SELECT disks FROM protected_items WHERE item_id = ?', [itemId]);
+  const disks = (typeof kept!.disks === 'string' ? JSON.parse(kept!.disks) : kept!.disks) as {
+    diskId: ProtectedDiskId;
+    path: string;
+  }[];
+  await addPoint(database, itemId, new Date(Date.now() - 2000).toISOString());
+  t.like(await codes(), { codes: [], replication: 'Normal', failover: 'Normal' });
+
+  // A disk goes.
+  const gone = [{ diskId: disks[1]!.diskId, cause: 'gone' as const }];
+  await addPoint(database, itemId, new Date(Date.now() - 1000).toISOString(), gone);
+  const lacking = await codes();
+  t.like(lacking, { codes: ['DisksNotInRecoveryPoints'], replication: 'Critical' });
+  t.true(lacking.texts.includes(disks[1]!.path));
+  // … and is back.
+  await addPoint(database, itemId, new Date().toISOString());
+  t.like(await codes(), { codes: [], replication: 'Normal' });
+
+  // A volume group grows onto a third disk.
+  const stacks = [{ through: 'volume group data', disks: [disks[1]!.path, '/dev/sdz'] }];
+  const grown = [
+    ...machine.disks.map((disk) => (disk.path === disks[1]!.path ? { ...disk, stacks } : disk)),
+    { path: '/dev/sdz', name: 'sdz', sizeBytes: 1, readinessErrors: [], uses: [], stacks },
+  ];
+  const report = (reported: ReturnType<typeof aMachine>['disks']) =>
+    database.change(
+      "UPDATE site_machines SET said = JSON_SET(said, '$.disks', JSON_EXTRACT(?, '$')) WHERE machine_id = ?",
+      [JSON.stringify(reported), machine.machineId.toLowerCase()],
+    );
+  await report(grown);
+  const shared = await codes();
+  t.deepEqual(shared.codes.toSorted(), ['DataOnUnprotectedDisk', 'DiskNotProtected']);
+  t.regex(shared.texts, /volume group data is also on \/dev\/sdz/);
+  await report(machine.disks);
+  t.deepEqual((await codes()).codes, []);
+
+  // A failover fails; the next one does not.
+  const job = async (workflow: string, state: string, errors: unknown[] = []) => {
+    const now = new Date();
+    await database.change(
+      `INSERT INTO jobs (job_id, vault_id, workflow, scenario_name, friendly_name, state, state_description, target_key,
+         target_type, target, input, errors, requested_by, created_at, ended_at)
+       VALUES (?, ?, ?, 'x', 'Failover', ?, ?, ?, 'ProtectionEntity', '{}', '{}', ?, 'x', ?, ?)`,
+      [
+        ...[systemRandom.uuid(), vaultId.toLowerCase(), workflow, state, state, id!.toLowerCase()],
+        ...[JSON.stringify(errors), now, now],
+      ],
+    );
+  };
+  const error = {
+    ...{ code: 'RecoveryHostTooSmall', severity: 'error', summary: '24576 MiB needed' },
+    ...{ possibleCauses: 'x', recommendedAction: 'y', raisedAt: new Date().toISOString(), context: {} },
+  };
+  await job('unplanned-failover', 'Failed', [error]);
+  const failed = await codes();
+  t.like(failed, { codes: ['FailoverFailed'], replication: 'Normal', failover: 'Critical' });
+  t.regex(failed.texts, /24576 MiB needed/);
+  await job('unplanned-failover', 'Cancelled');
+  t.deepEqual((await codes()).codes, ['FailoverFailed'], 'one that was cancelled proves nothing');
+  await job('unplanned-failover', 'Succeeded');
+  t.like(await codes(), { codes: [], failover: 'Normal' });
+  await job('test-failover', 'Failed', [error]);
+  t.like(await codes(), { codes: ['TestFailoverFailed'], failover: 'Warning' });
+  await job('test-failover', 'Succeeded');
+  t.like(await codes(), { codes: [], failover: 'Normal' });
+  await database.change('DELETE FROM jobs WHERE target_key = ?', [id!.toLowerCase()]);
+});
+
+test('a machine of more disks than can be protected is refused with the limit, whether they are named or not', async (t) => {
+  const { sdk } = world;
+  const disk = (index: number) => ({
+    ...{ path: `/dev/sd${index}`, name: `sd${index}`, sizeBytes: 1, readinessErrors: [], uses: [] },
+  });
+  const machine = aMachine('quito', { disks: Array.from({ length: 65 }, (_, index) => disk(index)) });
+  const place = await world.site('quito', [machine]);
+  const enable = (disksToInclude?: object[]) =>
+    sdk.replicationProtectedItems.beginCreateAndWait(
+      ...at,
+      'quito',
+      'quito-container',
+      'db',
+      {
+        properties: {
+          policyId: `${vaultId}/replicationPolicies/lima`,
+          protectableItemId: machine.machineId,
+          providerSpecificDetails: {
+            instanceType: 'InMageRcm',
+            fabricDiscoveryMachineId: machine.machineId,
+            targetResourceGroupId: '/subscriptions/s/resourceGroups/g',
+            processServerId: place.processServerId,
+            ...(disksToInclude === undefined ? {} : { disksToInclude }),
+          },
+        },
+      } as never,
+      quick,
+    );
+  const named = machine.disks.map(({ path: diskId }) => ({
+    diskId,
+    logStorageAccountId: 'x',
+    diskType: 'Standard_LRS',
+  }));
+  t.is(await code(enable()), 'TooManyDisks');
+  t.is(await code(enable(named)), 'TooManyDisks');
+  const error = await t.throwsAsync(enable(named));
+  t.regex(error!.message, /65 disks of quito .* at most 64/);
+  const { properties } = await enable(named.slice(0, 64));
+  t.is((properties!.providerSpecificDetails as { protectedDisks: unknown[] }).protectedDisks.length, 64);
+});
+
 test('jobs are listed by the reference’s query, shown with their tasks, exported and steered', async (t) => {
   const { sdk } = world;
   const list = (filter?: string) =>

@@ -5,8 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ava, { type TestFn } from 'ava';
 import { systemClock, until } from '../../../src/platform/clock.ts';
@@ -143,6 +143,13 @@ test('two vault processes that start machines of one network while others go hin
   } finally {
     for (const name of [...left, ...names]) await one.remove(name);
   }
+});
+
+test('the room that the hypervisor says is what this machine has', async (t) => {
+  const { cpuCount, memoryMebibytes } = await provider().room();
+  t.is(cpuCount, cpus().length);
+  const total = Number(/MemTotal:\s+(\d+)/.exec(await readFile('/proc/meminfo', 'utf8'))![1]) / 1024;
+  t.true(memoryMebibytes <= total);
 });
 
 /** In 512 bytes: says over the serial port that it was booted, and halts. */

@@ -1,4 +1,6 @@
 import test from 'ava';
+import type { HealthEvent } from '../../../src/model/health.ts';
+import type { ReportedDisk } from '../../../src/protocol/control/site-link.ts';
 import {
   type HealthCondition,
   type ItemFacts,
@@ -55,8 +57,11 @@ test('an RPO at its threshold is well, above it a warning, far above critical', 
   t.regex(at(3600)[0]!.summary, /newest recovery point of guest is 60 min old; the policy allows 15 min/);
 });
 
-test('a new machine has a day for its first point', (t) => {
-  const young = { ...well, newestPointAt: undefined, newestApplicationConsistentAt: undefined };
+test('a new machine whose first copy comes on has a day for its first point', (t) => {
+  const young = {
+    ...{ ...well, newestPointAt: undefined, newestApplicationConsistentAt: undefined },
+    appliedAt: ago(20),
+  };
   t.deepEqual(itemConditions({ ...young, createdAt: ago(86_000) }, now), []);
   t.deepEqual(codes(itemConditions({ ...young, createdAt: ago(90_000) }, now)), ['NoRecoveryPointYet']);
 });
@@ -164,4 +169,157 @@ test('what holds is told once, again when it gets worse, and cleared when it is 
   t.is(planChanges(raised, [other], now).refresh.length, 1);
   t.is(planChanges(raised, [{ ...load, severity: 'Critical' }], now).raise.length, 1);
   t.deepEqual(planChanges(raised, [], now).clear, raised);
+});
+
+const lacking = [{ path: '/dev/sdb', cause: 'gone' as const }];
+
+test('points that lack a disk are a critical condition at once, which names it', (t) => {
+  const [condition] = itemConditions({ ...well, missingDisks: lacking }, now);
+  t.like(condition, { code: 'DisksNotInRecoveryPoints', severity: 'Critical', sustainSeconds: 0 });
+  t.regex(condition!.summary, /lack \/dev\/sdb \(gone\); the newest that has every disk is 60 s old/);
+});
+
+test('the RPO counts points that have every disk, since protection began where there is none, and names what is missing', (t) => {
+  const none = { newestPointAt: undefined, newestApplicationConsistentAt: undefined };
+  const at = itemConditions({ ...well, ...none, createdAt: ago(1000), missingDisks: lacking }, now);
+  t.deepEqual(codes(at), ['DisksNotInRecoveryPoints', 'RpoExceeded']);
+  t.regex(at[1]!.summary, /no recovery point with every disk for 17 min.*what is missing: \/dev\/sdb/);
+  const resync = itemConditions(
+    {
+      ...well,
+      newestPointAt: ago(1000),
+      disks: [{ diskId: 'd', path: '/dev/sdc', state: 'resync', cause: 'UncleanShutdown' }],
+    },
+    now,
+  );
+  t.deepEqual(codes(resync), ['RpoExceeded', 'ResyncRequired']);
+  t.regex(resync[0]!.summary, /what is missing: \/dev\/sdc/);
+});
+
+test('a machine of which nothing ever arrives is told after its RPO threshold, one whose first copy comes on is not', (t) => {
+  const none = { ...well, newestPointAt: undefined, newestApplicationConsistentAt: undefined };
+  t.deepEqual(itemConditions({ ...none, createdAt: ago(900) }, now), []);
+  t.like(itemConditions({ ...none, createdAt: ago(901) }, now)[0], {
+    code: 'NothingArrives',
+    severity: 'Warning',
+  });
+  t.like(itemConditions({ ...none, createdAt: ago(4000) }, now)[0], { severity: 'Critical' });
+  t.deepEqual(itemConditions({ ...none, createdAt: ago(4000), appliedAt: ago(30) }, now), []);
+  t.deepEqual(codes(itemConditions({ ...none, createdAt: ago(80_000), appliedAt: ago(3000) }, now)), [
+    'NothingArrives',
+  ]);
+});
+
+const event = (code: string, severity: HealthEvent['severity'] = 'critical'): HealthEvent => ({
+  ...{ code, severity, summary: `${code} it is`, possibleCauses: 'x', recommendedAction: 'y' },
+  ...{ raisedAt: '2026-06-01T00:00:00.000Z', context: {} },
+});
+
+test('a vault that cannot apply what it has says so, and a passing trouble disturbs nobody', (t) => {
+  const [condition] = itemConditions({ ...well, paused: event('ReplicaStoreFull') }, now);
+  t.like(condition, { code: 'ReplicaStoreFull', severity: 'Critical', sustainSeconds: 60 });
+});
+
+test('a failover that failed is a condition with its cause, a test that failed a lesser one', (t) => {
+  const job = {
+    ...{ jobId: 'j', name: 'Failover', endedAt: ago(60), summary: 'no room: 24 GiB needed' },
+    ...{ possibleCauses: 'x', recommendedAction: 'Ask for less.' },
+  };
+  const [failed] = itemConditions({ ...well, failedFailover: job }, now);
+  t.like(failed, { code: 'FailoverFailed', severity: 'Critical', category: 'Configuration' });
+  t.regex(failed!.summary, /the last failover of guest failed: no room: 24 GiB needed/);
+  t.like(itemConditions({ ...well, failedTestFailover: { ...job, name: 'Test failover' } }, now)[0], {
+    code: 'TestFailoverFailed',
+    severity: 'Warning',
+    category: 'TestFailover',
+  });
+  // It runs at the recovery site, and the next step failed.
+  t.deepEqual(codes(itemConditions({ ...well, isReplicating: false, failedFailover: job }, now)), [
+    'FailoverFailed',
+  ]);
+});
+
+const reported = (path: string, more: Partial<ReportedDisk> = {}): ReportedDisk => ({
+  ...{ path, name: path.slice(5), sizeBytes: 1, readinessErrors: [], uses: [] },
+  ...more,
+});
+const twoDisks = { ...well, protectedPaths: ['/dev/sda', '/dev/sdb'], crashConsistentSeconds: 300 };
+
+test('a protected disk that is not reported is told when points stop, not while it is followed under another name', (t) => {
+  const facts = { ...twoDisks, reportedDisks: [reported('/dev/sda')] };
+  t.deepEqual(itemConditions(facts, now), []);
+  const late = { ...facts, newestPointAt: ago(601) };
+  t.like(itemConditions(late, now)[0], { code: 'DiskNotReported', severity: 'Critical' });
+  t.regex(itemConditions(late, now)[0]!.summary, /\/dev\/sdb/);
+  // Said already, with more.
+  t.deepEqual(codes(itemConditions({ ...late, missingDisks: lacking }, now)), ['DisksNotInRecoveryPoints']);
+  // A machine that is silent says nothing of its disks.
+  t.deepEqual(codes(itemConditions({ ...late, machineHeartbeatAt: ago(1000) }, now)), [
+    'MobilityServiceSilent',
+  ]);
+});
+
+test('data that is also on a disk without protection is critical, also where disks were chosen', (t) => {
+  const stacks = [{ through: 'volume group data', disks: ['/dev/sdb', '/dev/sdc'] }];
+  const facts = {
+    ...twoDisks,
+    reportedDisks: [reported('/dev/sda'), reported('/dev/sdb', { stacks }), reported('/dev/sdc', { stacks })],
+  };
+  const [condition, ...rest] = itemConditions(facts, now);
+  t.like(condition, { code: 'DataOnUnprotectedDisk', severity: 'Critical' });
+  t.regex(condition!.summary, /volume group data is also on \/dev\/sdc/);
+  t.deepEqual(rest, []);
+  t.deepEqual(itemConditions({ ...facts, protectedPaths: ['/dev/sda'] }, now), []);
+});
+
+test('a disk that nobody chose to leave out is told with its reason, or as added later', (t) => {
+  const facts = {
+    ...twoDisks,
+    wantsAllDisks: true,
+    reportedDisks: [
+      reported('/dev/sda'),
+      reported('/dev/sdb'),
+      reported('/dev/sdc', { readinessErrors: [event('MultipathDevice')] }),
+      reported('/dev/sdd'),
+      reported('/dev/loop0', { readinessErrors: [event('BackedByOwnDisk')] }),
+    ],
+  };
+  const [condition, ...rest] = itemConditions(facts, now);
+  t.like(condition, { code: 'DiskNotProtected', severity: 'Warning' });
+  t.regex(
+    condition!.summary,
+    /2 disks.*\/dev\/sdc \(MultipathDevice it is\), \/dev\/sdd \(it was added after/,
+  );
+  t.deepEqual(rest, []);
+  t.deepEqual(itemConditions({ ...facts, wantsAllDisks: false }, now), []);
+});
+
+test('what process servers and sites say of themselves is a condition, one a code', (t) => {
+  const halted = { ...server, health: [event('ItemHalted'), { ...event('ItemHalted'), summary: 'another' }] };
+  t.deepEqual(
+    processServerConditions(halted, now).map(({ code, severity, summary }) => [code, severity, summary]),
+    [['ItemHalted', 'Critical', 'ItemHalted it is; another']],
+  );
+  t.deepEqual(
+    codes(
+      siteConditions(
+        {
+          name: 's',
+          registeredAt: ago(9000),
+          lastReportAt: ago(10),
+          health: [event('ClockDiffers', 'warning')],
+        },
+        now,
+      ),
+    ),
+    ['ClockDiffers'],
+  );
+});
+
+test('a spool that is full is told at once: its machines wait', (t) => {
+  const full = processServerConditions({ ...server, spoolFreePercent: 9 }, now);
+  t.like(
+    full.find(({ code }) => code === 'ProcessServerSpoolFull'),
+    { severity: 'Critical', sustainSeconds: 0 },
+  );
 });

@@ -252,6 +252,8 @@ test('who is silent is named, and a silent site is one condition, not one of eac
   const report = (machineAt: number, serverAt: number) => {
     const machine = aMachine('guest', {
       itemId: dataId as never,
+      // The item has none either.
+      disks: [],
       mobilityService: { version: '1', lastHeartbeatAt: iso(machineAt) },
     });
     const said = aReport(iso(clock.now()), processServerId, [{ ...machine, machineId: dataId as never }]);

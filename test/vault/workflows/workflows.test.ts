@@ -522,3 +522,81 @@ test('a planned failover that would lose a disk is refused before the source is 
   t.deepEqual(world.orders, []);
   t.deepEqual([...world.machines], []);
 });
+
+test('a recovery host without room is said before anything is started or the source is stopped', async (t) => {
+  // The source has 3 processors and 1024 MiB.
+  for (const [workflow, input, lessen, says] of [
+    [
+      'unplanned-failover',
+      { shutDownSource: true },
+      { memoryMebibytes: 1000 },
+      /memory: 1024 MiB needed, 1000 MiB available/,
+    ],
+    ['planned-failover', {}, { cpuCount: 2 }, /processors: 3 needed, 2 available/],
+    [
+      'test-failover',
+      { machine: { memoryMebibytes: 2048 } },
+      { memoryMebibytes: 1500 },
+      /2048 MiB needed, 1500 MiB/,
+    ],
+    ['test-failover', {}, { freeBytes: 100 << 20 }, /disk space .*: 128 MiB needed, 36 MiB available/],
+  ] as const) {
+    await using world = await openWorkflowWorld();
+    const { id } = await world.addItem('web');
+    const { freeBytes, ...room } = { freeBytes: world.freeBytes, ...lessen };
+    world.room = { ...world.room, ...room };
+    world.freeBytes = freeBytes;
+    const job = await runJob(world, workflow, { id, ...input });
+    t.is(job.state, 'Failed', workflow);
+    t.is(job.errors[0]?.code, 'RecoveryHostTooSmall');
+    t.regex(job.errors[0]!.summary, says);
+    t.deepEqual([[...world.machines], [...world.loans], world.orders], [[], [], []]);
+  }
+  // A smaller one than the source, by wish.
+  await using world = await openWorkflowWorld();
+  const { id } = await world.addItem('web');
+  world.room = { memoryMebibytes: 512, cpuCount: 1 };
+  const job = await runJob(world, 'unplanned-failover', {
+    id,
+    machine: { memoryMebibytes: 512, cpuCount: 1 },
+  });
+  t.is(job.state, 'Succeeded', JSON.stringify(job.errors));
+  t.is(job.stateDescription, 'Completed');
+});
+
+test('enabling tells of disks that were left out, and of those without which a volume is not whole', async (t) => {
+  const unready = {
+    ...{ code: 'MultipathDevice', severity: 'error', summary: '/dev/vdc is one path of several' },
+    ...{ possibleCauses: 'x', recommendedAction: 'y', raisedAt: '1970-01-01T00:00:00.000Z', context: {} },
+  } as const;
+  const disk = (path: string, more = {}) => ({
+    ...{ path, name: path.slice(5), sizeBytes: 1, readinessErrors: [], uses: [] },
+    ...more,
+  });
+  const group = { through: 'volume group data', disks: ['/dev/vdb', '/dev/vdc'] };
+  for (const [settings, expected] of [
+    [{}, ['DataOnUnprotectedDisk', 'DiskNotProtected']],
+    // Somebody chose: what is left out is left out on purpose, but not what belongs to something that is protected.
+    [{ disksToInclude: [{ diskId: '/dev/vda' }, { diskId: '/dev/vdb' }] }, ['DataOnUnprotectedDisk']],
+  ] as const) {
+    await using world = await openWorkflowWorld();
+    world.disks = [
+      disk('/dev/vda'),
+      disk('/dev/vdb', { stacks: [group] }),
+      disk('/dev/vdc', { stacks: [group], readinessErrors: [unready] }),
+      // Comes along with the disk that its file is on.
+      disk('/dev/loop0', { readinessErrors: [{ ...unready, code: 'BackedByOwnDisk' }] }),
+    ];
+    const job = await runJob(world, 'enable-protection', { ...(enableInput(world) as object), settings });
+    t.is(job.state, 'Succeeded', JSON.stringify(job.errors));
+    t.is(job.stateDescription, 'CompletedWithInformation');
+    t.deepEqual(
+      job.errors.map(({ code }) => code),
+      [...expected],
+    );
+    for (const { summary } of job.errors) t.regex(summary, /\/dev\/vdc/);
+  }
+  await using world = await openWorkflowWorld();
+  const job = await runJob(world, 'enable-protection', enableInput(world));
+  t.is(job.stateDescription, 'Completed');
+});
