@@ -45,6 +45,8 @@ const machineSeconds = Number(process.env.BENCH_MACHINES_SECONDS ?? 60);
 const only = process.env.BENCH_PEERS?.split(',');
 const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'churn', 'api', 'machines'];
 
+// The disks are loop devices whose files lie on this machine's own, which nobody is offered unasked.
+process.env.LEEWARD_OFFER_LOOP_DEVICES = '1';
 const reason = canLoop() ?? canTrace();
 if (reason !== undefined) {
   console.error(`the benchmarks cannot run here: ${reason}`);

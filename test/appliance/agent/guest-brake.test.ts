@@ -30,7 +30,8 @@ for (const version of [2, 1])
     const folder = await mkdtemp(join(tmpdir(), 'leeward-guest-brake-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));
     compileWriteBrake(join(folder, 'leeward-brake'));
-    compileStatic('test/appliance/agent/brake-writer.c', join(folder, 'brake-writer'));
+    for (const name of ['brake-writer', 'brake-judge'])
+      compileStatic(`test/appliance/agent/${name}.c`, join(folder, name));
     await copyFile(join(import.meta.dirname, 'brake-script.sh'), join(folder, 'script.sh'));
     const payload = join(folder, 'payload.tar');
     // Blocks of 1 MiB, so that the file is a whole number of sectors.
@@ -44,6 +45,7 @@ for (const version of [2, 1])
       'script.sh',
       'leeward-brake',
       'brake-writer',
+      'brake-judge',
     ]);
     await using file = await open(join(folder, 'data.raw'), 'wx');
     await file.truncate(655_360 * 512);
