@@ -328,7 +328,7 @@ async function longChurn(site: TwoSites): Promise<void> {
       const megabytes = churn.writtenBytes / longSeconds / 1e6;
       return {
         ours: churn.rpoP99Seconds,
-        verified: !churn.hasLost && megabytes >= 95 && (await atRest(machine, at)),
+        verified: !churn.hasLost && megabytes >= 95 && (await atRest(machine, at, 'churn.img')),
         note: `${megabytes.toFixed(0)} MB/s written, ${churn.pointsMeanwhile || 'NO'} points while it lasted, RPO p50 ${churn.rpoP50Seconds.toFixed(1)} s, wanted: p99 below 30 s, held p99 below 200 ms; ${heldOf(churn.points)}; ${churn.hasLost ? 'CHANGES WERE LOST, resync' : 'no loss'}; peak ${peaks(site, machine)}`,
       };
     },
@@ -444,13 +444,13 @@ async function mounted(name: string) {
 
 /** Nothing is written any more: the newest point must be the disk, read from the file behind it (a block device's own page
  * cache knows nothing of what a mounted file system writes past it). */
-async function atRest(machine: Machine, at: string): Promise<boolean> {
+async function atRest(machine: Machine, at: string, image = 'load.img'): Promise<boolean> {
   for (let attempt = 0; attempt < 2; attempt++) {
     await shell(`sync -f ${at}`);
     await sleep(1000);
     const point = await machine.pointAfter(Date.now(), 180);
     // ext4 writes its superblock now and then: the next point then has it.
-    if (await isExact(machine, point, await sha256Of(join(folder, 'load.img')))) return true;
+    if (await isExact(machine, point, await sha256Of(join(folder, image)))) return true;
   }
   return false;
 }

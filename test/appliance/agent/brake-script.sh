@@ -37,7 +37,6 @@ for place in root system user container; do
     tries=0; while pgrep -x brake-writer >/dev/null; do tries=$((tries + 1)); [ $tries -lt 100 ] || break; sleep 0.1; done
   done
 done
-result version "$(echo | timeout 5 ./leeward-brake 2>&1 | head -1; printf '%s\0\0' "$number" | timeout 5 ./leeward-brake | grep -o 'version=[12]')"
 # Everything killed at once: the note is worked through, and what was there before is there again.
 start system direct
 group=$(dirname "$(find $root/system.slice -maxdepth 1 -name $limits | head -1)")
