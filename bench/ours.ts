@@ -2,12 +2,16 @@
  * Our whole path under measurement: the real daemons of `test/support/two-sites.ts` on this machine, each figure taken from
  * outside: when a recovery point can be seen at the vault, what /proc says, what the process server counts.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ProtectedItemId, RecoveryPointId } from '../src/model/ids.ts';
 import { systemFiles } from '../src/platform/files.ts';
 import { ReflinkStore } from '../src/vault/replica/reflink-store.ts';
+import { lastOfPrefix, orderedBlockBytes, orderedSlots } from '../test/support/ordered-writer.ts';
 import { eventually } from '../test/support/site.ts';
 import type { Machine, Point, TwoSites } from '../test/support/two-sites.ts';
 import { median, sha256Of, shell } from './measure.ts';
@@ -114,6 +118,7 @@ export async function lent(
 }
 
 export interface Churned {
+  readonly rpoP50Seconds: number;
   readonly rpoP99Seconds: number;
   readonly hasLost: boolean;
   /** Taken since it began, and of these while it lasted: without any of the latter the figure is only how long it lasted. */
@@ -139,6 +144,24 @@ export async function churned(
   // The points that were on their way at the end tell how late they were.
   await machine.pointAfter(ended, 180);
   const points = await machine.points();
+  const late = latesOf(points, began, ended).sort((one, other) => one - other);
+  const losses = (await machine.events()).filter(
+    ({ eventCode, timeOfOccurrence }) => eventCode === 'ChangesLost' && Date.parse(timeOfOccurrence) >= began,
+  );
+  const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { io_bytes: number } }[] };
+  const taken = points.filter((point) => Date.parse(point.takenAt) >= began);
+  return {
+    rpoP50Seconds: quantile(late, 0.5),
+    rpoP99Seconds: quantile(late, 0.99),
+    hasLost: losses.length > 0,
+    points: taken,
+    pointsMeanwhile: taken.filter((point) => Date.parse(point.takenAt) < ended).length,
+    writtenBytes: parsed.jobs[0]!.write.io_bytes,
+  };
+}
+
+/** How far behind the newest point was, looked at ten times a second. */
+function latesOf(points: readonly Point[], began: number, ended: number): number[] {
   const late: number[] = [];
   for (let at = began; at < ended; at += 100) {
     const newest = Math.max(
@@ -148,18 +171,73 @@ export async function churned(
     );
     late.push((at - newest) / 1000);
   }
-  late.sort((one, other) => one - other);
-  const losses = (await machine.events()).filter(
-    ({ eventCode, timeOfOccurrence }) => eventCode === 'ChangesLost' && Date.parse(timeOfOccurrence) >= began,
+  return late;
+}
+
+export const quantile = (sorted: readonly number[], share: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+
+/** How writers stood still for these points. */
+export function heldOf(points: readonly Point[]): string {
+  const held = points.map((point) => point.heldMilliseconds ?? 0).filter((time) => time > 0);
+  const frozen = points.map((point) => point.frozenMilliseconds).filter((time) => time > 0);
+  const text = (what: string, times: number[]) => {
+    times.sort((one, other) => one - other);
+    const [half, most] = [quantile(times, 0.5), quantile(times, 0.99)];
+    return times.length === 0
+      ? `none ${what}`
+      : `${times.length} ${what}, p50 ${half.toFixed(0)} ms, p99 ${most.toFixed(0)} ms`;
+  };
+  return `${text('held', held)}; ${text('frozen', frozen)}`;
+}
+
+/** Of a disk, as far as the ordered writer writes. Not the whole: a point's disk is as large as the disk. */
+function beginningOf(path: string): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(orderedSlots * orderedBlockBytes));
+  const handle = openSync(path, 'r');
+  try {
+    readSync(handle, bytes);
+  } finally {
+    closeSync(handle);
+  }
+  return bytes;
+}
+
+/** Three raw disks written in one order without a pause: every point must be a prefix of it. */
+export async function ordered(machine: Machine, disks: readonly string[], seconds: number) {
+  await machine.pointAfter(Date.now() - 10_000, 120);
+  const began = Date.now();
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, '../test/support/ordered-writer.ts'), '1', ...disks],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
   );
-  const parsed = JSON.parse(report.slice(report.indexOf('{'))) as { jobs: { write: { io_bytes: number } }[] };
+  let said = '';
+  child.stdout.on('data', (text: Buffer) => {
+    said += text.toString();
+  });
+  const closed = once(child, 'close');
+  await sleep(seconds * 1000);
+  const ended = Date.now();
+  child.kill('SIGTERM');
+  await closed;
+  const { last, longestMilliseconds } = JSON.parse(said) as { last: number; longestMilliseconds: number };
+  await machine.pointAfter(Date.now(), 180);
+  const points = await machine.points();
   const taken = points.filter((point) => Date.parse(point.takenAt) >= began);
+  let areAllPrefixes = true;
+  for (const point of taken)
+    try {
+      lastOfPrefix(disks.map((_, index) => beginningOf(machine.pointPath(point, index))));
+    } catch {
+      areAllPrefixes = false;
+    }
   return {
-    rpoP99Seconds: late[Math.floor(late.length * 0.99)] ?? Number.NaN,
-    hasLost: losses.length > 0,
+    ...{ last, longestMilliseconds, areAllPrefixes },
     points: taken,
-    pointsMeanwhile: taken.filter((point) => Date.parse(point.takenAt) < ended).length,
-    writtenBytes: parsed.jobs[0]!.write.io_bytes,
+    lateSeconds: latesOf(points, began, ended),
   };
 }
 

@@ -9,7 +9,8 @@
  *     BENCH_MACHINES=1000    on one process server, for BENCH_MACHINES_SECONDS=60
  *     BENCH_PEERS=rsync,…    only these
  *     BENCH_TRIM_GIB=40      size of the disk that is trimmed; it is sparse
- *     BENCH_PARTS=load,…     only these of copies, load, trims, api, machines
+ *     BENCH_PARTS=load,…     only these of copies, load, churn, trims, api, machines
+ *     BENCH_LONG_SECONDS=600 of 100 MB/s, and of three raw disks written without a pause
  *     BENCH_FOLDER=/var/tmp  where disks and copies go; five times BENCH_GIB
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,18 @@ import { canLoop, canTrace } from '../test/support/loop-device.ts';
 import { type Machine, TwoSites } from '../test/support/two-sites.ts';
 import { manyMachinesPlan, manyMachinesRow } from './many-machines.ts';
 import { dropCaches, endAll, keepCold, median, sha256Of, shell } from './measure.ts';
-import { churned, copied, isExact, lent, peaks, settled, writeRate } from './ours.ts';
+import {
+  churned,
+  copied,
+  heldOf,
+  isExact,
+  lent,
+  ordered,
+  peaks,
+  quantile,
+  settled,
+  writeRate,
+} from './ours.ts';
 import { available, type Peer, peers, plainCopy } from './peers.ts';
 import { type Result, type Row, renderTable, resultOf } from './report.ts';
 import { trimPlan, trimRow } from './trims.ts';
@@ -29,12 +41,15 @@ import { vaultApiPlan, vaultApiRow } from './vault-api.ts';
 const gibibytes = Number(process.env.BENCH_GIB ?? 2);
 const runs = Number(process.env.BENCH_RUNS ?? 3);
 const churnSeconds = Number(process.env.BENCH_CHURN_SECONDS ?? 60);
+const longSeconds = Number(process.env.BENCH_LONG_SECONDS ?? 600);
 const machineCount = Number(process.env.BENCH_MACHINES ?? 1000);
 const machineSeconds = Number(process.env.BENCH_MACHINES_SECONDS ?? 60);
 const trimGibibytes = Number(process.env.BENCH_TRIM_GIB ?? 40);
 const only = process.env.BENCH_PEERS?.split(',');
-const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'trims', 'api', 'machines'];
+const parts = process.env.BENCH_PARTS?.split(',') ?? ['copies', 'load', 'churn', 'trims', 'api', 'machines'];
 
+// The disks are loop devices whose files lie on this machine's own, which nobody is offered unasked.
+process.env.LEEWARD_OFFER_LOOP_DEVICES = '1';
 const reason = canLoop() ?? canTrace();
 if (reason !== undefined) {
   console.error(`the benchmarks cannot run here: ${reason}`);
@@ -303,6 +318,51 @@ async function deltas(standing: readonly Standing[], device: string, expected: s
   return { peers: figures, verified };
 }
 
+/** Points at any churn: how old the newest one gets, and how long writers stand still for one. */
+async function longChurn(site: TwoSites): Promise<void> {
+  const { device, at, unmount } = await mounted('churn');
+  const machine = await site.prepare('churn', [device], { crashConsistentSeconds: 5 });
+  machine.service.resume();
+  await machine.pointAfter(0, 120);
+  await row(
+    { work: `100 MB/s of random 64 KiB for ${longSeconds} s, RPO p99`, unit: 's', higherIsBetter: false },
+    async () => {
+      const churn = await churned(machine, at, 100, longSeconds);
+      const megabytes = churn.writtenBytes / longSeconds / 1e6;
+      return {
+        ours: churn.rpoP99Seconds,
+        verified: !churn.hasLost && megabytes >= 95 && (await atRest(machine, at, 'churn.img')),
+        note: `${megabytes.toFixed(0)} MB/s written, ${churn.pointsMeanwhile || 'NO'} points while it lasted, RPO p50 ${churn.rpoP50Seconds.toFixed(1)} s, wanted: p99 below 30 s, held p99 below 200 ms; ${heldOf(churn.points)}; ${churn.hasLost ? 'CHANGES WERE LOST, resync' : 'no loss'}; peak ${peaks(site, machine)}`,
+      };
+    },
+  );
+  await machine.service.kill('SIGTERM');
+  await unmount();
+  const disks: string[] = [];
+  for (const name of ['raw-1', 'raw-2', 'raw-3']) disks.push(await loop(`${name}.img`, 256 << 20, 'off'));
+  const raw = await site.prepare('raw', disks, { crashConsistentSeconds: 5 });
+  raw.service.resume();
+  await raw.pointAfter(0, 120);
+  const seconds = Math.min(longSeconds, 120);
+  await row(
+    {
+      work: `three raw disks written without a pause for ${seconds} s, RPO p99`,
+      unit: 's',
+      higherIsBetter: false,
+    },
+    async () => {
+      const written = await ordered(raw, disks, seconds);
+      const lates = [...written.lateSeconds].sort((one, other) => one - other);
+      return {
+        ours: quantile(lates, 0.99),
+        verified: written.areAllPrefixes,
+        note: `4 KiB in one order, ${(written.last / seconds).toFixed(0)} a second, longest write ${written.longestMilliseconds.toFixed(0)} ms; ${written.points.length} points, every one a prefix of that order; RPO p50 ${quantile(lates, 0.5).toFixed(1)} s; ${heldOf(written.points)}`,
+      };
+    },
+  );
+  await raw.service.kill('SIGTERM');
+}
+
 /** Two mounted ext4 of 2 GiB that are written to: one is protected. */
 async function underLoad(site: TwoSites): Promise<void> {
   const control = await mounted('control');
@@ -387,13 +447,13 @@ async function mounted(name: string) {
 
 /** Nothing is written any more: the newest point must be the disk, read from the file behind it (a block device's own page
  * cache knows nothing of what a mounted file system writes past it). */
-async function atRest(machine: Machine, at: string): Promise<boolean> {
+async function atRest(machine: Machine, at: string, image = 'load.img'): Promise<boolean> {
   for (let attempt = 0; attempt < 2; attempt++) {
     await shell(`sync -f ${at}`);
     await sleep(1000);
     const point = await machine.pointAfter(Date.now(), 180);
     // ext4 writes its superblock now and then: the next point then has it.
-    if (await isExact(machine, point, await sha256Of(join(folder, 'load.img')))) return true;
+    if (await isExact(machine, point, await sha256Of(join(folder, image)))) return true;
   }
   return false;
 }
@@ -417,13 +477,22 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 try {
   const bytes = gibibytes * 2 ** 30;
   let site = parts.includes('copies') ? await copies(bytes) : undefined;
-  if (site === undefined && (parts.includes('load') || parts.includes('trims'))) site = await sitesFor(bytes);
-  if (parts.includes('load')) await underLoad(site!);
-  if (parts.includes('trims'))
+  if (parts.includes('load')) {
+    site ??= await sitesFor(bytes);
+    await underLoad(site);
+  }
+  if (parts.includes('churn')) {
+    site ??= await sitesFor(bytes);
+    await longChurn(site);
+  }
+  if (parts.includes('trims')) {
+    site ??= await sitesFor(bytes);
+    const trimmed = site;
     await row(trimPlan(trimGibibytes), async () => {
       const device = await loop('trims.img', trimGibibytes * 2 ** 30, 'on');
-      return await trimRow(site!, folder, { device, image: join(folder, 'trims.img') });
+      return await trimRow(trimmed, folder, { device, image: join(folder, 'trims.img') });
     });
+  }
   if (parts.includes('api')) await row(vaultApiPlan, vaultApiRow);
   if (parts.includes('machines'))
     await row(manyMachinesPlan(machineCount), () => manyMachinesRow(machineCount, machineSeconds));

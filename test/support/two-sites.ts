@@ -56,6 +56,7 @@ const Point = z.looseObject({
     takenAt: z.string(),
     processedAt: z.string(),
     frozenMilliseconds: z.number(),
+    heldMilliseconds: z.number().optional(),
     sizeBytes: z.number(),
     changedBytes: z.number(),
   }),

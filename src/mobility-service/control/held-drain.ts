@@ -16,6 +16,7 @@
  */
 import { strict as assert } from 'node:assert';
 import type { Arena, Loan } from '../../disk/arena.ts';
+import type { Disk } from '../../disk/disk.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
 import type { ChangeMap, Extent } from '../capture/change-map.ts';
@@ -25,7 +26,6 @@ import { totalBytes } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
 import { extentsUnderWayMax, heldReadBytesPerMillisecondMax, heldSendsMax } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
-import type { ReplicatedDisk } from './replicated-disk.ts';
 
 /** One moment on both clocks: the one that people read, and the one that nobody steps. */
 export interface Moment {
@@ -38,15 +38,21 @@ export const momentOf = (clock: Clock): Moment => ({
   takenMonotonic: clock.monotonic(),
 });
 
-export interface HeldDrainParts {
+/** Of a replicated disk, what is needed here. */
+export interface HeldDisk {
+  readonly index: number;
+  readonly disk: Disk;
+}
+
+export interface HeldDrainParts<D extends HeldDisk> {
   readonly clock: Clock;
   readonly capture: Capture;
-  readonly disks: readonly ReplicatedDisk[];
+  readonly disks: readonly D[];
   readonly arena: Arena;
   readonly session: Session;
   readonly packer?: Packer | undefined;
   /** What of a map counts. */
-  readonly relevant: (disk: ReplicatedDisk, map: ChangeMap) => Iterable<Extent>;
+  readonly relevant: (disk: D, map: ChangeMap) => Iterable<Extent>;
 }
 
 export type HeldOutcome =
@@ -63,7 +69,7 @@ export type HeldOutcome =
     };
 
 interface Piece {
-  readonly disk: ReplicatedDisk;
+  readonly disk: HeldDisk;
   readonly extents: readonly Extent[];
   readonly loan: Loan;
   read: Promise<void>;
@@ -77,12 +83,12 @@ interface Pass {
   readonly pieces: Piece[];
 }
 
-export class HeldDrain {
-  readonly #parts: HeldDrainParts;
+export class HeldDrain<D extends HeldDisk> {
+  readonly #parts: HeldDrainParts<D>;
   readonly #passes: Pass[] = [];
   #isLate = false;
 
-  constructor(parts: HeldDrainParts) {
+  constructor(parts: HeldDrainParts<D>) {
     this.#parts = parts;
   }
 
@@ -251,7 +257,7 @@ export class HeldDrain {
 
 /** Settles when nothing is being read any more, but for `late` reads. */
 async function readLot(
-  disk: ReplicatedDisk,
+  disk: HeldDisk,
   lot: readonly Extent[],
   loan: Loan,
   late: Promise<unknown>[],

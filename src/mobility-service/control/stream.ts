@@ -488,7 +488,7 @@ export class Stream {
     return { attempt: told, unheld, heldMilliseconds, isBroken: failure !== undefined };
   }
 
-  #heldDrain(): HeldDrain {
+  #heldDrain(): HeldDrain<ReplicatedDisk> {
     const { clock, capture, arena, packer } = this.#parts;
     return new HeldDrain({
       ...{ clock, capture, arena, packer, session: this.#session },
@@ -498,7 +498,11 @@ export class Stream {
   }
 
   /** Resolves when the work ends or the time is over, whichever comes first. */
-  async #inTime(work: Promise<unknown>, atMonotonic: number, drain: HeldDrain): Promise<void> {
+  async #inTime(
+    work: Promise<unknown>,
+    atMonotonic: number,
+    drain: HeldDrain<ReplicatedDisk>,
+  ): Promise<void> {
     const { clock } = this.#parts;
     const ended = new AbortController();
     const late = clock.sleep(Math.max(1, atMonotonic - clock.monotonic()), ended.signal).then(
@@ -511,7 +515,7 @@ export class Stream {
 
   /** After a hold or freeze: sends what was read and places the bookmark, or marks all of it again. */
   async #placeHeld(
-    drain: HeldDrain,
+    drain: HeldDrain<ReplicatedDisk>,
     outcome: HeldOutcome,
     failure: unknown,
     failureText: string,

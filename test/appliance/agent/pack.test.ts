@@ -63,13 +63,15 @@ test('bundling refuses what may not be shipped', async (t) => {
   await t.throwsAsync(bundleAgent(bad, join(folder, 'out.mjs')), { message: /koa must not be/ });
 });
 
-test('what is unpacked runs without anything else: its Node, its program, its thaw helper', async (t) => {
+test('what is unpacked runs without anything else: its Node, its program, its helpers', async (t) => {
   const node = join(tree, 'bin/node');
   t.is(await run(node, ['-p', '6*7'], { ...limit, env: {} }), '42');
   await run(node, ['--check', join(tree, 'lib/mobility-service.mjs')], limit);
-  const helper = await tryRun(join(tree, 'bin/leeward-thaw'), ['--wrong'], limit);
-  t.is(helper.exitCode, 1);
-  t.regex(helper.stderr, /usage/);
+  for (const name of ['leeward-thaw', 'leeward-brake']) {
+    const helper = await tryRun(join(tree, 'bin', name), ['--wrong'], limit);
+    t.is(helper.exitCode, 1);
+    t.regex(helper.stderr, /usage/);
+  }
   t.false(
     (await run('file', ['-b', join(tree, 'bin/leeward-thaw')], limit).catch(() => '')).includes(
       'dynamically',
@@ -120,7 +122,7 @@ test('install and uninstall scripts are plain sh, and refuse to run without root
   }
 });
 
-testUnit('systemd accepts the unit, and its sandbox scores below 3', async (t) => {
+testUnit('systemd accepts the unit, and its sandbox scores 3 at most', async (t) => {
   const unit = join(tree, 'leeward-mobility.service');
   const verify = await tryRun('systemd-analyze', ['verify', unit], limit);
   const complaints = verify.stderr
@@ -130,7 +132,8 @@ testUnit('systemd accepts the unit, and its sandbox scores below 3', async (t) =
   t.deepEqual(complaints, []);
   const security = await run('systemd-analyze', ['security', '--offline=true', '--no-pager', unit], limit);
   const score = Number(/Overall exposure level[^:]*: ([\d.]+)/.exec(security)?.[1]);
-  t.true(score > 0 && score < 3, `score ${score}`);
+  // 2.8 before the write brake had to reach the control groups.
+  t.true(score > 0 && score <= 3, `score ${score}`);
 });
 
 async function digest(path: string): Promise<string> {
