@@ -40,7 +40,7 @@ const spki = Buffer.from('302a300506032b6570032100', 'hex');
 
 function signingKey(itemKey: Uint8Array): KeyObject {
   if (itemKey.byteLength !== 32) throw new RangeError('an item key has 32 bytes');
-  const seed = Buffer.from(hkdfSync('sha256', itemKey, new Uint8Array(0), 'leeward failover marker 1', 32));
+  const seed = Buffer.from(hkdfSync('sha256', itemKey, new Uint8Array(0), 'leeward-failover-marker/1', 32));
   return createPrivateKey({ key: Buffer.concat([pkcs8, seed]), format: 'der', type: 'pkcs8' });
 }
 
