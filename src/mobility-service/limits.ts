@@ -47,6 +47,12 @@ export const heldSendsMax = 4;
 /** The rest of a hold or freeze in which nothing new is begun: a last read, the barrier's answer and the release. */
 export const heldMarginShare = 0.15;
 export const heldMarginMillisecondsMin = 5;
+/** Right before a hold or freeze, what is left is read into that memory while everybody still writes: reading is ten times as
+ * fast as sending, so that each pass leaves a tenth of the one before. Below 1 MiB, or where it does not shrink, the hold
+ * is next. A part of the memory stays free for what comes under the hold. */
+export const heldBeforehandPassesMax = 6;
+export const heldBeforehandBytesMin = 1 << 20;
+export const heldBeforehandShare = 0.7;
 /** Of the policy's limit: first a short hold, since mostly it is enough. */
 export const holdParts = [0.25, 0.5, 1] as const;
 /** Quiet passes that do not shrink by a third end after this, and all of them after ten seconds: then writers are held. */
@@ -75,6 +81,13 @@ export const settledRestBytesMax = heldBytesMin / 2;
 export const drainIntervalMilliseconds = 1_000;
 /** … or at once when this much is pending, so that a bookmark does not find a mountain. */
 export const drainSoonBytes = 64 << 20;
+/** A large map is drained in slices, each of which is taken right before it is read: what is written again meanwhile counts
+ * once. 100 MB/s over 512 MB, drained at 88 MB/s: 120 MB are left after a round, and 440 MB where all is taken at once. At
+ * most eight slices of a map, since each of them goes through all of it. */
+export const drainSliceBytesMin = 32 << 20;
+export const drainSlicesMax = 8;
+/** A slice takes a copy of its map, and the maps' memory has no room for copies of large ones: 4,096 pieces are 1 MiB. */
+export const drainSlicedPiecesMax = 4096;
 /** How often an idle stream looks around. */
 export const idleMilliseconds = 100;
 /** Losses are looked for at least this often. */

@@ -7,24 +7,32 @@
  *     │                                   │ no
  *     └── read what is marked ◀───────────┘         late, lost, unreadable ──▶ giveUp() marks all of it again
  *
- * Why a proven moment is right: at the last barrier nothing was marked since the take before it, whose extents were all read
- * since that take. So no write completed from that take to this barrier; what was read then, over what passes before it read,
- * is what the disks held all that time, save for writes that had not completed, as after a power cut. What an earlier
+ * Why a proven moment is right: at the last barrier nothing was marked. Each block that ever was marked has been taken, and
+ * read after that, and no write to it completed since its last take, or it would be marked again. So what was read is what the
+ * disks hold at this barrier, save for writes that had not completed, as after a power cut; whether blocks were taken
+ * together, or one slice after the other, changes nothing in that. What an earlier
  * pass read while a write completed is marked by that write, and so a later pass has read it again; passes are sent one after
  * the other in their order. A hold or freeze that ended early changes nothing in that. What was sent before an attempt
  * failed was an ordinary drain: taken first and read then.
  */
 import { strict as assert } from 'node:assert';
 import type { Arena, Loan } from '../../disk/arena.ts';
-import type { Disk } from '../../disk/disk.ts';
+import { type Disk, extentBytesMax } from '../../disk/disk.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Capture, CaptureLoss } from '../capture/capture.ts';
-import type { ChangeMap, Extent } from '../capture/change-map.ts';
+import { ChangeMap, type Extent } from '../capture/change-map.ts';
 import { untilRelease } from '../drain/answering-disk.ts';
 import { lotsOf, pagedBytes, sendRuns } from '../drain/drain.ts';
 import { totalBytes } from '../drain/extents.ts';
 import type { Packer } from '../drain/pack.ts';
-import { extentsUnderWayMax, heldReadBytesPerMillisecondMax, heldSendsMax } from '../limits.ts';
+import {
+  extentsUnderWayMax,
+  heldBeforehandBytesMin,
+  heldBeforehandPassesMax,
+  heldBeforehandShare,
+  heldReadBytesPerMillisecondMax,
+  heldSendsMax,
+} from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 
 /** One moment on both clocks: the one that people read, and the one that nobody steps. */
@@ -79,8 +87,10 @@ interface Piece {
 }
 
 interface Pass {
-  readonly maps: readonly ChangeMap[];
+  /** What giving up marks again. */
+  maps: readonly ChangeMap[];
   readonly pieces: Piece[];
+  isRead: boolean;
 }
 
 export class HeldDrain<D extends HeldDisk> {
@@ -97,6 +107,45 @@ export class HeldDrain<D extends HeldDisk> {
     this.#isLate = true;
   }
 
+  /**
+   * Before writers are held: reads what memory has room for, again and again while it becomes less, so that little is left for
+   * the hold. Answers what went wrong, if anything did; then only `giveUp` may follow.
+   */
+  async beforehand(): Promise<HeldOutcome | undefined> {
+    const { arena, capture, disks } = this.#parts;
+    let roomBytes = arena.freeBytes - arena.limitBytes * (1 - heldBeforehandShare);
+    let lastBytes = Number.POSITIVE_INFINITY;
+    try {
+      for (let passes = 0; passes < heldBeforehandPassesMax && roomBytes > heldBeforehandBytesMin; passes++) {
+        const { losses } = await capture.barrier();
+        if (losses.length > 0) return { why: 'changes were lost', losses };
+        const maps: ChangeMap[] = [];
+        let leftBytes = roomBytes;
+        for (const disk of disks) {
+          const map = capture.take(disk.index);
+          if (map.markedBytes <= leftBytes) maps.push(map);
+          else {
+            const { slice, rest } = splitMap(map, 0, leftBytes);
+            capture.restore(disk.index, rest);
+            maps.push(slice);
+          }
+          leftBytes = Math.max(0, leftBytes - maps.at(-1)!.markedBytes);
+        }
+        const pass: Pass = { maps, pieces: [], isRead: false };
+        this.#passes.push(pass);
+        const wanted = disks.map((disk, index) => [...this.#parts.relevant(disk, maps[index]!)]);
+        const bytes = wanted.reduce((sum, extents) => sum + totalBytes(extents), 0);
+        await this.#read(pass, wanted, () => this.#isLate);
+        if (bytes < heldBeforehandBytesMin || bytes * 3 > lastBytes * 2) return undefined;
+        roomBytes -= bytes;
+        lastBytes = bytes;
+      }
+      return undefined;
+    } catch (cause) {
+      return { why: 'the rest could not be read', cause };
+    }
+  }
+
   /** Reads until a moment is proven or time is over. Never throws; `send` or `giveUp` must follow. */
   async run(untilMonotonic: number): Promise<HeldOutcome> {
     const { clock, capture, disks } = this.#parts;
@@ -110,7 +159,7 @@ export class HeldDrain<D extends HeldDisk> {
         const { losses } = await capture.barrier();
         if (losses.length > 0) return { why: 'changes were lost', losses };
         const maps = disks.map((disk) => capture.take(disk.index));
-        const pass: Pass = { maps, pieces: [] };
+        const pass: Pass = { maps, pieces: [], isRead: false };
         this.#passes.push(pass);
         const leftMilliseconds = Math.max(0, untilMonotonic - clock.monotonic());
         const bytesMax = leftMilliseconds * heldReadBytesPerMillisecondMax;
@@ -134,6 +183,17 @@ export class HeldDrain<D extends HeldDisk> {
     } catch (cause) {
       return { why: 'the rest could not be read', cause };
     }
+  }
+
+  /** After time was over: what could not be read is marked again, what was read is kept, and another try may follow. */
+  async again(): Promise<void> {
+    this.#isLate = false;
+    const last = this.#passes.at(-1);
+    if (!last || last.isRead) return;
+    await Promise.allSettled(last.pieces.map(({ read }) => read));
+    for (const [index, map] of last.maps.entries())
+      this.#parts.capture.restore(this.#parts.disks[index]!.index, map);
+    last.maps = [];
   }
 
   /** Brings what is still in memory into the stream; throws when the session fails, and all is marked again then. */
@@ -204,6 +264,7 @@ export class HeldDrain<D extends HeldDisk> {
         one.catch(() => {});
       }
     await Promise.all(underWay);
+    pass.isRead = true;
     return readBytes;
   }
 
@@ -253,6 +314,26 @@ export class HeldDrain<D extends HeldDisk> {
     piece.isSent = true;
     loan.release();
   }
+}
+
+/** Of a map that was taken, about so many bytes from a place on, and the rest of it. */
+export function splitMap(map: ChangeMap, fromBytes: number, sliceBytes: number) {
+  const slice = new ChangeMap(map.sizeBytes);
+  const rest = new ChangeMap(map.sizeBytes);
+  let bytes = 0;
+  let endBytes = map.sizeBytes;
+  let isFull = false;
+  for (const { offsetBytes, lengthBytes } of map.extents(extentBytesMax)) {
+    const isAhead = offsetBytes + lengthBytes > fromBytes;
+    if (isAhead && bytes + lengthBytes > sliceBytes) isFull = true;
+    const isIn = isAhead && !isFull;
+    (isIn ? slice : rest).mark(offsetBytes, lengthBytes);
+    if (!isIn) continue;
+    bytes += lengthBytes;
+    endBytes = offsetBytes + lengthBytes;
+  }
+  map.clear();
+  return { slice, rest, bytes, endBytes };
 }
 
 /** Settles when nothing is being read any more, but for `late` reads. */

@@ -42,6 +42,9 @@ import {
   bookmarkRetryMilliseconds,
   digestStallMillisecondsMax,
   drainIntervalMilliseconds,
+  drainSliceBytesMin,
+  drainSlicedPiecesMax,
+  drainSlicesMax,
   drainSoonBytes,
   freezeAttemptsMax,
   freezeDeadlineMilliseconds,
@@ -63,7 +66,7 @@ import {
 } from '../limits.ts';
 import type { Session } from '../outlet/session.ts';
 import type { Health } from './health.ts';
-import { HeldDrain, type HeldOutcome, type Moment, momentOf } from './held-drain.ts';
+import { HeldDrain, type HeldOutcome, type Moment, momentOf, splitMap } from './held-drain.ts';
 import type { ReplicatedDisk } from './replicated-disk.ts';
 
 export interface BookmarkPolicy {
@@ -222,8 +225,24 @@ export class Stream {
     for (const disk of this.#parts.disks) await this.#drain(disk, this.#parts.capture.take(disk.index));
   }
 
-  /** Sends what `map` marks. When the session fails the whole map goes back: more than needed is never wrong. */
+  /** Sends what `map` marks. When the session fails all of it goes back: more than needed is never wrong. */
   async #drain(disk: ReplicatedDisk, map: ChangeMap): Promise<void> {
+    const sliceBytes = Math.max(drainSliceBytesMin, map.markedBytes / drainSlicesMax);
+    if (map.markedBytes <= sliceBytes || map.pieces > drainSlicedPiecesMax)
+      return this.#drainAtOnce(disk, map);
+    const { capture } = this.#parts;
+    // Once through the disk. What was written behind this place meanwhile is the next round's.
+    let left = map;
+    for (let fromBytes = 0; ; left = capture.take(disk.index)) {
+      const { slice, rest, bytes, endBytes } = splitMap(left, fromBytes, sliceBytes);
+      capture.restore(disk.index, rest);
+      await this.#drainAtOnce(disk, slice);
+      fromBytes = endBytes;
+      if (bytes === 0 || endBytes >= left.sizeBytes) return;
+    }
+  }
+
+  async #drainAtOnce(disk: ReplicatedDisk, map: ChangeMap): Promise<void> {
     if (map.isEmpty) return;
     try {
       const sent = await sendExtents(this.#relevant(disk, map), this.#options(disk));
@@ -408,7 +427,7 @@ export class Stream {
 
   /** Holds writers back for a moment, and for longer when that was too short, up to the policy's limit. */
   async #bookmarkHeld(brake: Brake, stop: AbortSignal): Promise<Attempt> {
-    const { clock, health, policy } = this.#parts;
+    const { arena, clock, health, policy } = this.#parts;
     let attempt: Attempt = { taken: false, why: 'it was asked to stop' };
     let longestMilliseconds = 0;
     let session: BrakeSession;
@@ -418,48 +437,64 @@ export class Stream {
       return { taken: false, why: 'writes cannot be held back', cause };
     }
     await using _ = session;
-    for (const [index, part] of holdParts.entries()) {
-      if (stop.aborted) break;
-      if (index > 0) {
-        // What came since the last one needs no hold.
-        if (!(await this.#barrier())) return { taken: false, why: 'changes were lost' };
-        await this.#drainAll();
-        if (this.#included.some((disk) => disk.unreadable))
-          return { taken: false, why: 'a disk could not be read' };
-      }
-      const held = await this.#heldMoment(session, holdMaxOf(policy) * part, longestMilliseconds);
-      longestMilliseconds = Math.max(longestMilliseconds, held.heldMilliseconds);
-      attempt = held.attempt;
-      if (attempt.taken) break;
-      this.#parts.log.debug('held-in-vain', { part, why: attempt.why, ...held });
-      if (held.isBroken) {
+    // One for all of them: what was read for the first hold need not be read for the next one.
+    const drain = this.#heldDrain();
+    try {
+      for (const [index, part] of holdParts.entries()) {
+        if (stop.aborted) break;
+        if (index > 0) {
+          await drain.again();
+          if (arena.freeBytes < arena.limitBytes / 2) await drain.send();
+          if (this.#included.some((disk) => disk.unreadable))
+            return { taken: false, why: 'a disk could not be read' };
+        }
+        const milliseconds = holdMaxOf(policy) * part;
+        const held = await this.#heldMoment(session, drain, milliseconds, longestMilliseconds);
+        longestMilliseconds = Math.max(longestMilliseconds, held.heldMilliseconds);
+        attempt = held.attempt;
+        if (attempt.taken) break;
+        this.#parts.log.info('held-in-vain', { milliseconds, why: attempt.why });
         // What a person must mend now is told by its own name, too.
-        if (!attempt.taken && hasCode(attempt.cause, 'BrakeStuck')) health.raise(attempt.cause);
-        break;
+        if (held.isBroken && hasCode(attempt.cause, 'BrakeStuck')) health.raise(attempt.cause);
+        if (attempt.isWritten && held.unheld.length > 0 && index === holdParts.length - 1) {
+          health.raise(errors.WritersNotHeld(held.unheld.join(', ')));
+          this.#holdAgainAt = clock.monotonic() + holdRestMilliseconds;
+        }
+        if (held.isBroken || !(attempt.isTooMuch || attempt.isWritten)) break;
       }
-      if (attempt.isWritten && held.unheld.length > 0 && index === holdParts.length - 1) {
-        health.raise(errors.WritersNotHeld(held.unheld.join(', ')));
-        this.#holdAgainAt = clock.monotonic() + holdRestMilliseconds;
-      }
+    } finally {
+      await drain.giveUp();
+      arena.renewOver(keptArenaBytes);
     }
     return attempt;
   }
 
-  async #heldMoment(session: BrakeSession, milliseconds: number, heldBeforeMilliseconds: number) {
+  async #heldMoment(
+    session: BrakeSession,
+    drain: HeldDrain<ReplicatedDisk>,
+    milliseconds: number,
+    heldBeforeMilliseconds: number,
+  ) {
     const { clock, onStill, policy } = this.#parts;
-    const drain = this.#heldDrain();
     let outcome: HeldOutcome = { why: 'nothing was held' };
     let failure: unknown;
     let unheld: readonly string[] = [];
     let heldMilliseconds = 0;
+    const early = await drain.beforehand();
+    if (early) {
+      const attempt = await this.#placeUnproven(drain, early);
+      return { attempt, unheld, heldMilliseconds, isBroken: false };
+    }
     await onStill(true);
     try {
       const began = clock.monotonic();
-      ({ unheld } = await session.hold(milliseconds));
-      // From here to the release: no logging, no files, nothing started.
-      const working = drain.run(began + milliseconds - marginOf(milliseconds));
+      const limit = holdMaxOf(policy);
+      ({ unheld } = await session.hold(limit));
+      // From here to the release: no logging, no files, nothing started. On a busy machine a part of the limit is over already.
+      const until = Math.min(clock.monotonic() + milliseconds, began + limit);
+      const working = drain.run(until - marginOf(milliseconds));
       try {
-        await this.#inTime(working, began + milliseconds - heldMarginMillisecondsMin, drain);
+        await this.#inTime(working, until - heldMarginMillisecondsMin, drain);
       } finally {
         try {
           ({ heldMilliseconds } = await session.release());
@@ -479,13 +514,33 @@ export class Stream {
       frozenMilliseconds: 0,
       heldMilliseconds: Math.max(heldMilliseconds, heldBeforeMilliseconds),
     };
+    const { enoughMilliseconds, isWritten } = {
+      enoughMilliseconds: undefined,
+      isWritten: undefined,
+      ...outcome,
+    };
+    if (!outcome.moment && failure === undefined && (enoughMilliseconds !== undefined || isWritten)) {
+      // Another hold may do; what was read is kept for it.
+      const enough =
+        enoughMilliseconds === undefined ? '' : `, ${enoughText(enoughMilliseconds, holdMaxOf(policy))}`;
+      const attempt = {
+        taken: false as const,
+        why: `${outcome.why}${enough}`,
+        isTooMuch: !isWritten,
+        isWritten: isWritten === true,
+      };
+      return { attempt, unheld, heldMilliseconds, isBroken: false };
+    }
     const attempt = await this.#placeHeld(drain, outcome, failure, 'writes could not be held back', bookmark);
     if (attempt.taken) this.#parts.log.info('held-point', { heldMilliseconds, unheld: unheld.join(' ') });
-    const told =
-      attempt.taken || outcome.moment || outcome.enoughMilliseconds === undefined
-        ? attempt
-        : { ...attempt, why: `${attempt.why}, ${enoughText(outcome.enoughMilliseconds, holdMaxOf(policy))}` };
-    return { attempt: told, unheld, heldMilliseconds, isBroken: failure !== undefined };
+    return { attempt, unheld, heldMilliseconds, isBroken: failure !== undefined };
+  }
+
+  /** What went wrong before anybody was held. */
+  #placeUnproven(drain: HeldDrain<ReplicatedDisk>, outcome: HeldOutcome): Promise<Attempt> {
+    return this.#placeHeld(drain, outcome, undefined, '', {
+      ...{ type: 'CrashConsistent', method: 'quiet', frozenMilliseconds: 0 },
+    });
   }
 
   #heldDrain(): HeldDrain<ReplicatedDisk> {
@@ -693,6 +748,8 @@ export class Stream {
     let outcome: HeldOutcome = { why: 'nothing was frozen' };
     let failure: unknown;
     let frozenMilliseconds = 0;
+    const early = await drain.beforehand();
+    if (early) return this.#placeUnproven(drain, early);
     await onStill(true);
     try {
       await freeze.freeze(Math.min(freezeDeadlineMilliseconds, 2_000));
