@@ -39,7 +39,8 @@ for place in root system user container; do
 done
 # Everything killed at once: the note is worked through, and what was there before is there again.
 start system direct
-group=$(dirname "$(find $root/system.slice -maxdepth 1 -name $limits | head -1)")
+# With v1 a service has a group of this controller only where somebody asked for one.
+group=$root/system.slice; [ -e $group/$limits ] || { group=$root/kept; mkdir $group; }
 if [ $limits = io.max ]; then echo "$number wiops=5000" >$group/$limits; else echo "$number 5000" >$group/$limits; fi
 was=$(grep "^$number " $group/$limits)
 mkfifo /run/brake/in; ./leeward-brake --note /run/brake/note </run/brake/in >/run/brake/out & main=$!
