@@ -23,7 +23,7 @@ const seedsMax = 12;
 /** Seeds before it have no luck, and such a world takes seconds. */
 const firstSeed: Partial<Record<Defect, number>> = {
   'ack-before-sync': 3,
-  'forget-unacknowledged': 6,
+  'forget-unacknowledged': 4,
   'accept-old-generation': 5,
 };
 

@@ -8,6 +8,6 @@ import type { MachineDefinition } from './provider.ts';
 /** Each virtio-blk disk takes a PCI slot of its own. */
 export const virtioDisksMax = 24;
 
-/** In the order of the source machine's disks, which is kept: firmware boots the first. */
+/** In the order of the source machine's disks, which is kept: firmware boots the first. One slot is the marker's. */
 export const onBuses = (paths: readonly string[]): MachineDefinition['disks'] =>
-  paths.map((path, index) => ({ path, bus: index < virtioDisksMax ? 'virtio' : 'scsi' }));
+  paths.map((path, index) => ({ path, bus: index < virtioDisksMax - 1 ? 'virtio' : 'scsi' }));

@@ -1,8 +1,10 @@
 /* Drives the write brake and says how many writes completed under it: the fewest of three rounds, in which what was under way when the
  * limit was set is left out. A round counts only when all of it lay within the hold, as its own clock says: a busy machine tries again.
- * brake-judge BRAKE NOTE MAJ:MIN COUNTER: prints `WRITTEN first-answer-of-the-brake`. */
+ * brake-judge BRAKE NOTE MAJ:MIN COUNTER: prints `WRITTEN first-answer-of-the-brake`.
+ * brake-judge BRAKE NOTE MAJ:MIN COUNTER kill: kills the brake and its guard at once while they hold, and prints nothing. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +26,29 @@ static long count(void)
 	return pread(counter, text, sizeof text - 1, 0) > 0 ? atol(text) : -1;
 }
 
+/* The guard is stopped with its parent, so that neither sees the other go. */
+static int kill_both(int brake)
+{
+	char path[64], text[32] = "";
+	kill(brake, SIGSTOP);
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", brake, brake);
+	int children = open(path, O_RDONLY);
+	int guard = children < 0 || read(children, text, sizeof text - 1) <= 0 ? 0 : atoi(text);
+	if (guard <= 0)
+		return 5;
+	kill(guard, SIGSTOP);
+	kill(guard, SIGKILL);
+	kill(brake, SIGKILL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int to[2], from[2];
-	if (argc != 5 || pipe(to) < 0 || pipe(from) < 0)
+	if (argc < 5 || argc > 6 || pipe(to) < 0 || pipe(from) < 0)
 		return 1;
-	if (fork() == 0) {
+	int brake = fork();
+	if (brake == 0) {
 		dup2(to[0], 0);
 		dup2(from[1], 1);
 		close(to[1]);
@@ -44,6 +63,8 @@ int main(int argc, char **argv)
 	if (write(to[1], argv[3], strlen(argv[3]) + 1) < 0 || write(to[1], "", 1) < 0 || !fgets(ready, sizeof ready, answers))
 		return 2;
 	ready[strcspn(ready, "\n")] = 0;
+	if (argc == 6)
+		return write(to[1], "B400\n", 5) == 5 && fgets(line, sizeof line, answers) ? kill_both(brake) : 3;
 	long fewest = -1;
 	int rounds = 0;
 	for (int try = 0; try < 200 && rounds < 3; try++) {

@@ -43,17 +43,13 @@ start system direct
 group=$root/system.slice; [ -e $group/$limits ] || { group=$root/kept; mkdir $group; }
 if [ $limits = io.max ]; then echo "$number wiops=5000" >$group/$limits; else echo "$number 5000" >$group/$limits; fi
 was=$(grep "^$number " $group/$limits)
-mkfifo /run/brake/in; ./leeward-brake --note /run/brake/note </run/brake/in >/run/brake/out & main=$!
-exec 7>/run/brake/in; printf '%s\0\0' "$number" >&7
-# Stopped while it holds; a busy machine tries again, since the deadline may come first.
+# A busy machine tries again, since the deadline may come first.
 tries=0
-while [ $tries -lt 100 ]; do
-  tries=$((tries + 1)); sleep 0.5; printf 'B400\n' >&7; sleep 0.1
-  all="$main $(pgrep -P $main)"; kill -STOP $all
+while [ $tries -lt 20 ]; do
+  tries=$((tries + 1))
+  ./brake-judge ./leeward-brake /run/brake/note "$number" /run/brake/count kill
   held=$(grep "^$number " $group/$limits); [ "$held" != "$was" ] && break
-  kill -CONT $all
 done
-kill -KILL $all; exec 7>&-
 result released "$(./leeward-brake --release /run/brake/note | grep -o 'stuck=[0-9]*') $([ "$held" != "$was" ] && echo held) $([ "$(grep "^$number " $group/$limits)" = "$was" ] && echo as-before)"
 result done yes
 systemctl poweroff --force --force

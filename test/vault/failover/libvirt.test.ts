@@ -161,7 +161,7 @@ function bootSector(text: string): Buffer {
   return sector;
 }
 
-test('a machine of 64 disks boots from its first, and its kernel sees them all', async (t) => {
+test('a machine of 64 disks boots from its first, and its kernel sees them all and the marker', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'leeward-disks-'));
   const subject = provider();
   const [booted, seen] = ['leeward-test-disks-1', 'leeward-test-disks-2'];
@@ -183,10 +183,15 @@ test('a machine of 64 disks boots from its first, and its kernel sees them all',
     );
     await subject.remove(booted);
     await subject.start({
-      ...{ ...bios, name: seen, disks: onBuses(paths) },
-      directBoot: { ...direct!, commandLine: `${tiny.commandLine} disks=64` },
+      ...{
+        ...bios,
+        name: seen,
+        disks: onBuses(paths),
+        marker: Buffer.from('as an example').toString('base64'),
+      },
+      directBoot: { ...direct!, commandLine: `${tiny.commandLine} disks=65` },
     });
-    await subject.waitUntilReady(seen, { type: 'console', text: 'TINY sees 64 disks' }, 180_000);
+    await subject.waitUntilReady(seen, { type: 'console', text: 'TINY sees 65 disks' }, 180_000);
     await t.throwsAsync(subject.start({ ...bios, disks: onBuses([...paths, '/one/more']) }), {
       code: 'MachineDefinitionInvalid',
       message: /65 disks; 64 are the most/,
