@@ -558,6 +558,7 @@ test('a recovery host without room is said before anything is started or the sou
   world.room = { memoryMebibytes: 512, cpuCount: 1 };
   const job = await runJob(world, 'unplanned-failover', {
     id,
+    shutDownSource: true,
     machine: { memoryMebibytes: 512, cpuCount: 1 },
   });
   t.is(job.state, 'Succeeded', JSON.stringify(job.errors));
